@@ -1,0 +1,49 @@
+"""The command line: reads arguments, calls one function, prints one result."""
+
+from __future__ import annotations
+
+import argparse
+
+from . import engine, hosts, settings
+from .shell import LabError, say
+
+
+def parser() -> argparse.ArgumentParser:
+    root = argparse.ArgumentParser(prog="lab.py", description="Throwaway hosts and services for trying Slipway.")
+    verbs = root.add_subparsers(dest="verb", required=True)
+    host = verbs.add_parser("host", help="create or remove one host").add_subparsers(dest="action", required=True)
+    create = host.add_parser("create", help="bring a host up; prints how to reach it as JSON")
+    create.add_argument("name")
+    create.add_argument("--release", choices=settings.RELEASES, default=settings.DEFAULT_RELEASE)
+    create.add_argument("--docker", action="store_true", help="with Docker, python3-docker and nginx installed")
+    create.add_argument("--alias", action="append", default=[], help="a further name of the host in the lab (repeatable)")
+    create.add_argument("--address", help="a fixed address below 172.30.0.128")
+    create.add_argument("--fresh", action="store_true", help="remove an old host of this name first")
+    remove = host.add_parser("remove", help="remove a host and its volumes")
+    remove.add_argument("name")
+    return root
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        return dispatch(options)
+    except LabError as error:
+        say(f"lab: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("lab: interrupted; run the same command again to go on")
+        return 130
+
+
+def dispatch(options: argparse.Namespace) -> int:
+    settings.STATE.mkdir(parents=True, exist_ok=True)
+    engine.ensure()
+    if options.action == "create":
+        host = hosts.create(
+            options.name, options.release, options.docker, options.address, tuple(options.alias), options.fresh
+        )
+        print(hosts.as_json(host))
+    else:
+        hosts.remove(options.name)
+    return 0

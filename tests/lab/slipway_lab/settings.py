@@ -1,0 +1,50 @@
+"""Names, addresses and paths of the lab: the one place where they are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+LAB = Path(__file__).resolve().parent.parent
+ROOT = LAB.parent.parent
+IMAGES = LAB / "images"
+STATE = ROOT / ".cache" / "lab"
+KNOWN_HOSTS = ROOT / ".cache" / "known_hosts"
+KEY = STATE / "id_ed25519"
+PEBBLE_ROOT = STATE / "pebble-root.pem"
+DOCKERD_PID = STATE / "dockerd.pid"
+DOCKERD_LOG = STATE / "dockerd.log"
+MACHINE_AUTHORITIES = Path("/usr/local/share/ca-certificates")
+
+LABEL = "ops.slipway.lab"
+PREFIX = "slipway-lab"
+USER = "operator"
+
+NETWORK = "slipway-lab"
+SUBNET = "172.30.0.0/24"
+GATEWAY = "172.30.0.1"
+DYNAMIC_RANGE = "172.30.0.128/25"  # what the engine hands out; fixed addresses lie below
+SUBNET_V6 = "fd00:51:1b::/64"
+
+SERVICES = "services"
+SERVICES_ADDRESS = "172.30.0.2"
+SERVICE_NAMES = ("registry.lab", "acme.lab", "s3.lab", "sink.lab", "dns.lab")
+PROBE = "probe"
+PROBE_ADDRESS = "172.30.0.3"
+FLEET = "fleet"
+FLEET_ADDRESS = "172.30.0.10"
+FLEET_DOMAIN = "fleet.marinemaroc.com"
+
+REGISTRY_PORT = 5000
+DNS_MANAGEMENT_PORT = 8055
+ACME_PORT = 14000
+ACME_MANAGEMENT_PORT = 15000
+S3_PORT = 7480
+SINK_PORT = 8025
+
+S3_BUCKET = "marine-maroc-backup"
+S3_ACCESS_KEY = "slipwaylab"
+S3_SECRET_KEY = "slipway-lab-secret"
+
+RELEASES = ("trixie", "bookworm")
+DEFAULT_RELEASE = "trixie"
+HUB_TAGS = {"trixie": "debian:13", "bookworm": "debian:12"}
