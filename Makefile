@@ -1,0 +1,68 @@
+# Two commands do everything: `make demo` and `make test`. The rest is for the inner loop.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LINK := .cache/collections/ansible_collections/slipway/ops
+LAB := $(BIN)/python tests/lab/lab.py
+export ANSIBLE_FORCE_COLOR ?= $(if $(CI),0,1)
+
+.PHONY: help setup demo demo-down test test-fast lint unit sanity wrong-input molecule site clean
+
+help: ## Show the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready $(LINK) ## Install what the collection is developed and tested with, pinned, into .venv
+
+$(VENV)/.ready: requirements.txt
+	@echo "==> Python environment (.venv)"
+	@tests/setup_venv.sh $(PYTHON) $(VENV)
+	@touch $@
+
+$(LINK):
+	@mkdir -p $(dir $(LINK)) && ln -sfn ../../../.. $(LINK)
+
+demo: setup ## A bare Debian host becomes Marine Maroc's production server, over real SSH
+	@echo "==> Lab: engine, images, services, hosts"
+	@$(LAB) up
+	@echo "==> ansible-playbook -i inventories/lab site.yml"
+	@$(BIN)/ansible-playbook -i inventories/lab site.yml
+	@$(LAB) guide
+
+demo-down: setup ## Remove all that the demo made, and nothing else
+	@$(LAB) down
+
+test: setup lint unit sanity wrong-input molecule site ## Everything: lint, unit, sanity, every role's scenario, the whole system with its restore
+	@echo "==> all tests passed"
+
+test-fast: setup lint unit ## The inner loop: lint, types and unit tests, under a minute
+
+lint: setup
+	@echo "==> ruff, mypy, ansible-lint"
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
+	@tests/types.sh
+	@tests/lint.sh
+
+unit: setup
+	@echo "==> unit tests"
+	@$(BIN)/python -m pytest -q -n 2 tests/unit
+
+sanity: setup
+	@echo "==> ansible-test sanity"
+	@tests/sanity.sh
+
+wrong-input: setup
+	@echo "==> wrong input stops before anything is touched"
+	@$(BIN)/python -m pytest -q tests/integration/wrong_input
+
+molecule: setup
+	@echo "==> a scenario for every role"
+	@$(LAB) up --services
+	@$(BIN)/python tests/scenarios.py
+
+site: setup
+	@echo "==> the whole system: bare host, second run, backup, loss, restore, audit"
+	@$(BIN)/python -m pytest -q -s tests/integration/site
+
+clean: demo-down ## Remove the lab, the environment and the caches
+	@rm -rf $(VENV) .cache

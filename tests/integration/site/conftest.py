@@ -1,0 +1,97 @@
+"""The lab as the tests of the whole system see it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+BIN = ROOT / ".venv/bin"
+KEY = ROOT / ".cache/lab/id_ed25519"
+PROBE = "172.30.0.3"
+FLEET = "172.30.0.10"
+SITE = "https://fleet.marinemaroc.com"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a playbook."""
+
+    code: int
+    output: str
+    seconds: float
+
+    def recap(self, host: str = "fleet") -> dict[str, int]:
+        """What the recap counts for a host."""
+        line = re.search(rf"^{host}\s*:(.*)$", self.output, re.MULTILINE)
+        assert line, f"no recap for {host}:\n{self.output[-4000:]}"
+        return {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", line[1])}
+
+
+class Lab:
+    """Commands against the lab: playbooks over SSH, and shells on its machines."""
+
+    def playbook(self, *arguments: str, check: bool = True) -> Run:
+        begun = time.monotonic()
+        done = subprocess.run(
+            [str(BIN / "ansible-playbook"), "-i", "inventories/lab", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=1500,
+            check=False,
+        )
+        run = Run(done.returncode, done.stdout, time.monotonic() - begun)
+        print(f"  ansible-playbook {' '.join(arguments)}: rc {run.code}, {run.seconds:.0f} s", flush=True)
+        assert not check or run.code == 0, run.output[-8000:]
+        return run
+
+    def ssh(self, address: str, command: str, port: int = 22, check: bool = True) -> str:
+        done = subprocess.run(
+            [
+                "ssh",
+                *("-i", str(KEY), "-p", str(port), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
+                *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"),
+                f"operator@{address}",
+                command,
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def probe(self, command: str, check: bool = True) -> str:
+        """A command on the machine that stands for the outside world."""
+        return self.ssh(PROBE, command, check=check)
+
+    def fleet(self, command: str, port: int = 2222, check: bool = True) -> str:
+        """A command as root on Marine Maroc's server."""
+        return self.ssh(FLEET, f"sudo sh -c '{command}'", port=port, check=check)
+
+    def curl(self, path: str, *options: str) -> str:
+        return self.probe(
+            f"curl -sS --fail-with-body --max-time 20 --cacert /etc/ssl/lab/pebble-root.pem {' '.join(options)} {SITE}{path}"
+        )
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    """The services up, and Marine Maroc's server bare."""
+    tool = [str(BIN / "python"), "tests/lab/lab.py"]
+    subprocess.run([*tool, "up"], cwd=ROOT, check=True, timeout=1500)
+    subprocess.run([*tool, "host", "remove", "fleet"], cwd=ROOT, check=True, timeout=120)
+    subprocess.run([*tool, "up"], cwd=ROOT, check=True, timeout=300)
+    return Lab()

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Checks the types of all our Python, under the names that Ansible gives it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+.venv/bin/mypy --no-error-summary --cache-dir .cache/mypy -p ansible_collections.slipway.ops.plugins
