@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,8 @@ GATEWAY_IMPORTS = {"subprocess", "docker", "boto3", "botocore", "socket", "urlli
 PURE_PACKAGES = ("_stack", "_ufw", "_audit", "_preflight")
 
 
-def _sources(folder: str) -> Iterator[Path]:
-    yield from sorted((ROOT / "plugins" / folder).rglob("*.py"))
+def _sources(folder: str) -> list[Path]:
+    return sorted((ROOT / "plugins" / folder).rglob("*.py"))
 
 
 def _imports(path: Path) -> set[str]:
