@@ -1,0 +1,60 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was read about each thing that is watched; a pass makes these, and the rules judge them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """It could not be measured, which is as bad as a bad value: it may be hiding one."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    status: int
+    seconds: float
+    body: str = ""
+
+
+@dataclass(frozen=True)
+class LogLines:
+    """Matching lines of all containers of the service, within the window."""
+
+    matches: int
+    containers: int
+
+
+@dataclass(frozen=True)
+class BackupStatus:
+    """The time of the last good backup, in seconds since 1970; None when there has been none."""
+
+    last_success: float | None
+
+
+@dataclass(frozen=True)
+class CertificateFile:
+    path: str
+    not_before: float
+    not_after: float
+    self_signed: bool
+
+
+@dataclass(frozen=True)
+class Certificates:
+    files: tuple[CertificateFile, ...]
+
+
+@dataclass(frozen=True)
+class DiskUse:
+    used_percent: float
+    used_inodes_percent: float
+
+
+Reading = Union[Unreadable, HttpAnswer, LogLines, BackupStatus, Certificates, DiskUse]
