@@ -1,0 +1,301 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The host itself: the only code here that reads files, writes them and starts programs."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ansible_collections.slipway.ops.plugins.module_utils._host import observed
+from ansible_collections.slipway.ops.plugins.module_utils._host.observed import Observation, PathState, UnitState
+from ansible_collections.slipway.ops.plugins.module_utils._host.plan import paths_of_interest, programs_of_interest
+from ansible_collections.slipway.ops.plugins.module_utils._host.wish import Wish
+
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PENDING = "/var/lib/slipway/host/pending.json"
+APT_LISTS = "/var/lib/apt/lists"
+APT_LISTS_HOURS = 24
+APT_OPTIONS = (
+    "-o", "DPkg::Lock::Timeout=120",
+    "-o", "Dpkg::Options::=--force-confdef",
+    "-o", "Dpkg::Options::=--force-confold",
+    "-o", "Dpkg::Use-Pty=0",
+)  # fmt: skip
+APT_ENVIRONMENT = {
+    "DEBIAN_FRONTEND": "noninteractive",
+    "NEEDRESTART_SUSPEND": "1",
+    "APT_LISTCHANGES_FRONTEND": "none",
+}
+APT_RETRY = ("Unable to locate package", "has no installation candidate", "Failed to fetch", "404  Not Found")
+
+
+class HostError(Exception):
+    """Something the host refused, told so that a person can act on it."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    code: int
+    output: str
+    errors: str
+
+    @property
+    def said(self) -> str:
+        return (self.errors.strip() or self.output.strip())[-2000:]
+
+
+class Host:
+    """One real host."""
+
+    def __init__(self, root: str = "") -> None:
+        self.root = root  # for trials in a directory; empty on a host
+
+    # observe
+
+    def observe(self, wish: Wish) -> Observation:
+        accounts = observed.parse_passwd(self.text("/etc/passwd"))
+        groups = observed.parse_group(self.text("/etc/group"))
+        packages: frozenset[str] = frozenset()
+        if wish.packages:
+            packages = observed.parse_dpkg_status(self.text("/var/lib/dpkg/status"), frozenset(wish.packages))
+        known = Observation(accounts=accounts, groups=groups)
+        owners = {account.uid: account.name for account in accounts.values()}
+        owning_groups = {group.gid: group.name for group in groups.values()}
+        return Observation(
+            packages=packages,
+            accounts=accounts,
+            groups=groups,
+            paths={path: self.path_state(path, owners, owning_groups) for path in paths_of_interest(wish, known)},
+            sysctls={key: self.sysctl(key) for key, _value in wish.sysctls},
+            units=self.units([unit.name for unit in wish.units]),
+            programs=frozenset(
+                name for name in programs_of_interest(wish) if shutil.which(name, path=SEARCH_PATH) is not None
+            ),
+            pending=self.pending(),
+        )
+
+    def text(self, path: str) -> str:
+        try:
+            with open(self.root + path, encoding="utf-8", errors="surrogateescape") as handle:
+                return handle.read()
+        except FileNotFoundError:
+            return ""
+
+    def path_state(self, path: str, owners: Mapping[int, str], groups: Mapping[int, str]) -> PathState:
+        real = self.root + path
+        try:
+            info = os.lstat(real)
+        except (FileNotFoundError, NotADirectoryError):
+            return PathState()
+        owner = owners.get(info.st_uid, str(info.st_uid))
+        group = groups.get(info.st_gid, str(info.st_gid))
+        mode = f"{stat.S_IMODE(info.st_mode):04o}"
+        if stat.S_ISLNK(info.st_mode):
+            return PathState(observed.LINK, mode, owner, group, target=os.readlink(real))
+        if stat.S_ISDIR(info.st_mode):
+            with os.scandir(real) as entries:
+                return PathState(observed.DIRECTORY, mode, owner, group, empty=next(entries, None) is None)
+        if stat.S_ISREG(info.st_mode):
+            with open(real, "rb") as handle:
+                return PathState(observed.FILE, mode, owner, group, content=handle.read())
+        return PathState(observed.OTHER, mode, owner, group)
+
+    def sysctl(self, key: str) -> str | None:
+        try:
+            with open(sysctl_path(key), encoding="ascii", errors="replace") as handle:
+                return " ".join(handle.read().split())
+        except OSError:
+            return None
+
+    def units(self, names: Sequence[str]) -> dict[str, UnitState]:
+        if not names:
+            return {}
+        argv = ["systemctl", "show", "--property=" + ",".join(observed.UNIT_PROPERTIES), "--", *names]
+        done = self.run(argv)
+        if done.code != 0:
+            raise HostError(f"systemctl show {' '.join(names)}: {done.said}; this needs a host that systemd runs")
+        return observed.parse_units(list(names), done.output)
+
+    def pending(self) -> dict[str, str]:
+        try:
+            found = json.loads(self.text(PENDING) or "{}")
+        except ValueError:
+            return {}
+        return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+    # change
+
+    def run(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Completed:
+        merged = {**os.environ, "PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0", **(environment or {})}
+        try:
+            done = subprocess.run(
+                list(argv), capture_output=True, env=merged, stdin=subprocess.DEVNULL, check=False, cwd="/"
+            )
+        except FileNotFoundError:
+            return Completed(127, "", f"{argv[0]}: no such program; declare the package that brings it")
+        output, errors = (stream.decode("utf-8", "replace") for stream in (done.stdout, done.stderr))
+        return Completed(done.returncode, output, errors)
+
+    def install(self, names: Sequence[str]) -> None:
+        environment = APT_ENVIRONMENT
+        updated = False
+        if not self._lists_are_fresh():
+            self._update(environment)
+            updated = True
+        argv = ["apt-get", "install", "--yes", "--no-install-recommends", *APT_OPTIONS, "--", *names]
+        done = self.run(argv, environment)
+        if done.code != 0 and not updated and any(word in done.errors + done.output for word in APT_RETRY):
+            self._update(environment)
+            done = self.run(argv, environment)
+        if done.code != 0:
+            raise HostError(f"packages {', '.join(names)}: apt-get install failed: {done.said}")
+
+    def _update(self, environment: Mapping[str, str]) -> None:
+        done = self.run(["apt-get", "update", *APT_OPTIONS], environment)
+        if done.code != 0:
+            raise HostError(f"packages: apt-get update failed: {done.said}; check the host's package sources")
+
+    def _lists_are_fresh(self) -> bool:
+        if not glob.glob(f"{APT_LISTS}/*Release"):
+            return False
+        try:
+            # apt touches this directory at every update; the lists themselves keep the archive's times
+            age = time.time() - os.stat(f"{APT_LISTS}/partial").st_mtime
+        except OSError:
+            return False
+        return age < APT_LISTS_HOURS * 3600
+
+    def write_file(
+        self,
+        path: str,
+        content: bytes,
+        mode: str,
+        owner: str,
+        group: str,
+        validate: str | None = None,
+        secret: bool = False,
+    ) -> None:
+        """Replace a file whole: mode, owner and validity are settled before it gets its name."""
+        real = self.root + path
+        directory, name = os.path.split(real)
+        handle, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".slipway", dir=directory)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fchown(stream.fileno(), *self.ids(owner, group))
+                os.fchmod(stream.fileno(), int(mode, 8))
+                os.fsync(stream.fileno())
+            if validate:
+                self.validate(path, validate, temporary, secret)
+            os.rename(temporary, real)
+        except BaseException:
+            if os.path.lexists(temporary):
+                os.unlink(temporary)
+            raise
+        sync_directory(directory)
+
+    def validate(self, path: str, command: str, temporary: str, secret: bool = False) -> None:
+        argv = [word.replace("%s", temporary) for word in shlex.split(command)]
+        done = self.run(argv)
+        if done.code != 0:
+            said = "(not shown, the file is secret)" if secret else done.said.replace(temporary, path)
+            raise HostError(f"{path}: refused by `{command}`: {said}")
+
+    def try_validate(self, path: str, content: bytes, command: str, secret: bool = False) -> str | None:
+        """Validate without a change to the host: what the program says against it, or nothing."""
+        handle, temporary = tempfile.mkstemp(suffix=".slipway")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+            self.validate(path, command, temporary, secret)
+        except HostError as error:
+            return str(error)
+        finally:
+            os.unlink(temporary)
+        return None
+
+    def ids(self, owner: str, group: str) -> tuple[int, int]:
+        accounts = observed.parse_passwd(self.text("/etc/passwd"))
+        groups = observed.parse_group(self.text("/etc/group"))
+        if owner not in accounts and not owner.isdigit():
+            raise HostError(f"user {owner} does not exist; declare it under users")
+        if group not in groups and not group.isdigit():
+            raise HostError(f"group {group} does not exist; declare it under groups")
+        return (
+            accounts[owner].uid if owner in accounts else int(owner),
+            groups[group].gid if group in groups else int(group),
+        )
+
+    def make_directory(self, path: str, mode: str, owner: str, group: str) -> None:
+        real = self.root + path
+        ids = self.ids(owner, group)
+        if not os.path.isdir(real):
+            os.mkdir(real, 0o700)
+        os.chown(real, *ids, follow_symlinks=False)
+        os.chmod(real, int(mode, 8))
+
+    def make_link(self, path: str, target: str) -> None:
+        real = self.root + path
+        temporary = f"{real}.slipway-{os.getpid()}"
+        os.symlink(target, temporary)
+        os.rename(temporary, real)
+        sync_directory(os.path.dirname(real))
+
+    def remove(self, path: str) -> None:
+        real = self.root + path
+        if os.path.isdir(real) and not os.path.islink(real):
+            os.rmdir(real)
+        elif os.path.lexists(real):
+            os.unlink(real)
+        sync_directory(os.path.dirname(real))
+
+    def set_sysctl(self, key: str, value: str) -> None:
+        try:
+            with open(sysctl_path(key), "w", encoding="ascii") as handle:
+                handle.write(value + "\n")
+        except OSError as error:
+            raise HostError(
+                f"sysctl {key}: the kernel refused {value!r} ({error.strerror}); leave it out of sysctls on this host"
+            ) from error
+
+    def set_pending(self, pending: Mapping[str, str]) -> None:
+        if pending == self.pending():
+            return
+        directory = self.root + os.path.dirname(PENDING)
+        os.makedirs(directory, mode=0o755, exist_ok=True)
+        if pending:
+            self.write_file(PENDING, json.dumps(dict(pending), sort_keys=True).encode() + b"\n", "0644", "root", "root")
+        else:
+            self.remove(PENDING)
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def journal(self, unit: str, lines: int = 15) -> str:
+        argv = ["journalctl", "--unit", unit, "--lines", str(lines), "--no-pager", "--output", "cat", "--quiet"]
+        done = self.run(argv)
+        return done.output.strip()
+
+
+def sysctl_path(key: str) -> str:
+    return "/proc/sys/" + (key if "/" in key else key.replace(".", "/"))
+
+
+def sync_directory(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
