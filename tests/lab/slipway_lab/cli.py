@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from . import engine, hosts, settings
-from .shell import LabError, say
+from . import engine, hosts, services, settings
+from .shell import LabError, lock, say
 
 
 def parser() -> argparse.ArgumentParser:
@@ -16,9 +16,10 @@ def parser() -> argparse.ArgumentParser:
     create.add_argument("name")
     create.add_argument("--release", choices=settings.RELEASES, default=settings.DEFAULT_RELEASE)
     create.add_argument("--docker", action="store_true", help="with Docker, python3-docker and nginx installed")
-    create.add_argument("--alias", action="append", default=[], help="a further name of the host in the lab (repeatable)")
+    create.add_argument("--alias", action="append", default=[], help="a further name in the lab (repeatable)")
     create.add_argument("--address", help="a fixed address below 172.30.0.128")
     create.add_argument("--fresh", action="store_true", help="remove an old host of this name first")
+    verbs.add_parser("services", help="bring registry, ACME, S3, sink and probe up (part of `up`)")
     remove = host.add_parser("remove", help="remove a host and its volumes")
     remove.add_argument("name")
     return root
@@ -39,11 +40,24 @@ def main(arguments: list[str]) -> int:
 def dispatch(options: argparse.Namespace) -> int:
     settings.STATE.mkdir(parents=True, exist_ok=True)
     engine.ensure()
-    if options.action == "create":
-        host = hosts.create(
-            options.name, options.release, options.docker, options.address, tuple(options.alias), options.fresh
-        )
-        print(hosts.as_json(host))
-    else:
+    verbs = {"host": host_verb, "services": services_verb}
+    return verbs[options.verb](options)
+
+
+def host_verb(options: argparse.Namespace) -> int:
+    if options.action == "remove":
         hosts.remove(options.name)
+        return 0
+    if options.fresh:
+        hosts.remove(options.name)
+    host = hosts.create(options.name, options.release, options.docker, options.address, tuple(options.alias))
+    if services.are_up():
+        services.publish_names(host.name, host.address, tuple(options.alias))
+    print(hosts.as_json(host))
+    return 0
+
+
+def services_verb(_options: argparse.Namespace) -> int:
+    with lock(settings.STATE / "services.lock"):
+        services.ensure()
     return 0

@@ -8,13 +8,15 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from . import settings
 from .shell import LabError, lock, output, run, say, step, wait_until
 
 
-def docker(*arguments: str, **options: object) -> str:
-    return output(["docker", *arguments], **options)
+def docker(*arguments: str) -> str:
+    """Ask the engine; the answer is what it printed."""
+    return output(["docker", *arguments])
 
 
 def answers() -> bool:
@@ -94,7 +96,7 @@ def exists(kind: str, name: str) -> bool:
     return run(["docker", kind, "inspect", name], check=False).returncode == 0
 
 
-def inspect(kind: str, name: str) -> dict[str, object] | None:
+def inspect(kind: str, name: str) -> dict[str, Any] | None:
     result = run(["docker", kind, "inspect", name], check=False)
     return json.loads(result.stdout)[0] if result.returncode == 0 else None
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from . import images, settings
-from .engine import docker, ensure_network, exists, inspect
+from .engine import docker, ensure_network, inspect
 from .shell import LabError, lock, run, step, wait_until
 
 # systemd as PID 1 without --privileged, which fails where the bounding set lacks CAP_SYS_RESOURCE.
@@ -20,7 +20,9 @@ BOOT_OPTIONS = (
     "--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
     "--tmpfs=/run", "--tmpfs=/run/lock", "--stop-signal=SIGRTMIN+3",
 )  # fmt: skip
-DATA_VOLUMES = ("docker", "containerd")  # overlayfs does not nest: the engine inside needs real volumes
+# overlayfs does not nest: the engine inside needs real volumes
+DATA_VOLUMES = (("docker", "/var/lib/docker"), ("containerd", "/var/lib/containerd"))
+ALIASES_LABEL = f"{settings.LABEL}.aliases"
 
 
 @dataclass(frozen=True)
@@ -42,16 +44,29 @@ def volume_name(name: str, volume: str) -> str:
     return f"{settings.PREFIX}-{name}-{volume}"
 
 
-def create_command(
-    name: str, image: str, address: str | None = None, aliases: tuple[str, ...] = (), extra: tuple[str, ...] = ()
-) -> list[str]:
-    """The container's whole description; runs nothing."""
-    command = ["docker", "create", f"--name={container_name(name)}", f"--hostname={name}", f"--label={settings.LABEL}=host"]
+@dataclass(frozen=True)
+class Machine:
+    """A container that boots like a computer: everything that `docker create` must know."""
+
+    name: str
+    image: str
+    address: str | None = None
+    aliases: tuple[str, ...] = ()
+    volumes: tuple[tuple[str, str], ...] = ()  # (name's last part, path)
+    publish: tuple[str, ...] = ()
+    kind: str = "host"
+
+
+def create_command(machine: Machine) -> list[str]:
+    """Builds the command; runs nothing."""
+    command = ["docker", "create", f"--name={container_name(machine.name)}", f"--hostname={machine.name}"]
+    command += [f"--label={settings.LABEL}={machine.kind}", f"--label={ALIASES_LABEL}={','.join(machine.aliases)}"]
     command += [*BOOT_OPTIONS, f"--network={settings.NETWORK}"]
-    command += [f"--volume={volume_name(name, volume)}:/var/lib/{volume}" for volume in DATA_VOLUMES]
-    command += [f"--ip={address}"] if address else []
-    command += [f"--network-alias={alias}" for alias in (name, *aliases)]
-    return [*command, *extra, image, "/sbin/init"]
+    command += [f"--volume={volume_name(machine.name, volume)}:{path}" for volume, path in machine.volumes]
+    command += [f"--ip={machine.address}"] if machine.address else []
+    command += [f"--network-alias={alias}" for alias in (machine.name, *machine.aliases)]
+    command += [f"--publish={port}" for port in machine.publish]
+    return [*command, machine.image, "/sbin/init"]
 
 
 def ensure_key() -> str:
@@ -63,14 +78,19 @@ def ensure_key() -> str:
 
 
 def authorized_keys(public_key: str) -> bytes:
-    """A tar of ~/.ssh for the login user (the operator's ids are fixed in the image)."""
+    """A tar of ~/.ssh for the login user (whose ids are fixed in the image)."""
+    home = f"home/{settings.USER}/.ssh"
+    key = public_key.encode()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for path, mode, data in (("home/operator/.ssh", 0o700, None), ("home/operator/.ssh/authorized_keys", 0o600, public_key.encode())):
+        for path, kind, mode, data in (
+            (home, tarfile.DIRTYPE, 0o700, b""),
+            (f"{home}/authorized_keys", tarfile.REGTYPE, 0o600, key),
+        ):
             entry = tarfile.TarInfo(path)
-            entry.mode, entry.uid, entry.gid = mode, 1000, 1000
-            entry.type, entry.size = (tarfile.DIRTYPE, 0) if data is None else (tarfile.REGTYPE, len(data))
-            archive.addfile(entry, io.BytesIO(data or b""))
+            entry.type, entry.mode, entry.size = kind, mode, len(data)
+            entry.uid = entry.gid = 1000
+            archive.addfile(entry, io.BytesIO(data))
     return buffer.getvalue()
 
 
@@ -80,41 +100,37 @@ def create(
     docker_inside: bool = False,
     address: str | None = None,
     aliases: tuple[str, ...] = (),
-    fresh: bool = False,
 ) -> Host:
-    """Bring the host up and wait until it takes a login; one that is up already is left as it is."""
+    """Bring a host up; one that is up already is left as it is."""
+    if name in settings.RESERVED_NAMES:
+        raise LabError(f"{name} is a machine of the lab itself: choose another name for the host")
     image = images.ensure(images.host(release, docker_inside))
-    return boot(name, image, address, aliases, fresh)
+    return boot(Machine(name, image, address, aliases, DATA_VOLUMES))
 
 
-def boot(
-    name: str,
-    image: str,
-    address: str | None = None,
-    aliases: tuple[str, ...] = (),
-    fresh: bool = False,
-    extra: tuple[str, ...] = (),
-) -> Host:
+def boot(machine: Machine) -> Host:
+    """Make and start what is missing, and wait until it takes a login."""
     ensure_network()
     public_key = ensure_key()
-    container = container_name(name)
-    if fresh:
-        remove(name)
+    container = container_name(machine.name)
     found = inspect("container", container)
     if found is not None and not is_lab(found):
         raise LabError(f"a container {container} exists that is not the lab's: remove it, or choose another name")
-    if found is None:
-        for volume in DATA_VOLUMES:
-            docker("volume", "create", f"--label={settings.LABEL}", volume_name(name, volume))
-        run(create_command(name, image, address, aliases, extra))
-        run(["docker", "cp", "-", f"{container}:/"], stdin=authorized_keys(public_key))
-    if found is None or not found["State"]["Running"]:
-        with step(f"boot {name}"):
-            docker("start", container)
-            host = describe(name)
+    if found is not None and found["State"]["Running"]:
+        return describe(machine.name)
+    with step(f"boot {machine.name}"):
+        if found is None:
+            for volume, _path in machine.volumes:
+                docker("volume", "create", f"--label={settings.LABEL}", volume_name(machine.name, volume))
+            run(create_command(machine))
+            run(["docker", "cp", "-", f"{container}:/"], stdin=authorized_keys(public_key))
+        docker("start", container)
+        host = describe(machine.name)
+        if found is None:
             forget_keys(host.address)
-            wait_until(f"sshd on {name}", lambda: takes_login(host.address), 60, 0.1, f"look with: docker logs {container}")
-    return describe(name)
+        remedy = f"look with: docker exec {container} journalctl -b"
+        wait_until(f"sshd on {machine.name}", lambda: takes_login(host.address), 60, 0.1, remedy)
+    return host
 
 
 def is_lab(found: dict[str, Any]) -> bool:
@@ -148,25 +164,55 @@ def describe(name: str) -> Host:
     found = inspect("container", container_name(name))
     if found is None:
         raise LabError(f"there is no lab host {name}: create it with `lab.py host create {name}`")
-    address = found["NetworkSettings"]["Networks"][settings.NETWORK]["IPAddress"]  # type: ignore[index]
+    address = found["NetworkSettings"]["Networks"][settings.NETWORK]["IPAddress"]
     return Host(name, address, 22, settings.USER, str(settings.KEY))
 
 
 def remove(name: str) -> None:
+    """The host and its volumes; nothing else."""
     container = container_name(name)
     found = inspect("container", container)
     if found is not None:
         if not is_lab(found):
             raise LabError(f"container {container} is not the lab's; left alone")
         docker("rm", "--force", "--volumes", container)
-    for volume in DATA_VOLUMES:
-        if exists("volume", volume_name(name, volume)):
-            docker("volume", "rm", "--force", volume_name(name, volume))
+    volumes = docker(
+        "volume", "ls", "--quiet", f"--filter=label={settings.LABEL}", f"--filter=name={container}-"
+    ).split()
+    for volume in volumes:
+        if volume.rpartition("-")[0] == container:
+            docker("volume", "rm", "--force", volume)
 
 
-def listing() -> list[dict[str, str]]:
-    lines = docker("ps", "--all", f"--filter=label={settings.LABEL}", "--format", "{{json .}}").splitlines()
-    return [json.loads(line) for line in lines]
+@dataclass(frozen=True)
+class Listed:
+    """One line of what there is."""
+
+    name: str
+    kind: str
+    address: str
+    aliases: tuple[str, ...]
+    running: bool
+    image: str
+
+
+def listing() -> list[Listed]:
+    """Every machine of the lab, by name."""
+    names = docker("ps", "--all", "--quiet", f"--filter=label={settings.LABEL}").split()
+    found = json.loads(docker("container", "inspect", *names)) if names else []
+    return sorted((listed(container) for container in found), key=lambda one: one.name)
+
+
+def listed(container: dict[str, Any]) -> Listed:
+    labels = container["Config"]["Labels"]
+    return Listed(
+        name=container["Name"].removeprefix(f"/{settings.PREFIX}-"),
+        kind=labels[settings.LABEL],
+        address=container["NetworkSettings"]["Networks"].get(settings.NETWORK, {}).get("IPAddress", ""),
+        aliases=tuple(filter(None, labels.get(ALIASES_LABEL, "").split(","))),
+        running=container["State"]["Running"],
+        image=container["Config"]["Image"],
+    )
 
 
 def as_json(host: Host) -> str:

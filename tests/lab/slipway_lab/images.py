@@ -41,6 +41,19 @@ def host(release: str, docker: bool = False) -> Image:
     return Image("host", f"{release}-docker", "host-docker", bare) if docker else bare
 
 
+def services() -> Image:
+    lab = (
+        ("S3_ACCESS_KEY", settings.S3_ACCESS_KEY),
+        ("S3_SECRET_KEY", settings.S3_SECRET_KEY),
+        ("S3_BUCKET", settings.S3_BUCKET),
+    )
+    return Image("services", "trixie", "services", host("trixie"), lab)
+
+
+def probe() -> Image:
+    return Image("probe", "trixie", "probe", host("trixie"))
+
+
 def context_files(directory: Path) -> dict[str, bytes]:
     """Every file of a build context by its relative path; caches of Python are no part of it."""
     return {

@@ -11,6 +11,7 @@ STATE = ROOT / ".cache" / "lab"
 KNOWN_HOSTS = ROOT / ".cache" / "known_hosts"
 KEY = STATE / "id_ed25519"
 PEBBLE_ROOT = STATE / "pebble-root.pem"
+S3_FILE = STATE / "s3.json"
 DOCKERD_PID = STATE / "dockerd.pid"
 DOCKERD_LOG = STATE / "dockerd.log"
 MACHINE_AUTHORITIES = Path("/usr/local/share/ca-certificates")
@@ -34,7 +35,9 @@ FLEET = "fleet"
 FLEET_ADDRESS = "172.30.0.10"
 FLEET_DOMAIN = "fleet.marinemaroc.com"
 
+RESERVED_NAMES = (SERVICES, PROBE)
 REGISTRY_PORT = 5000
+REGISTRY_PUBLISHED = "127.0.0.1:55000"  # where this machine pushes the stand-in images
 DNS_MANAGEMENT_PORT = 8055
 ACME_PORT = 14000
 ACME_MANAGEMENT_PORT = 15000

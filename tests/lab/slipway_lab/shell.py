@@ -7,7 +7,7 @@ import fcntl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 
@@ -26,9 +26,8 @@ def run(
     """Run a program with its output captured; a failure quotes the end of what it said."""
     try:
         result = subprocess.run(
-            list(command), input=stdin, capture_output=True, check=False, timeout=timeout, env=env,
-            **({"stdin": subprocess.DEVNULL} if stdin is None else {}),
-        )  # fmt: skip
+            list(command), input=stdin or b"", capture_output=True, check=False, timeout=timeout, env=env
+        )
     except FileNotFoundError as error:
         raise LabError(f"{command[0]} is not installed on this machine") from error
     except subprocess.TimeoutExpired as error:
@@ -44,8 +43,8 @@ def tail(result: subprocess.CompletedProcess[bytes], lines: int = 3) -> str:
     return " | ".join(text.splitlines()[-lines:]) or "it said nothing"
 
 
-def output(command: Sequence[str], **options: object) -> str:
-    return run(command, **options).stdout.decode().strip()  # type: ignore[arg-type]
+def output(command: Sequence[str]) -> str:
+    return run(command).stdout.decode().strip()
 
 
 def say(text: str) -> None:
@@ -71,11 +70,11 @@ def lock(path: Path) -> Iterator[None]:
         yield
 
 
-def wait_until(what: str, ready: object, seconds: float, pause: float = 0.2, remedy: str = "") -> None:
+def wait_until(what: str, ready: Callable[[], bool], seconds: float, pause: float = 0.2, remedy: str = "") -> None:
     """Ask until the answer is yes; the error says what was waited for and where to look."""
     deadline = time.monotonic() + seconds
     while True:
-        if ready():  # type: ignore[operator]
+        if ready():
             return
         if time.monotonic() > deadline:
             raise LabError(f"{what} did not come up within {seconds:.0f} s{'; ' + remedy if remedy else ''}")
