@@ -1,0 +1,64 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What keeps ports that Docker publishes behind the firewall: one chain of ours, first in DOCKER-USER.
+
+A connection that arrives on a public interface is let through only when its original destination port, the number on
+the host that the operator wrote, is declared. ctstate DNAT keeps out whoever routes straight to a container's address,
+where the same number could be another container's own port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Optional
+
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.live import Table, expected_chains
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import V4, V6, DockerPort
+
+CHAIN = "SLIPWAY-DOCKER"
+USER_CHAIN = "DOCKER-USER"
+DIRECTORY = "/etc/slipway/docker-firewall"
+FILES = {V4: f"{DIRECTORY}/rules.v4", V6: f"{DIRECTORY}/rules.v6"}
+PROGRAM = "/usr/local/sbin/slipway-docker-firewall"
+
+
+def render(ports: Sequence[DockerPort], interfaces: Sequence[str]) -> str:
+    """The chain for iptables-restore --noflush, the same for both families."""
+    lines = ["*filter", f":{CHAIN} - [0:0]"]
+    lines.append(f"-A {CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN")
+    for interface in interfaces:
+        for port in ports:
+            match = f"-m conntrack --ctstate DNAT --ctdir ORIGINAL --ctorigdstport {port.port}"
+            lines.append(f"-A {CHAIN} -i {interface} -p {port.protocol} {match} -j RETURN")
+        lines.append(f"-A {CHAIN} -i {interface} -j DROP")
+    return "\n".join([*lines, "COMMIT", ""])
+
+
+def differences(table: Optional[Table], family: str, text: str) -> list[str]:
+    """Where the live chain is not the declared one. Without Docker there is nothing to guard."""
+    if table is None or USER_CHAIN not in table.chains:
+        return []
+    version = "IPv4" if family == V4 else "IPv6"
+    found: list[str] = []
+    if list(table.chains[USER_CHAIN][:1]) != [(("-j", CHAIN),)]:
+        found.append(f"{USER_CHAIN} does not begin with {CHAIN} ({version})")
+    if list(table.chains.get(CHAIN, ())) != expected_chains(text.splitlines(), [CHAIN])[CHAIN]:
+        found.append(f"live chain {CHAIN} differs from its file ({version})")
+    return found
+
+
+def commands(text: str) -> list[str]:
+    """What a rendered file says, in words, for a diff."""
+    said: list[str] = []
+    for line in text.splitlines():
+        words = line.split()
+        if "-i" not in words:
+            continue
+        interface = words[words.index("-i") + 1]
+        if "--ctorigdstport" in words:
+            port = f"{words[words.index('--ctorigdstport') + 1]}/{words[words.index('-p') + 1]}"
+            said.append(f"docker allow {port} on {interface}")
+        else:
+            said.append(f"docker deny everything else on {interface}")
+    return said

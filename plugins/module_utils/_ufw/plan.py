@@ -1,0 +1,246 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what a host has to what a policy wants: files to write, how to load them, and a diff that people read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Optional
+
+from ansible_collections.slipway.ops.plugins.module_utils._ufw import docker, live, rules_file, settings
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import V4, V6, DockerPort, Policy
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.rules_file import Entry
+
+RULES = {V4: "/etc/ufw/user.rules", V6: "/etc/ufw/user6.rules"}
+DEFAULTS = "/etc/default/ufw"
+CONFIGURATION = "/etc/ufw/ufw.conf"
+FILES = (*RULES.values(), DEFAULTS, CONFIGURATION, *docker.FILES.values())
+
+NOTHING, RESTORE, RELOAD, ENABLE, DISABLE = "nothing", "restore", "reload", "enable", "disable"
+
+# Chains and policies of a ufw that is not installed yet: what its package brings.
+_FRESH = {
+    "IPV6": "yes",
+    "DEFAULT_INPUT_POLICY": "DROP",
+    "DEFAULT_OUTPUT_POLICY": "ACCEPT",
+    "DEFAULT_FORWARD_POLICY": "DROP",
+    "LOGLEVEL": "low",
+    "ENABLED": "no",
+}
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A host's firewall: its files (None for a missing one) and its live tables (None for a family without one)."""
+
+    installed: bool = False
+    files: Mapping[str, Optional[str]] = field(default_factory=dict)
+    tables: Mapping[str, Optional[live.Table]] = field(default_factory=dict)
+
+    def text(self, path: str) -> str:
+        return self.files.get(path) or ""
+
+    def table(self, family: str) -> Optional[live.Table]:
+        return self.tables.get(family)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return {**_FRESH, **settings.read(self.text(DEFAULTS)), **settings.read(self.text(CONFIGURATION))}
+
+    @property
+    def ipv6(self) -> bool:
+        return self.settings["IPV6"].lower() == "yes"
+
+    @property
+    def enabled(self) -> bool:
+        return self.installed and self.settings["ENABLED"].lower() == "yes"
+
+    @property
+    def loaded(self) -> bool:
+        table = self.table(V4)
+        return table is not None and live.is_loaded(table, V4)
+
+    @property
+    def active(self) -> bool:
+        return self.enabled and self.loaded
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Files to write, the one load that makes them live, and the same in words."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    load: str = NOTHING
+    guard: bool = False
+    steps: Sequence[str] = ()
+    before: Sequence[str] = ()
+    after: Sequence[str] = ()
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.steps)
+
+
+def plan_absent(seen: Observed) -> Plan:
+    """The firewall off, now and at boot. The rules stay in their files."""
+    before = describe(seen)
+    if not (seen.enabled or (seen.installed and seen.loaded)):
+        return Plan(before=before, after=before)
+    after = ["ufw disable", *before[1:]]
+    return Plan(load=DISABLE, steps=["disable ufw"], before=before, after=after)
+
+
+def plan_present(
+    policy: Policy,
+    seen: Observed,
+    purge: bool = True,
+    guard: Optional[tuple[Sequence[DockerPort], Sequence[str]]] = None,
+) -> Plan:
+    """A policy; guard is the declared Docker ports and the public interfaces, None to leave Docker alone."""
+    families = (V4, V6) if policy.ipv6 else (V4,)
+    entries: dict[str, list[Entry]] = {}
+    for family in (V4, V6):
+        found = rules_file.parse(seen.text(RULES[family]), family)
+        declared = [rules_file.entry(rule, family) for rule in policy.rules if family in rule.families]
+        entries[family] = found if family not in families else (declared if purge else merge(found, declared))
+
+    files: dict[str, str] = {}
+    rules_changed = False
+    for family in families:
+        found = rules_file.parse(seen.text(RULES[family]), family)
+        if [_key(entry) for entry in found] != [_key(entry) for entry in entries[family]]:
+            rules_changed = True
+    wanted = settings.defaults_of(policy)
+    now = seen.settings
+    defaults_changed = any(now[name].upper() != value.strip('"').upper() for name, value in wanted.items())
+    logging_changed = now["LOGLEVEL"].lower() != policy.logging
+    texts = {family: rules_file.render(policy, family, entries[family]) for family in families}
+
+    if rules_changed or defaults_changed or logging_changed or not seen.files.get(RULES[V4]):
+        files.update({RULES[family]: text for family, text in texts.items() if text != seen.text(RULES[family])})
+    if defaults_changed:
+        files[DEFAULTS] = settings.change(seen.text(DEFAULTS), wanted)
+    if logging_changed:
+        files[CONFIGURATION] = settings.change(seen.text(CONFIGURATION), {"LOGLEVEL": policy.logging})
+
+    steps: list[str] = []
+    base_wrong, rules_wrong = _live_differences(policy, seen, texts)
+    load = NOTHING
+    if not seen.loaded:
+        load = ENABLE
+    elif not seen.enabled:
+        # "ufw enable" leaves alone what is loaded already.
+        files[CONFIGURATION] = settings.change(files.get(CONFIGURATION, seen.text(CONFIGURATION)), {"ENABLED": "yes"})
+        load = RELOAD
+    elif defaults_changed or base_wrong:
+        load = RELOAD
+    elif files or rules_wrong:
+        load = RESTORE
+
+    before = describe(seen)
+    after = ["ufw enable", *_settings_lines(policy), *_rule_lines(entries[V4], entries[V6], policy.ipv6)]
+    # Rules and defaults that only a load would bring back are not in the files' difference: say why we load.
+    if load in (RELOAD, RESTORE) and not files:
+        steps += [f"load the rules again: {reason}" for reason in base_wrong + rules_wrong]
+
+    run_guard = False
+    guard_before = [line for path in docker.FILES.values() for line in docker.commands(seen.text(path))]
+    guard_lines = list(dict.fromkeys(guard_before))
+    if guard is not None:
+        text = docker.render(*guard)
+        for family, path in docker.FILES.items():
+            if seen.text(path) != text:
+                files[path] = text
+                run_guard = True
+            wrong = docker.differences(seen.table(family), family, text)
+            if wrong:
+                run_guard = True
+                if seen.text(path) == text:
+                    steps += [f"apply the Docker rules again: {reason}" for reason in wrong]
+        guard_lines = docker.commands(text)
+    before = [*before, *dict.fromkeys(guard_before)]
+    after = [*after, *guard_lines]
+    if not steps and not files and load == NOTHING and not run_guard:
+        return Plan(before=before, after=before)
+    return Plan(files, load, run_guard, [*_changes(before, after), *steps], before, after)
+
+
+def merge(found: Sequence[Entry], declared: Sequence[Entry]) -> list[Entry]:
+    """Declared rules in their order; foreign ones stay, before them those that stood before the first of them."""
+    known = {entry.rule.matches() for entry in declared if entry.rule}
+    before: list[Entry] = []
+    after: list[Entry] = []
+    met = False
+    for entry in found:
+        if entry.rule is not None and entry.rule.matches() in known:
+            met = True
+        else:
+            (after if met else before).append(entry)
+    return [*before, *declared, *after] if met else [*declared, *before]
+
+
+def describe(seen: Observed) -> list[str]:
+    """What a host has, as ufw commands."""
+    if not seen.installed:
+        return ["ufw is not installed"]
+    now = seen.settings
+    lines = ["ufw enable" if seen.active else "ufw disable"]
+    for name, word in (("INPUT", "incoming"), ("OUTPUT", "outgoing"), ("FORWARD", "routed")):
+        lines.append(f"ufw default {settings.default_word(now[f'DEFAULT_{name}_POLICY'])} {word}")
+    lines.append(f"ufw logging {now['LOGLEVEL'].lower()}")
+    lines.append(f"IPV6={now['IPV6'].lower()}")
+    v4, v6 = (rules_file.parse(seen.text(RULES[family]), family) for family in (V4, V6))
+    return [*lines, *_rule_lines(v4, v6, seen.ipv6)]
+
+
+def _settings_lines(policy: Policy) -> list[str]:
+    return [
+        f"ufw default {policy.incoming} incoming",
+        f"ufw default {policy.outgoing} outgoing",
+        f"ufw default {policy.routed} routed",
+        f"ufw logging {policy.logging}",
+        f"IPV6={'yes' if policy.ipv6 else 'no'}",
+    ]
+
+
+def _rule_lines(v4: Sequence[Entry], v6: Sequence[Entry], ipv6: bool) -> list[str]:
+    return [f"ufw {line}" for line in rules_file.commands(v4, v6 if ipv6 else (), ipv6)]
+
+
+def _key(entry: Entry) -> object:
+    return entry.rule if entry.rule is not None else entry.text
+
+
+def _changes(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    removed = Counter(before) - Counter(after)
+    added = Counter(after) - Counter(before)
+    lines = [f"remove: {line}" for line in before if removed[line] > 0 and line.startswith(("ufw", "docker"))]
+    # What is set has one value: only the new one is news.
+    single = ("ufw enable", "ufw disable", "ufw default", "ufw logging", "ufw is not", "IPV6=")
+    lines = [line for line in lines if not line[len("remove: ") :].startswith(single)]
+    for line in after:
+        if added[line] > 0:
+            lines.append(f"{'set' if line.startswith(single) else 'add'}: {line}")
+    if not lines and list(before) != list(after):
+        lines.append("put the rules into the declared order")
+    return lines
+
+
+def _live_differences(policy: Policy, seen: Observed, texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Live differences that need a whole reload, and those that the user rules alone put right."""
+    base: list[str] = []
+    rules: list[str] = []
+    for family, text in texts.items():
+        table = seen.table(family)
+        if table is None:
+            # A kernel without this family: ufw skips it as well.
+            continue
+        if not live.is_loaded(table, family):
+            base.append(f"ufw is not loaded for IPv{'4' if family == V4 else '6'}")
+            continue
+        base += live.wrong_policies(table, family, policy)
+        rules += live.wrong_rules(table, family, text)
+    return base, rules

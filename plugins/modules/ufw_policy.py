@@ -1,0 +1,312 @@
+#!/usr/bin/python
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ufw_policy
+short_description: Give a host its whole UFW policy in one call
+version_added: 0.1.0
+author: Slipway contributors (@slipway)
+description:
+  - Defaults, log level and all rules are one policy. It is compared with ufw's files and with the live rules, written
+    in the very form that ufw writes, and loaded once, however many rules there are. C(ufw status) and later ufw
+    commands go on working on it.
+  - New rules alone are loaded in one step for each IP version, while the rest of the firewall stays in force. Existing
+    connections survive.
+  - All problems of a policy are reported at once, and a policy that would shut out new connections the way the
+    current SSH connection came is refused, before anything is touched.
+  - After loading, the live rules are compared with the policy. When loading or that comparison fails, the old files are
+    put back and loaded, and the task fails.
+  - With O(docker_ports), ports that Docker publishes obey the same policy. Docker accepts forwarded packets before ufw
+    sees them, so its own chain C(DOCKER-USER) gets one jump to the chain C(SLIPWAY-DOCKER). Other chains are never
+    flushed and containers are never restarted.
+options:
+  state:
+    description:
+      - With V(present), ufw is active, now and at boot, with this policy.
+      - With V(absent), ufw is disabled, now and at boot. Its rules stay in their files.
+    type: str
+    choices: [present, absent]
+    default: present
+  default_incoming:
+    description: What happens to incoming connections that no rule matches.
+    type: str
+    choices: [allow, deny, reject]
+    default: deny
+  default_outgoing:
+    description: What happens to outgoing connections that no rule matches.
+    type: str
+    choices: [allow, deny, reject]
+    default: allow
+  default_routed:
+    description: What happens to forwarded connections that no rule matches.
+    type: str
+    choices: [allow, deny, reject]
+    default: deny
+  logging:
+    description: ufw's log level.
+    type: str
+    choices: ["off", low, medium, high, full]
+    default: low
+  ipv6:
+    description: Whether ufw handles IPv6. With V(false), ufw drops all IPv6 traffic but that on the loopback interface.
+    type: bool
+    default: true
+  rules:
+    description:
+      - Rules in the order in which they are asked; the first that matches decides.
+      - A rule without addresses is for IPv4 and IPv6.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      action:
+        description:
+          - V(allow), V(deny), V(reject), or V(limit).
+          - V(limit) allows, but stops an address with 6 connections within 30 seconds.
+        type: str
+        default: allow
+      direction:
+        description: V(in), V(out), or V(route) for forwarded traffic.
+        type: str
+        default: in
+      protocol:
+        description: V(any), V(tcp), V(udp), V(esp), V(ah), V(gre), V(igmp), V(ipv6) or V(vrrp).
+        type: str
+        default: any
+      port:
+        description:
+          - Destination ports. Numbers from 1 to 65535 or ranges such as V(6000:6007).
+          - At most 15 in a rule, where a range counts as two.
+        type: list
+        elements: str
+        default: []
+      from:
+        description: Address or network that the traffic comes from.
+        type: str
+        default: any
+      from_port:
+        description: Source ports, written as in O(rules[].port).
+        type: list
+        elements: str
+        default: []
+      to:
+        description: Address or network that the traffic goes to.
+        type: str
+        default: any
+      interface:
+        description: Interface by which the traffic comes in, or for direction V(out), goes out.
+        type: str
+      interface_out:
+        description: Interface by which forwarded traffic goes out; for direction V(route) only.
+        type: str
+      log:
+        description: V(log) new connections, or V(log-all) packets, that match.
+        type: str
+      comment:
+        description: Shown by C(ufw status). May not hold a single quote or a line break.
+        type: str
+  purge:
+    description:
+      - Remove rules that are not declared.
+      - With V(false) they stay. Those that stand before the first declared rule stay before it, the others follow.
+    type: bool
+    default: true
+  protect_ports:
+    description:
+      - TCP ports that must stay open to the address that the current SSH connection comes from.
+      - Without them, it is the port of the current connection. Give them while SSH moves to another port.
+    type: list
+    elements: int
+    default: []
+  docker_ports:
+    description:
+      - Published ports, as numbers on the host, that public interfaces may reach. All other published ports and the
+        containers' own addresses are closed to these interfaces. An empty list closes all.
+      - Left out, Docker's rules are not touched.
+      - Needs the program C(/usr/local/sbin/slipway-docker-firewall) of role P(slipway.ops.firewall#role), which also
+        applies the rules again when Docker or ufw starts. Its rules lie in C(/etc/slipway/docker-firewall).
+      - Traffic that comes in on a public interface and is forwarded elsewhere, such as to a VPN, is closed too.
+    type: list
+    elements: dict
+    suboptions:
+      port:
+        description: Port or range such as V(6000:6007) on the host.
+        type: str
+        required: true
+      protocol:
+        description: V(tcp), V(udp) or V(sctp).
+        type: str
+        default: tcp
+  docker_interfaces:
+    description: Public interfaces for O(docker_ports). When empty, those that a default route leaves by.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    description: Complete, also on a host where ufw is not installed yet.
+    support: full
+  diff_mode:
+    description: The policy before and after, as ufw commands.
+    support: full
+requirements:
+  - ufw 0.36 or later on Debian or Ubuntu
+seealso:
+  - module: community.general.ufw
+    description: Single rules, one call each.
+"""
+
+EXAMPLES = r"""
+- name: Open SSH, HTTP and HTTPS, and nothing else
+  slipway.ops.ufw_policy:
+    rules:
+      - {action: limit, port: [2222], protocol: tcp, comment: SSH}
+      - {port: [80, 443], protocol: tcp, comment: HTTP and HTTPS}
+      - {port: [9100], protocol: tcp, from: 10.0.0.0/8, interface: eth1, comment: Node metrics}
+    docker_ports: []
+
+- name: Move SSH while the old port is still in use
+  slipway.ops.ufw_policy:
+    rules:
+      - {action: limit, port: [2222], protocol: tcp}
+    protect_ports: [2222]
+
+- name: Switch the firewall off
+  slipway.ops.ufw_policy:
+    state: absent
+"""
+
+RETURN = r"""
+plan:
+  description: What was done, or in check mode would be done, one line a step.
+  returned: success
+  type: list
+  elements: str
+  sample: ["add: ufw limit 2222/tcp comment 'SSH'", "set: ufw enable"]
+active:
+  description: Whether ufw filters traffic after the task (in check mode, before it).
+  returned: success
+  type: bool
+  sample: true
+"""
+
+from typing import Any, Optional
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.ops.plugins.module_utils._ufw import gateway, protect
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.docker import PROGRAM
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import Policy, read_docker_ports, read_rules
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.plan import Observed, Plan, plan_absent, plan_present
+
+POLICIES = ["allow", "deny", "reject"]
+TEXTS: dict[str, Any] = {"type": "list", "elements": "str", "default": []}
+RULE: dict[str, Any] = {
+    "action": {"type": "str", "default": "allow"},
+    "direction": {"type": "str", "default": "in"},
+    "protocol": {"type": "str", "default": "any"},
+    "port": TEXTS,
+    "from": {"type": "str", "default": "any"},
+    "from_port": TEXTS,
+    "to": {"type": "str", "default": "any"},
+    "interface": {"type": "str"},
+    "interface_out": {"type": "str"},
+    "log": {"type": "str"},
+    "comment": {"type": "str"},
+}
+ARGUMENTS: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "default_incoming": {"type": "str", "choices": POLICIES, "default": "deny"},
+    "default_outgoing": {"type": "str", "choices": POLICIES, "default": "allow"},
+    "default_routed": {"type": "str", "choices": POLICIES, "default": "deny"},
+    "logging": {"type": "str", "choices": ["off", "low", "medium", "high", "full"], "default": "low"},
+    "ipv6": {"type": "bool", "default": True},
+    "rules": {"type": "list", "elements": "dict", "default": [], "options": RULE},
+    "purge": {"type": "bool", "default": True},
+    "protect_ports": {"type": "list", "elements": "int", "default": []},
+    "docker_ports": {
+        "type": "list",
+        "elements": "dict",
+        "options": {"port": {"type": "str", "required": True}, "protocol": {"type": "str", "default": "tcp"}},
+    },
+    "docker_interfaces": TEXTS,
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    options = module.params
+
+    def run(command: list[str], text: Optional[str]) -> tuple[int, str, str]:
+        code, output, error = module.run_command(command, data=text, path_prefix="/usr/sbin:/sbin")
+        return code, output, error
+
+    firewall = gateway.Firewall(run)
+    planner = (lambda seen: plan_absent(seen)) if options["state"] == "absent" else wanted(module)
+    seen = firewall.observe()
+    plan = planner(seen)
+    if plan.changed and not module.check_mode:
+        if not seen.installed:
+            module.fail_json(msg="ufw is not installed, so its policy cannot be applied; install the package ufw first")
+        if plan.guard and not gateway.has_guard_program():
+            module.fail_json(msg=f"docker_ports needs {PROGRAM}, which is not there; use the role slipway.ops.firewall")
+        try:
+            seen = firewall.apply(plan, lambda now: planner(now).steps)
+        except gateway.FirewallError as error:
+            module.fail_json(msg=str(error))
+    result: dict[str, Any] = {"changed": plan.changed, "plan": list(plan.steps), "active": seen.active}
+    if module._diff and plan.changed:
+        result["diff"] = {
+            "before_header": "ufw policy",
+            "after_header": "ufw policy",
+            "before": "".join(f"{line}\n" for line in plan.before),
+            "after": "".join(f"{line}\n" for line in plan.after),
+        }
+    module.exit_json(**result)
+
+
+def wanted(module: AnsibleModule) -> Any:
+    """The planner of the declared policy; every problem with it ends the module here."""
+    options = module.params
+    rules, problems = read_rules(options["rules"], options["ipv6"])
+    policy = Policy(
+        rules=tuple(rules),
+        incoming=options["default_incoming"],
+        outgoing=options["default_outgoing"],
+        routed=options["default_routed"],
+        logging=options["logging"],
+        ipv6=options["ipv6"],
+    )
+    for index, port in enumerate(options["protect_ports"]):
+        if not 1 <= port <= 65535:
+            problems.append(f"protect_ports[{index}]: port {port} does not exist; use 1 to 65535")
+    guard = None
+    if options["docker_ports"] is not None:
+        ports, found = read_docker_ports(options["docker_ports"])
+        problems += found
+        public = options["docker_interfaces"] or gateway.public_interfaces()
+        if not public:
+            problems.append("docker_interfaces: the host has no default route to find its public interface by; name it")
+        guard = (ports, public)
+    if not problems:
+        # A rule that could not be read may be the one that lets us in, so this question comes last.
+        problems += protect.problems(policy, gateway.connection(), options["protect_ports"])
+    if problems:
+        module.fail_json(msg="\n".join(problems))
+    present = set(gateway.interfaces())
+    for index, rule in enumerate(rules):
+        for name in (rule.interface_in, rule.interface_out):
+            if name and not name.endswith("+") and name not in present:
+                module.warn(f"rules[{index}].interface: {name} does not exist on this host at present")
+
+    def planner(seen: Observed) -> Plan:
+        return plan_present(policy, seen, options["purge"], guard)
+
+    return planner
+
+
+if __name__ == "__main__":
+    main()
