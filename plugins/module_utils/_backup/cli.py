@@ -1,0 +1,281 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The verbs `backup`, `restore` and `points` of the host program."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from ansible_collections.slipway.ops.plugins.module_utils._backup import backup as backups
+from ansible_collections.slipway.ops.plugins.module_utils._backup import restore as restores
+from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Docker, Host, Repository
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
+    CONFIGURATION_DIRECTORY,
+    KIND_BEFORE_RELEASE,
+    KIND_BEFORE_RESTORE,
+    KIND_MANUAL,
+    POINT_KINDS,
+    STACK_NAME,
+    BackupError,
+    BusyError,
+    Place,
+    Point,
+    RefusedError,
+    UsageError,
+    human_bytes,
+    human_seconds,
+    public_url,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._backup.retention import plan_retention
+from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
+from ansible_collections.slipway.ops.plugins.module_utils._backup.status import overdue
+from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import LeaseError, LeaseHeld, LeaseLost, lease
+
+LEASE_SECONDS = 300
+
+
+def tools_for(stack: str, progress: Callable[[str], None]) -> Tools:
+    """The tools of a stack whose backup is set up on this host."""
+    if not STACK_NAME.match(stack):
+        raise UsageError(f"stack {stack!r}: is not a name of a stack")
+    place = Place(stack)
+    settings = backups.load_settings(place)
+    return Tools(settings, place, Docker(), Host(), Repository(settings, place), progress)
+
+
+@contextmanager
+def held(stack: str, owner: str) -> Iterator[None]:
+    """The stack's lease. Being told to stop ends the job as an error does, so that what it began is put in order."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise BackupError(f"{owner}: was told to stop (signal {number})")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with lease(stack, owner, ttl_seconds=LEASE_SECONDS):
+            yield
+    except LeaseHeld as error:
+        raise BusyError(str(error)) from error
+    except (LeaseLost, LeaseError) as error:
+        raise BackupError(str(error)) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run_backup(tools: Tools, kind: str, accept_smaller: bool = False) -> dict[str, Any]:
+    """Make a point as the stack's only job."""
+    with held(tools.settings.stack, f"backup ({kind})"):
+        return backups.make_point(tools, kind, accept_smaller)
+
+
+def run_restore(tools: Tools, point: str, confirm: str, safety: bool = True) -> dict[str, Any]:
+    """Restore a point as the stack's only job."""
+    restores.check_confirmed(tools.settings.stack, confirm)
+    with held(tools.settings.stack, f"restore ({point})"):
+        return restores.restore(tools, point, confirm, safety)
+
+
+def full_status(tools: Tools, points: list[Point]) -> dict[str, Any]:
+    """The status, with its freshness taken from the repository and not from what the last job said."""
+    status = backups.read_status(tools.place)
+    good = [point for point in points if point.verified and point.kind != KIND_BEFORE_RESTORE]
+    newest = good[-1] if good else None
+    now = tools.host.now()
+    found = {
+        **status,
+        "stack": tools.settings.stack,
+        "repository": public_url(tools.settings.url),
+        "interval_seconds": tools.settings.interval_seconds,
+        "points": len(points),
+        "newest_good": newest.name if newest else "",
+        "newest_good_age_seconds": int((now - newest.time).total_seconds()) if newest else None,
+        **restores.restore_status(tools),
+    }
+    found["overdue"] = overdue(
+        {
+            "last_success_epoch": newest.time.timestamp() if newest else None,
+            "interval_seconds": found["interval_seconds"],
+        },
+        now.timestamp(),
+    )
+    return found
+
+
+def _stack(wanted: str) -> str:
+    if wanted:
+        return wanted
+    try:
+        found = sorted(
+            name for name in os.listdir(CONFIGURATION_DIRECTORY) if os.path.isdir(f"{CONFIGURATION_DIRECTORY}/{name}")
+        )
+    except FileNotFoundError:
+        found = []
+    if not found:
+        raise RefusedError(f"{CONFIGURATION_DIRECTORY}: no stack has a backup here; run the play with the role backup")
+    if len(found) > 1:
+        raise UsageError(f"several stacks have a backup here ({', '.join(found)}); say which: --stack {found[0]}")
+    return found[0]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise UsageError(f"{message}; see: {self.prog} --help")
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stack", default="", help="the stack; needed only where several have a backup")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON; progress goes to stderr")
+
+
+def _backup_parser() -> _Parser:
+    parser = _Parser(prog="slipway backup", description="Recovery points of a stack.")
+    actions = parser.add_subparsers(dest="action", metavar="run|points|verify|check|status", required=True)
+    run = actions.add_parser("run", help="make a recovery point now, read it back, let old ones go")
+    kinds = [kind for kind in POINT_KINDS if kind not in (KIND_BEFORE_RESTORE, KIND_BEFORE_RELEASE)]
+    run.add_argument("--kind", choices=kinds, default=KIND_MANUAL, help="what the point is tagged with (manual)")
+    run.add_argument("--accept-smaller", action="store_true", help="the data may be much less than last time")
+    actions.add_parser("points", help="list the recovery points, and what the retention says of each")
+    verify = actions.add_parser("verify", help="read a point back from the repository and compare it")
+    verify.add_argument("--point", default=restores.LATEST, help="the point (latest)")
+    actions.add_parser("check", help="check the repository's structure")
+    actions.add_parser("status", help="how the backups stand; fails when the newest good point is too old")
+    for action in actions.choices.values():
+        _common(action)
+    return parser
+
+
+def backup(argv: list[str]) -> int:
+    """`slipway backup ...`"""
+    wanted = _backup_parser().parse_args(argv)
+    tools = tools_for(_stack(wanted.stack), _progress(wanted.json))
+    return _ACTIONS[wanted.action](wanted, tools)
+
+
+def _run(wanted: argparse.Namespace, tools: Tools) -> int:
+    summary = run_backup(tools, wanted.kind, wanted.accept_smaller)
+    lines = [f"warning: {warning}" for warning in summary["warnings"]]
+    lines.append(
+        f"point {summary['point']} of stack {summary['stack']}: {summary['rows']} rows, {summary['files']} files,"
+        f" {human_bytes(summary['size_bytes'])} ({human_bytes(summary['added_bytes'])} new) in"
+        f" {human_seconds(summary['duration_seconds'])}, read back; {summary['points']} points are kept"
+    )
+    return _tell(wanted, summary, lines)
+
+
+def _points(wanted: argparse.Namespace, tools: Tools) -> int:
+    found = tools.repository.points()
+    keep = plan_retention(found, tools.settings.retention).keep
+    records = [{**point.as_dict(), "kept_for": keep.get(point.name, [])} for point in found]
+    lines = [
+        f"{record['point']}  {record['kind']:<14}  {'good' if record['verified'] else 'NOT READ BACK':<13}"
+        f"  {', '.join(record['kept_for']) or 'goes with the next backup'}"
+        for record in records
+    ]
+    return _tell(wanted, {"stack": tools.settings.stack, "points": records}, lines or ["there is no point yet"])
+
+
+def _verify(wanted: argparse.Namespace, tools: Tools) -> int:
+    point, warnings = restores.choose(tools.repository.points(), wanted.point, tools.settings.stack)
+    compared = backups.read_back(tools, point)
+    lines = [*warnings, f"point {point.name} reads back as it was stored: {len(compared)} parts compared"]
+    return _tell(wanted, {**point.as_dict(), "compared": compared, "warnings": warnings}, lines)
+
+
+def _check(wanted: argparse.Namespace, tools: Tools) -> int:
+    with held(tools.settings.stack, "backup (check)"):
+        tools.repository.check()
+    where = public_url(tools.settings.url)
+    return _tell(wanted, {"repository": where, "ok": True}, [f"repository {where}: its structure is whole"])
+
+
+def _status(wanted: argparse.Namespace, tools: Tools) -> int:
+    found = full_status(tools, tools.repository.points())
+    age = found["newest_good_age_seconds"]
+    lines = [
+        f"stack {found['stack']} in {found['repository']}: {found['points']} points",
+        f"newest good point: {found['newest_good']}, {human_seconds(age)} old" if age is not None else "no good point",
+    ]
+    if found.get("error"):
+        lines.append(f"last backup failed: {found['error']}")
+    if found["interrupted_restore"]:
+        interrupted = found["interrupted_restore"]
+        lines.append(f"restore of {interrupted['point']} was interrupted: {interrupted['step']}")
+    lines += [f"old data is kept in {path}" for path in found["previous"]]
+    if found["overdue"]:
+        lines.append("OVERDUE: look at journalctl -u slipway-backup-" + str(found["stack"]))
+    _tell(wanted, found, lines)
+    return BackupError.exit_status if found["overdue"] else 0
+
+
+_ACTIONS: dict[str, Callable[[argparse.Namespace, Tools], int]] = {
+    "run": _run,
+    "points": _points,
+    "verify": _verify,
+    "check": _check,
+    "status": _status,
+}
+
+
+def points(argv: list[str]) -> int:
+    """`slipway points`: short for `slipway backup points`."""
+    return backup(["points", *argv])
+
+
+def restore(argv: list[str]) -> int:
+    """`slipway restore ...`"""
+    parser = _Parser(prog="slipway restore", description="Bring a stack's data back from a recovery point.")
+    _common(parser)
+    parser.add_argument("--point", default=restores.LATEST, help="the point; 'latest' is the newest good one (default)")
+    parser.add_argument("--confirm", default="", metavar="STACK", help="the stack's name again: its data is replaced")
+    parser.add_argument("--plan", action="store_true", help="only show what would be done")
+    parser.add_argument("--without-safety-point", action="store_true", help="do not save the present data first")
+    parser.add_argument("--extract", metavar="DIRECTORY", help="only unpack the point into this new directory")
+    parser.add_argument("--discard-previous", action="store_true", help="remove old data that restores put aside")
+    wanted = parser.parse_args(argv)
+    tools = tools_for(_stack(wanted.stack), _progress(wanted.json))
+    if wanted.extract:
+        result = restores.extract(tools, wanted.point, wanted.extract)
+        return _tell(wanted, result, [f"point {result['point']} is unpacked in {result['directory']}"])
+    if wanted.discard_previous:
+        removed = restores.discard_previous(tools, wanted.confirm)
+        return _tell(wanted, {"removed": removed}, [f"{len(removed)} directories with old data were removed"])
+    safety = not wanted.without_safety_point
+    if wanted.plan:
+        plan = restores.make_plan(tools, wanted.point, safety)
+        lines = [*plan.warnings, *plan.lines, *(f"in the way: {problem}" for problem in plan.problems)]
+        _tell(wanted, plan.as_dict(), lines)
+        return RefusedError.exit_status if plan.problems else 0
+    summary = run_restore(tools, wanted.point, wanted.confirm, safety)
+    lines = [
+        *(f"warning: {warning}" for warning in summary["warnings"]),
+        f"stack {summary['stack']} is restored to point {summary['point']} in"
+        f" {human_seconds(summary['duration_seconds'])}",
+    ]
+    if summary["saved"]:
+        lines.append(f"what was there before is point {summary['saved']}")
+    lines += [f"old data is kept in {path}" for path in summary["previous"]]
+    if summary["previous"]:
+        lines.append(f"when all is well: slipway restore --discard-previous --confirm {summary['stack']}")
+    return _tell(wanted, summary, lines)
+
+
+def _progress(as_json: bool) -> Callable[[str], None]:
+    def show(line: str) -> None:
+        print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
+
+    return show
+
+
+def _tell(wanted: argparse.Namespace, result: dict[str, Any], lines: list[str]) -> int:
+    text = json.dumps(result, indent=2, sort_keys=True) if wanted.json else "\n".join(lines)
+    print(text, flush=True)
+    return 0

@@ -1,0 +1,359 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a backup is made of, as values: settings, sources, points, and the errors of this package."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import urlsplit
+
+CONFIGURATION_DIRECTORY = "/etc/slipway/backup"
+STATE_DIRECTORY = "/var/lib/slipway/backup"
+STACKS_DIRECTORY = "/etc/slipway/stacks"
+CACHE_DIRECTORY = "/var/cache/slipway/restic"
+METRICS_DIRECTORY = "/var/lib/prometheus/node-exporter"
+
+KIND_SCHEDULED = "scheduled"
+KIND_MANUAL = "manual"
+KIND_BEFORE_RESTORE = "before-restore"
+KIND_BEFORE_RELEASE = "before-release"
+POINT_KINDS = (KIND_SCHEDULED, KIND_MANUAL, KIND_BEFORE_RESTORE, KIND_BEFORE_RELEASE)
+
+SOURCE_MYSQL = "mysql"
+SOURCE_MARIADB = "mariadb"
+SOURCE_POSTGRESQL = "postgresql"
+SOURCE_VOLUME = "volume"
+SOURCE_FILE = "file"
+SOURCE_REDIS = "redis"
+SOURCE_REFUSED = (SOURCE_POSTGRESQL, SOURCE_REDIS)
+
+STACK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
+SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+VOLUME_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+DATABASE_NAME = re.compile(r"[^\x00-\x1f`'\"\\/]{1,64}\Z")
+POINT_NAME = re.compile(r"\d{8}T\d{6}Z\Z")
+POINT_FORMAT = "%Y%m%dT%H%M%SZ"
+
+
+class BackupError(Exception):
+    """A job was tried and failed."""
+
+    exit_status = 1
+
+
+class UsageError(BackupError):
+    """The wish cannot be understood."""
+
+    exit_status = 2
+
+
+class RefusedError(BackupError):
+    """A job was refused before it touched anything."""
+
+    exit_status = 3
+
+
+class BusyError(BackupError):
+    """Another job works on the same stack."""
+
+    exit_status = 4
+
+
+class RepositoryMissing(BackupError):
+    """There is no repository at the address yet."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One thing that a recovery point holds. Which fields are set depends on the kind."""
+
+    kind: str
+    service: str = ""
+    database: str = ""
+    user: str = ""
+    password_variable: str = ""
+    volume: str = ""
+    path: str = ""
+
+    @property
+    def label(self) -> str:
+        """How messages name the source."""
+        if self.kind == SOURCE_VOLUME:
+            return f"volume {self.volume}"
+        if self.kind == SOURCE_FILE:
+            return f"file {self.path}"
+        return f"database {self.database} ({self.kind}, service {self.service})"
+
+    def as_dict(self) -> dict[str, str]:
+        """Only what is set."""
+        return {name: value for name, value in vars(self).items() if value}
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How many days, weeks, months and years that have a point keep one."""
+
+    daily: int = 30
+    weekly: int = 0
+    monthly: int = 0
+    yearly: int = 0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a stack's backup is, as the role wrote it."""
+
+    stack: str
+    url: str
+    sources: tuple[Source, ...]
+    retention: Retention = field(default_factory=Retention)
+    options: tuple[str, ...] = ()
+    ca_file: str = ""
+    upload_limit_kib: int = 0
+    interval_seconds: int = 86400
+    check_interval_seconds: int = 86400
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a stack's files are on the host. Tests put them elsewhere."""
+
+    stack: str
+    configuration_root: str = CONFIGURATION_DIRECTORY
+    state_root: str = STATE_DIRECTORY
+    stacks_root: str = STACKS_DIRECTORY
+    cache: str = CACHE_DIRECTORY
+    metrics: str = METRICS_DIRECTORY
+
+    @property
+    def configuration(self) -> str:
+        return f"{self.configuration_root}/{self.stack}"
+
+    @property
+    def settings(self) -> str:
+        return f"{self.configuration}/backup.json"
+
+    @property
+    def password(self) -> str:
+        return f"{self.configuration}/repository.password"
+
+    @property
+    def environment(self) -> str:
+        return f"{self.configuration}/repository.environment"
+
+    @property
+    def state(self) -> str:
+        return f"{self.state_root}/{self.stack}"
+
+    @property
+    def spool(self) -> str:
+        return f"{self.state}/spool"
+
+    @property
+    def fetched(self) -> str:
+        return f"{self.state}/restore"
+
+    @property
+    def status(self) -> str:
+        return f"{self.state}/status.json"
+
+    @property
+    def last_manifest(self) -> str:
+        return f"{self.state}/manifest.json"
+
+    @property
+    def journal(self) -> str:
+        return f"{self.state}/restore.json"
+
+    @property
+    def history(self) -> str:
+        return f"{self.state}/history.jsonl"
+
+    @property
+    def stack_files(self) -> str:
+        return f"{self.stacks_root}/{self.stack}"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One recovery point: a snapshot with the data, and whether it was read back."""
+
+    name: str
+    kind: str
+    snapshot: str
+    verified: bool
+    evidence: tuple[str, ...] = ()
+
+    @property
+    def time(self) -> datetime:
+        return point_time(self.name)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "point": self.name,
+            "time": self.time.isoformat(),
+            "kind": self.kind,
+            "verified": self.verified,
+            "snapshot": self.snapshot,
+        }
+
+
+def point_name(moment: datetime) -> str:
+    """The name of a point that is begun at this moment."""
+    return moment.astimezone(timezone.utc).strftime(POINT_FORMAT)
+
+
+def point_time(name: str) -> datetime:
+    """When the point was begun."""
+    return datetime.strptime(name, POINT_FORMAT).replace(tzinfo=timezone.utc)
+
+
+def human_bytes(count: float) -> str:
+    """A size for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def human_seconds(seconds: float) -> str:
+    """A duration for people, in its two largest units."""
+    rest = max(0, int(seconds))
+    parts: list[str] = []
+    for name, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        amount, rest = divmod(rest, size)
+        if amount or (name == "s" and not parts):
+            parts.append(f"{amount} {name}")
+    return " ".join(parts[:2])
+
+
+def public_url(url: str) -> str:
+    """The repository's address without a password that may stand in it."""
+    scheme, separator, rest = url.partition(":")
+    if scheme in ("rest", "s3") and separator and "//" in rest:
+        parts = urlsplit(rest)
+        if parts.password:
+            host = parts.hostname or ""
+            rest = rest.replace(parts.netloc, f"{parts.username}@{host}" + (f":{parts.port}" if parts.port else ""))
+    return f"{scheme}{separator}{rest}"
+
+
+def local_path(url: str) -> str:
+    """The directory of a repository on the host's own disk; empty for one elsewhere."""
+    if url.startswith("local:"):
+        return url[len("local:") :]
+    return url if url.startswith("/") else ""
+
+
+def _text(value: Mapping[str, Any], key: str, pattern: re.Pattern[str], where: str, problems: list[str]) -> str:
+    found = value.get(key)
+    if not isinstance(found, str) or not pattern.match(found):
+        problems.append(f"{where}.{key}: {found!r} is not a valid name; give one that matches {pattern.pattern}")
+        return ""
+    return str(found)
+
+
+SOURCE_FIELDS: dict[str, dict[str, re.Pattern[str]]] = {
+    SOURCE_MYSQL: {
+        "service": SERVICE_NAME,
+        "database": DATABASE_NAME,
+        "user": DATABASE_NAME,
+        "password_variable": VARIABLE_NAME,
+    },
+    SOURCE_VOLUME: {"volume": VOLUME_NAME},
+    SOURCE_FILE: {"path": re.compile(r"/\S.*\Z")},
+}
+SOURCE_FIELDS[SOURCE_MARIADB] = SOURCE_FIELDS[SOURCE_MYSQL]
+SOURCE_DEFAULTS = {"user": "root", "password_variable": "MYSQL_ROOT_PASSWORD"}
+# What the stack says of a source besides, and a backup does not need.
+SOURCE_REMARKS = ("kind", "name", "stack", "services", "volumes")
+
+
+def parse_source(value: Any, where: str, problems: list[str]) -> Source | None:
+    """One element of the source list; what is wrong with it is added to `problems`."""
+    if not isinstance(value, Mapping):
+        problems.append(f"{where}: must be a mapping such as {{kind: volume, volume: fleet_uploads}}")
+        return None
+    kind = value.get("kind")
+    if kind in SOURCE_REFUSED:
+        problems.append(f"{where}.kind: {kind} is not backed up by this version; set x-slipway.backup: false there")
+        return None
+    if kind not in SOURCE_FIELDS:
+        known = ", ".join(sorted(SOURCE_FIELDS))
+        problems.append(f"{where}.kind: {kind!r} is not known; use one of {known}")
+        return None
+    fields = SOURCE_FIELDS[str(kind)]
+    unknown = sorted(set(value) - set(fields) - set(SOURCE_REMARKS))
+    if unknown:
+        problems.append(
+            f"{where}: {', '.join(unknown)} not known for kind {kind}; it takes {', '.join(sorted(fields))}"
+        )
+    filled = {key: value.get(key) or SOURCE_DEFAULTS.get(key) for key in fields}
+    return Source(kind=str(kind), **{key: _text(filled, key, fields[key], where, problems) for key in fields})
+
+
+def _count(value: Mapping[str, Any], key: str, default: int, where: str, problems: list[str]) -> int:
+    found = value.get(key, default)
+    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
+        problems.append(f"{where}{key}: {found!r} must be a whole number, 0 or more")
+        return default
+    return int(found)
+
+
+def parse_settings(document: Any, name: str) -> Settings:
+    """Read backup.json; all problems are reported at once."""
+    problems: list[str] = []
+    if not isinstance(document, Mapping):
+        raise RefusedError(f"{name}: must hold a mapping; run the play with the role backup again")
+    stack = _text(document, "stack", STACK_NAME, "backup", problems)
+    repository = document.get("repository")
+    repository = repository if isinstance(repository, Mapping) else {}
+    url = repository.get("url")
+    if not isinstance(url, str) or not url.strip():
+        problems.append("repository.url: is missing; give a path, sftp:user@host:/path or s3:https://host/bucket")
+        url = ""
+    raw_sources = document.get("sources")
+    sources: list[Source] = []
+    if not isinstance(raw_sources, list) or not raw_sources:
+        problems.append("sources: is empty, so a backup would hold nothing; name at least one database, volume or file")
+    else:
+        for index, value in enumerate(raw_sources):
+            source = parse_source(value, f"sources[{index}]", problems)
+            if source is not None and source in sources:
+                problems.append(f"sources[{index}]: {source.label} is listed twice; remove one")
+            elif source is not None:
+                sources.append(source)
+    raw_retention = document.get("retention", {})
+    if not isinstance(raw_retention, Mapping):
+        problems.append("retention: must be a mapping of daily, weekly, monthly, yearly")
+        raw_retention = {}
+    defaults = Retention()
+    retention = Retention(
+        **{
+            key: _count(raw_retention, key, getattr(defaults, key), "retention.", problems)
+            for key in ("daily", "weekly", "monthly", "yearly")
+        }
+    )
+    if not any(vars(retention).values()):
+        problems.append("retention: keeps nothing; give at least one of daily, weekly, monthly, yearly more than 0")
+    settings = Settings(
+        stack=stack,
+        url=str(url).strip(),
+        sources=tuple(sources),
+        retention=retention,
+        options=tuple(str(option) for option in repository.get("options") or ()),
+        ca_file=str(repository.get("ca_file") or ""),
+        upload_limit_kib=_count(repository, "upload_limit_kib", 0, "repository.", problems),
+        interval_seconds=_count(document, "interval_seconds", 86400, "", problems),
+        check_interval_seconds=_count(document, "check_interval_seconds", 86400, "", problems),
+    )
+    if problems:
+        raise RefusedError(f"{name}: " + "; ".join(problems))
+    return settings

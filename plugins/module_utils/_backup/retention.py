@@ -1,0 +1,60 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which recovery points may go.
+
+The rules look at points, not at the clock: days without a point are not counted, so a clock that jumps or weeks of
+failed backups never make the good ones old. Only points that were read back fill a place; the newest of them always stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
+    KIND_MANUAL,
+    KIND_SCHEDULED,
+    Point,
+    Retention,
+)
+
+PERIODS = (("daily", "%Y-%m-%d"), ("weekly", "%G-W%V"), ("monthly", "%Y-%m"), ("yearly", "%Y"))
+# A point made before a restore or a release must not push out the same day's regular one: it has its own place.
+REGULAR_KINDS = (KIND_SCHEDULED, KIND_MANUAL)
+
+
+@dataclass(frozen=True)
+class RetentionPlan:
+    """Why each kept point is kept, and which points go."""
+
+    keep: dict[str, list[str]] = field(default_factory=dict)
+    remove: tuple[Point, ...] = ()
+
+
+def plan_retention(points: Iterable[Point], rules: Retention) -> RetentionPlan:
+    """Decide about every point of a stack."""
+    newest_first = sorted(points, key=lambda point: point.name, reverse=True)
+    verified = [point for point in newest_first if point.verified]
+    if not verified:
+        # Nothing here is known to be good: removing any of it could remove the only usable one.
+        return RetentionPlan({point.name: ["no point was read back yet"] for point in newest_first})
+    keep: dict[str, list[str]] = {verified[0].name: ["newest that was read back"]}
+    regular = [point for point in verified if point.kind in REGULAR_KINDS]
+    for period, pattern in PERIODS:
+        seen: list[str] = []
+        for point in regular:
+            label = point.time.strftime(pattern)
+            if label in seen:
+                continue
+            if len(seen) == getattr(rules, period):
+                break
+            seen.append(label)
+            keep.setdefault(point.name, []).append(f"{period} {label}")
+    oldest_kept = min(keep)
+    for point in newest_first:
+        if point.kind not in REGULAR_KINDS and point.verified and point.name >= oldest_kept:
+            keep.setdefault(point.name, []).append(point.kind)
+        elif not point.verified and point.name > verified[0].name:
+            keep.setdefault(point.name, []).append("nothing newer was read back")
+    return RetentionPlan(keep, tuple(point for point in newest_first if point.name not in keep))

@@ -1,0 +1,59 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a stack's backups stand: a file for people, plays and the watch, and figures for node_exporter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+METRICS = (
+    ("last_success_timestamp_seconds", "When the newest point that was read back was begun.", "last_success_epoch"),
+    ("last_attempt_timestamp_seconds", "When the last backup was begun.", "last_attempt_epoch"),
+    ("last_attempt_succeeded", "Whether the last backup succeeded.", "ok"),
+    ("duration_seconds", "How long the last good backup took.", "duration_seconds"),
+    ("size_bytes", "How much the newest good point holds.", "size_bytes"),
+    ("rows", "How many rows the databases in the newest good point have.", "rows"),
+    ("points", "How many points the repository holds.", "points"),
+    ("interval_seconds", "How often a backup is expected.", "interval_seconds"),
+)
+
+
+def succeeded(previous: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The status after a backup that was read back."""
+    return {
+        **previous,
+        **{name: summary[name] for name in ("point", "size_bytes", "rows", "files", "duration_seconds", "points")},
+        "ok": True,
+        "error": "",
+        "last_success": summary["started"],
+        "last_success_epoch": summary["started_epoch"],
+        "last_attempt": summary["started"],
+        "last_attempt_epoch": summary["started_epoch"],
+    }
+
+
+def failed(previous: Mapping[str, Any], error: str, started: str, started_epoch: int) -> dict[str, Any]:
+    """The status after a backup that failed: what the last good one left stays."""
+    return {**previous, "ok": False, "error": error, "last_attempt": started, "last_attempt_epoch": started_epoch}
+
+
+def overdue(status: Mapping[str, Any], now_epoch: float) -> bool:
+    """Whether the newest good point is older than two intervals, or there is none."""
+    last = status.get("last_success_epoch")
+    return not last or now_epoch - float(last) > 2 * float(status.get("interval_seconds") or 86400)
+
+
+def render_metrics(statuses: Mapping[str, Mapping[str, Any]]) -> str:
+    """The figures of all stacks in Prometheus' text format. What is not known is left out, never 0."""
+    lines = []
+    for name, meaning, key in METRICS:
+        samples = [
+            f'slipway_backup_{name}{{stack="{stack}"}} {float(status[key]):.0f}'
+            for stack, status in sorted(statuses.items())
+            if isinstance(status.get(key), (bool, int, float))
+        ]
+        if samples:
+            lines += [f"# HELP slipway_backup_{name} {meaning}", f"# TYPE slipway_backup_{name} gauge", *samples]
+    return "".join(f"{line}\n" for line in lines)
