@@ -236,7 +236,7 @@ options:
         default: []
   armed:
     description:
-      - Make the change one that undoes itself unless it is confirmed in time with M(slipway.ops.armed).
+      - Make the change one that undoes itself unless it is confirmed in time with M(slipway.ops.armed_confirm).
       - Files, sysctls and units that the plan changes are put back as they were, also after a reboot.
         Packages and accounts stay.
     type: dict
@@ -297,10 +297,14 @@ armed:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.ops.plugins.module_utils._armed.gateway import ARMED, REVERTED, Status, Store
+from ansible_collections.slipway.ops.plugins.module_utils._armed.snapshot import snapshot_of
 from ansible_collections.slipway.ops.plugins.module_utils._host import apply as applying
 from ansible_collections.slipway.ops.plugins.module_utils._host import report
 from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import Host, HostError
+from ansible_collections.slipway.ops.plugins.module_utils._host.observed import Observation
 from ansible_collections.slipway.ops.plugins.module_utils._host.plan import make_plan, refusals
+from ansible_collections.slipway.ops.plugins.module_utils._host.steps import Plan
 from ansible_collections.slipway.ops.plugins.module_utils._host.wish import parse
 
 NAMED: dict[str, object] = {"name": {"type": "str", "required": True}}
@@ -374,7 +378,14 @@ def main() -> None:
     if problems:
         module.fail_json(msg="\n".join(problems))
     host = Host()
+    store = Store(host)
+
+    def arm(plan: Plan, seen: Observation) -> None:
+        if wish.armed is not None:
+            store.arm(snapshot_of(wish, plan, seen, wish.armed.name, wish.armed.limit_seconds))
+
     try:
+        told = store.status(wish.armed.name) if wish.armed is not None else Status("", "")
         seen = host.observe(wish)
         plan = make_plan(wish, seen, module.check_mode)
         if plan.problems:
@@ -383,10 +394,18 @@ def main() -> None:
         if module.check_mode:
             warnings += refusals(plan, seen, host.try_validate)
         else:
-            outcome = applying.apply(host, wish, plan, seen)
-            steps, warnings, armed = outcome.steps, outcome.warnings, outcome.armed
+            outcome = applying.apply(host, wish, plan, seen, arm)
+            steps, warnings = outcome.steps, outcome.warnings
+        if wish.armed is not None:
+            status = store.status(wish.armed.name)
+            armed = status.name if status.state == ARMED else None
+            if told.state == REVERTED:
+                warnings.append(f"armed change {told.line}")
     except HostError as error:
-        module.fail_json(msg=str(error))
+        message = str(error)
+        if wish.armed is not None and store.status(wish.armed.name).state == ARMED:
+            message += f"\narmed change {store.revert(wish.armed.name, message).line}"
+        module.fail_json(msg=message)
     for warning in warnings:
         module.warn(warning)
     result = {"changed": bool(steps), "plan": report.lines(steps)}

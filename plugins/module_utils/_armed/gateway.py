@@ -1,0 +1,177 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Armed changes on this host: files under /var/lib/slipway/armed, a transient timer, a unit for the next boot."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ansible_collections.slipway.ops.plugins.module_utils._armed import snapshot as snapshots
+from ansible_collections.slipway.ops.plugins.module_utils._armed.snapshot import Snapshot
+from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import Host, HostError
+from ansible_collections.slipway.ops.plugins.module_utils._host.observed import FILE, PathState
+
+SYSTEM = "/etc/systemd/system"
+CONFIRMED = "confirmed"
+REVERTED = "reverted"
+ARMED = "armed"
+NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Status:
+    name: str
+    state: str
+    why: str = ""
+    at: float = 0.0  # when it was armed or put back
+    left_seconds: float = 0.0
+    failed: str = ""
+
+    @property
+    def line(self) -> str:
+        when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.at))
+        if self.state == ARMED:
+            return f"{self.name}: armed at {when}, puts itself back in {max(0, round(self.left_seconds))} s"
+        if self.state == REVERTED:
+            rest = f"; could not put back:{self.failed}" if self.failed else ""
+            return f"{self.name}: put back at {when}, {self.why}{rest}"
+        return f"{self.name}: {self.state}"
+
+
+class Store:
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    @contextlib.contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        os.makedirs(snapshots.ROOT, mode=0o700, exist_ok=True)
+        with open(f"{snapshots.directory_of(name)}.lock", "w", encoding="ascii") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    def arm(self, snapshot: Snapshot) -> None:
+        """Have everything in place that puts the change back, before it is made."""
+        with self._locked(snapshot.name):
+            state = snapshots.directory_of(snapshot.name)
+            whole = snapshots.merged(self._read(snapshot.name), snapshot)
+            timer = snapshots.timer_of(whole.name)
+            self.host.run(["systemctl", "stop", f"{timer}.timer"])
+            self.host.run(["systemctl", "reset-failed", f"{timer}.timer", f"{timer}.service"])
+            os.makedirs(f"{state}/files", mode=0o700, exist_ok=True)
+            for index, (_path, before) in enumerate(whole.paths):
+                if before.kind == FILE:
+                    self.host.write_file(
+                        f"{state}/files/{index}", before.content or b"", before.mode, before.owner, before.group
+                    )
+            self._write(f"{state}/revert.sh", snapshots.script(whole), "0700")
+            self._write(f"{state}/armed.json", snapshots.manifest(whole, time.time()), "0600")
+            unit = snapshots.boot_unit_of(whole.name)
+            self._write(f"{SYSTEM}/{unit}", snapshots.boot_unit(whole.name), "0644")
+            os.makedirs(f"{SYSTEM}/sysinit.target.wants", mode=0o755, exist_ok=True)
+            self.host.make_link(f"{SYSTEM}/sysinit.target.wants/{unit}", f"../{unit}")
+            done = self.host.run(
+                [
+                    "systemd-run", "--quiet", "--collect", f"--unit={timer}",
+                    f"--on-active={whole.limit_seconds}s", "--timer-property=AccuracySec=500ms",
+                    "/bin/sh", f"{state}/revert.sh",
+                ]
+            )  # fmt: skip
+            if done.code != 0:
+                self._forget(whole.name)
+                raise HostError(f"armed change {whole.name}: its timer could not be started: {done.said}")
+
+    def confirm(self, name: str) -> Status:
+        with self._locked(name):
+            status = self.status(name)
+            if status.state == ARMED:
+                self._forget(name)
+                return Status(name, CONFIRMED)
+            if status.state == REVERTED:
+                # told once; the next arming starts anew
+                shutil.rmtree(snapshots.directory_of(name), ignore_errors=True)
+            return status
+
+    def revert(self, name: str, why: str) -> Status:
+        """Put it back now. The script takes the lock itself."""
+        if self.status(name).state == ARMED:
+            told = " ".join(why.replace('"', "'").replace("\\", "/").split())[
+                :500
+            ]  # it becomes a JSON string in the shell
+            self.host.run(["/bin/sh", f"{snapshots.directory_of(name)}/revert.sh", told])
+        return self.status(name)
+
+    def status(self, name: str) -> Status:
+        state = snapshots.directory_of(name)
+        armed = self._json(f"{state}/armed.json")
+        if armed:
+            at = float(armed.get("armed_at", 0))
+            return Status(name, ARMED, at=at, left_seconds=at + float(armed.get("limit_seconds", 0)) - time.time())
+        back = self._json(f"{state}/reverted.json")
+        if back:
+            return Status(
+                name,
+                REVERTED,
+                why=str(back.get("why", "")),
+                at=float(back.get("reverted_at", 0)),
+                failed=str(back.get("failed", "")),
+            )
+        return Status(name, NOTHING)
+
+    def names(self) -> list[str]:
+        try:
+            entries = sorted(os.listdir(snapshots.ROOT))
+        except FileNotFoundError:
+            return []
+        return [name for name in entries if os.path.isdir(snapshots.directory_of(name))]
+
+    def _read(self, name: str) -> Snapshot | None:
+        state = snapshots.directory_of(name)
+        found = self._json(f"{state}/armed.json")
+        if not found:
+            shutil.rmtree(state, ignore_errors=True)
+            return None
+        paths: list[tuple[str, PathState]] = []
+        for index, item in enumerate(found["paths"]):
+            before = PathState(item["kind"], item["mode"], item["owner"], item["group"], target=item["target"])
+            if before.kind == FILE:
+                with open(f"{state}/files/{index}", "rb") as handle:
+                    before = replace(before, content=handle.read())
+            paths.append((item["path"], before))
+        return Snapshot(
+            name=name,
+            limit_seconds=int(found["limit_seconds"]),
+            paths=tuple(paths),
+            sysctls=tuple(found["sysctls"].items()),
+            commands=tuple(tuple(command) for command in found["commands"]),
+        )
+
+    def _forget(self, name: str) -> None:
+        """The removal of armed.json is the moment of confirmation; the rest is tidying."""
+        state = snapshots.directory_of(name)
+        with contextlib.suppress(FileNotFoundError):
+            self.host.remove(f"{state}/armed.json")
+        self.host.run(["systemctl", "stop", f"{snapshots.timer_of(name)}.timer"])
+        unit = snapshots.boot_unit_of(name)
+        for path in (f"{SYSTEM}/sysinit.target.wants/{unit}", f"{SYSTEM}/{unit}"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        shutil.rmtree(state, ignore_errors=True)
+
+    def _write(self, path: str, text: str, mode: str) -> None:
+        self.host.write_file(path, text.encode(), mode, "root", "root")
+
+    def _json(self, path: str) -> dict[str, Any]:
+        try:
+            found = json.loads(self.host.text(path) or "{}")
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}

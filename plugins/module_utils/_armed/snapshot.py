@@ -1,0 +1,208 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an armed change would put back, as values, and the script that does it without us."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import sysctl_path
+from ansible_collections.slipway.ops.plugins.module_utils._host.observed import (
+    DIRECTORY,
+    FILE,
+    LINK,
+    Observation,
+    PathState,
+    UnitState,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._host.steps import ActOnUnit, Plan, WriteSysctl, path_of
+from ansible_collections.slipway.ops.plugins.module_utils._host.wish import Wish
+
+ROOT = "/var/lib/slipway/armed"
+NO_BLOCK = "$block"  # left for the script: empty, or --no-block while the host boots
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    name: str
+    limit_seconds: int
+    paths: tuple[tuple[str, PathState], ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()
+    commands: tuple[tuple[str, ...], ...] = ()
+
+
+def directory_of(name: str) -> str:
+    return f"{ROOT}/{name}"
+
+
+def timer_of(name: str) -> str:
+    return f"slipway-armed-{name}"
+
+
+def boot_unit_of(name: str) -> str:
+    return f"slipway-armed-{name}-boot.service"
+
+
+def snapshot_of(wish: Wish, plan: Plan, seen: Observation, name: str, limit_seconds: int) -> Snapshot:
+    """Exactly what the plan touches, as it is before."""
+    paths: dict[str, PathState] = {}
+    for step in plan.paths:
+        before = getattr(step, "before", None)
+        if isinstance(before, PathState):
+            paths.setdefault(path_of(step), before)
+    sysctls = {step.key: step.before for step in plan.sysctls if isinstance(step, WriteSysctl)}
+    touched: list[str] = []
+    for step in plan.units:
+        if isinstance(step, ActOnUnit) and step.name not in touched:
+            touched.append(step.name)
+    return Snapshot(
+        name=name,
+        limit_seconds=limit_seconds,
+        paths=tuple(paths.items()),
+        sysctls=tuple((key, value) for key, value in sysctls.items() if value is not None),
+        commands=unit_commands([seen.units.get(unit, UnitState(unit)) for unit in touched]),
+    )
+
+
+def unit_commands(before: Sequence[UnitState]) -> tuple[tuple[str, ...], ...]:
+    """Bring units back: read files again, enable as before, stop what was not running, start or restart the rest.
+
+    systemd refuses to start a socket whose service runs, so with a socket among them all are stopped first.
+    """
+    commands: list[tuple[str, ...]] = [("systemctl", "daemon-reload")] if before else []
+    for unit in before:
+        if unit.load == "masked":
+            commands.append(("systemctl", "mask", unit.name))
+            continue
+        commands.append(("systemctl", "unmask", unit.name))
+        if unit.file in ("enabled", "disabled"):
+            commands.append(("systemctl", "enable" if unit.file == "enabled" else "disable", unit.name))
+    sockets = [unit for unit in before if unit.name.endswith(".socket")]
+    others = [unit for unit in before if not unit.name.endswith(".socket")]
+    for unit in before:
+        if sockets or not unit.running:
+            commands.append(("systemctl", NO_BLOCK, "stop", unit.name))
+    for unit in sockets + others:
+        if unit.running:
+            commands.append(("systemctl", NO_BLOCK, "start" if sockets else "restart", unit.name))
+    return tuple(commands)
+
+
+def merged(old: Snapshot | None, new: Snapshot) -> Snapshot:
+    """A second arming before the first was confirmed: what the first remembers is the state to go back to."""
+    if old is None:
+        return new
+    paths = {**dict(new.paths), **dict(old.paths)}
+    sysctls = {**dict(new.sysctls), **dict(old.sysctls)}
+    commands = list(old.commands) + [command for command in new.commands if command not in old.commands]
+    return Snapshot(new.name, new.limit_seconds, tuple(paths.items()), tuple(sysctls.items()), tuple(commands))
+
+
+def manifest(snapshot: Snapshot, armed_at: float) -> str:
+    return (
+        json.dumps(
+            {
+                "name": snapshot.name,
+                "armed_at": armed_at,
+                "limit_seconds": snapshot.limit_seconds,
+                "paths": [
+                    {
+                        "path": path,
+                        "kind": state.kind,
+                        "mode": state.mode,
+                        "owner": state.owner,
+                        "group": state.group,
+                        "target": state.target,
+                    }
+                    for path, state in snapshot.paths
+                ],
+                "sysctls": dict(snapshot.sysctls),
+                "commands": [list(command) for command in snapshot.commands],
+            },
+            indent=1,
+        )
+        + "\n"
+    )
+
+
+def script(snapshot: Snapshot) -> str:
+    """A shell script that needs nothing but coreutils, flock and systemctl."""
+    state = directory_of(snapshot.name)
+    lines = [
+        "#!/bin/sh",
+        f"# Puts back the change {snapshot.name!r} unless it was confirmed. Written by Slipway.",
+        "set -u",
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        f"state={shlex.quote(state)}",
+        f'why="${{1:-it was not confirmed within {snapshot.limit_seconds} seconds}}"',
+        'block=""; failed=""',
+        '[ "${2:-}" = boot ] && block=--no-block',
+        'exec 9> "$state.lock" && flock 9',
+        '[ -e "$state/armed.json" ] || exit 0',
+        'missed() { failed="$failed $1"; }',
+        "put_file() {",
+        '  cp -a -- "$state/files/$1" "$2.slipway-back" && mv -fT -- "$2.slipway-back" "$2" || missed "$2"',
+        "}",
+        "put_link() {",
+        '  ln -s -- "$1" "$2.slipway-back" && mv -fT -- "$2.slipway-back" "$2" || missed "$2"',
+        "}",
+        "put_directory() {",
+        '  mkdir -p -- "$3" && chown -- "$2" "$3" && chmod -- "$1" "$3" || missed "$3"',
+        "}",
+    ]
+    for index, (path, before) in reversed(list(enumerate(snapshot.paths))):
+        quoted = shlex.quote(path)
+        if before.kind == FILE:
+            lines.append(f"put_file {index} {quoted}")
+        elif before.kind == LINK:
+            lines.append(f"put_link {shlex.quote(before.target or '')} {quoted}")
+        elif before.kind == DIRECTORY:
+            lines.append(f"put_directory {before.mode} {before.owner}:{before.group} {quoted}")
+        else:
+            # a directory that something else fills by now stays: nothing of ours is lost with it
+            lines.append(f"if [ -d {quoted} ] && [ ! -L {quoted} ]; then rmdir -- {quoted}; else rm -f -- {quoted}; fi")
+    for key, value in snapshot.sysctls:
+        path = shlex.quote(sysctl_path(key))
+        lines.append(f"printf '%s\\n' {shlex.quote(value)} > {path} || missed {path}")
+    for command in snapshot.commands:
+        words = " ".join(word if word == NO_BLOCK else shlex.quote(word) for word in command)
+        lines.append(f"{words} || missed {shlex.quote(' '.join(word for word in command if word != NO_BLOCK))}")
+    name = shlex.quote(snapshot.name)
+    lines += [
+        """printf '{"name": "%s", "reverted_at": %s, "why": "%s", "failed": "%s"}\\n' \\""",
+        f'  {name} "$(date +%s)" "$why" "$failed" \\',
+        '  > "$state/reverted.json.new" && mv -f "$state/reverted.json.new" "$state/reverted.json"',
+        'rm -rf -- "$state/armed.json" "$state/files"',
+        f"rm -f -- /etc/systemd/system/{boot_unit_of(snapshot.name)} \\",
+        f"  /etc/systemd/system/sysinit.target.wants/{boot_unit_of(snapshot.name)}",
+        f"systemctl --no-block stop {timer_of(snapshot.name)}.timer 2> /dev/null",
+        'logger -t slipway "the armed change "' + name + '" was put back: $why${failed:+, except for$failed}" || true',
+        "sync",
+        '[ -z "$failed" ]',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def boot_unit(name: str) -> str:
+    """Put the change back at the next boot, before what it concerns starts."""
+    state = directory_of(name)
+    return f"""# An armed change waits for its confirmation; a reboot before that puts it back. Written by Slipway.
+[Unit]
+Description=Put back the unconfirmed change {name}
+DefaultDependencies=no
+ConditionPathExists={state}/armed.json
+RequiresMountsFor={state}
+After=local-fs.target
+Before=network-pre.target ufw.service nftables.service ssh.socket ssh.service nginx.service
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh {state}/revert.sh "the host was rebooted before it was confirmed" boot
+
+[Install]
+WantedBy=sysinit.target
+"""
