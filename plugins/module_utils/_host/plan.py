@@ -88,12 +88,16 @@ def make_plan(wish: Wish, seen: Observation, check_mode: bool = False) -> Plan:
         checks = ()
 
     sysctl_steps: list[Step] = []
+    unknown: list[str] = []
     for key, value in wish.sysctls:
         found = seen.sysctls.get(key)
         if found is None:
-            warnings.append(f"sysctl {key}: this kernel does not know it (yet); nothing to set")
+            unknown.append(key)
         elif found != value:
             sysctl_steps.append(WriteSysctl(key, value, found))
+
+    if unknown:
+        warnings.append(f"sysctls that this kernel does not know (yet), so nothing to set: {', '.join(unknown)}")
 
     unit_steps = units.plan_units(wish.units, seen, changed, predict or bool(changed), problems, warnings)
     return Plan(
