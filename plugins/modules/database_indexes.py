@@ -134,6 +134,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._database.gateway impo
     Database,
     DatabaseError,
     NoContainer,
+    run,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._database.model import KINDS, InvalidIndexes, parse
 from ansible_collections.slipway.ops.plugins.module_utils._database.plan import plan
@@ -166,6 +167,7 @@ def main() -> None:
             params["database"],
             params["user"],
             params["password_variable"],
+            run,
         )
         try:
             found = database.observe(wanted)

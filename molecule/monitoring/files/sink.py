@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """A mail server, a webhook and a small site: what the checks ask and what the alerts arrive at.
 
-SMTP on 127.0.0.1:2525. HTTP on 127.0.0.1:8025: GET /messages lists what came in, DELETE /messages forgets it, POST takes a
-webhook, GET of anything else answers with the status in /run/sink-status (200 when there is no such file).
+SMTP on 127.0.0.1:2525. HTTP on 127.0.0.1:8025: GET /messages lists what came in, DELETE /messages forgets it, POST
+takes a webhook, GET of anything else answers with the status in /run/sink-status (200 when there is no such file).
 """
 
 from __future__ import annotations

@@ -129,10 +129,9 @@ def test_many_errors_in_a_log_are_told(host: Any) -> None:
     if not host.exists("docker"):
         pytest.skip("this host has no engine")
     forget(host)
-    host.check_output(
-        "docker run -d --name shop-web-2 --label com.docker.compose.project=shop --label com.docker.compose.service=web "
-        "scenario/web /bin/busybox sh -c 'for i in 1 2 3 4 5 6 7 8; do echo ERROR; done' && sleep 1"
-    )
+    labels = "--label com.docker.compose.project=shop --label com.docker.compose.service=web"
+    script = "for i in 1 2 3 4 5 6 7 8; do echo ERROR; done"
+    host.check_output(f"docker run -d --name shop-web-2 {labels} scenario/web /bin/busybox sh -c '{script}' && sleep 1")
     assert run(host)
     host.check_output("docker rm -f shop-web-2")
     (mail,) = messages(host)

@@ -50,7 +50,7 @@ class Database:
     name: str
     user: str
     password_variable: str
-    run: Run = run
+    run: Run
 
     def __post_init__(self) -> None:
         for label, value, pattern in (

@@ -228,7 +228,9 @@ def send_email(email: Email, subject: str, body: str) -> None:
     message.set_content(body)
     where = f"mail server {email.host}:{email.port}"
     try:
-        with _smtp(email) as server:
+        with contextlib.ExitStack() as stack:
+            server = _smtp(email)
+            stack.callback(_leave, server)
             if email.security == SECURITY_STARTTLS:
                 server.starttls(context=ssl.create_default_context())
             if email.user:
@@ -236,6 +238,11 @@ def send_email(email: Email, subject: str, body: str) -> None:
             refused = server.send_message(message)
     except smtplib.SMTPAuthenticationError as error:
         raise NotSent(f"{where} refused the user {email.user} (code {error.smtp_code})") from None
+    except smtplib.SMTPRecipientsRefused as error:
+        refused = error.recipients
+    except smtplib.SMTPResponseException as error:
+        told = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
+        raise NotSent(f"{where}: {error.smtp_code} {_first_line(told)}") from None
     except (OSError, smtplib.SMTPException) as error:
         raise NotSent(f"{where}: {_reason(error)}") from None
     if refused:
@@ -249,6 +256,13 @@ def _smtp(email: Email) -> smtplib.SMTP:
         context = ssl.create_default_context()
         return smtplib.SMTP_SSL(email.host, email.port, name, timeout=_SEND_SECONDS, context=context)
     return smtplib.SMTP(email.host, email.port, name, timeout=_SEND_SECONDS)
+
+
+def _leave(server: smtplib.SMTP) -> None:
+    """Say goodbye. Whatever the answer, the mail was taken or refused before."""
+    with contextlib.suppress(OSError, smtplib.SMTPException):
+        server.quit()
+    server.close()
 
 
 def call(url: str, value: Mapping[str, Any] | None = None) -> None:

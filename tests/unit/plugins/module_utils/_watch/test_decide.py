@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._watch import decide
+from ansible_collections.slipway.ops.plugins.module_utils._watch.model import Check, Configuration, Email, parse_checks
+from ansible_collections.slipway.ops.plugins.module_utils._watch.reading import (
+    BackupStatus,
+    CertificateFile,
+    Certificates,
+    DiskUse,
+    HttpAnswer,
+    LogLines,
+    Reading,
+    Unreadable,
+)
+
+NOW = 1_800_000_000.0
+HOUR = 3600.0
+DAY = 86400.0
+
+
+def check(kind: str, **options: Any) -> Check:
+    problems: list[str] = []
+    needed = {
+        "http": {"url": "https://example.org/health"},
+        "logs": {"stack": "fleet", "service": "application"},
+        "backup": {"stack": "fleet"},
+    }.get(kind, {})
+    (made,) = parse_checks([{"name": kind, "kind": kind, **needed, **options}], problems)
+    assert problems == []
+    return made
+
+
+def certificate(days_left: float, days: float = 90, **changes: Any) -> Certificates:
+    end = NOW + days_left * DAY
+    values = {"path": "/c.pem", "not_before": end - days * DAY, "not_after": end, "self_signed": False, **changes}
+    return Certificates((CertificateFile(**values),))
+
+
+@pytest.mark.parametrize(
+    ("made", "reading", "ok", "part"),
+    [
+        (check("http"), HttpAnswer(200, 0.1), True, "answered 200 in 0.10 s"),
+        (check("http"), HttpAnswer(503, 0.1), False, "expected 200"),
+        (check("http", status=[200, 204]), HttpAnswer(204, 0.1), True, "204"),
+        (check("http", contains="ok"), HttpAnswer(200, 0.1, "degraded"), False, "without the expected text 'ok'"),
+        (check("http"), Unreadable("refused"), False, "refused"),
+        (check("logs"), LogLines(10, 2), True, "10 lines"),
+        (check("logs"), LogLines(11, 2), False, "at most 10 are expected"),
+        (check("logs"), LogLines(0, 0), False, "no container of fleet/application"),
+        (check("backup"), BackupStatus(NOW - 25 * HOUR), True, "the last good backup of fleet is from"),
+        (check("backup"), BackupStatus(NOW - 26 * HOUR), False, "26 hours ago"),
+        (check("backup"), BackupStatus(NOW + 2 * HOUR), False, "in the future"),
+        (check("backup"), BackupStatus(NOW + 60), True, ""),
+        (check("certificate"), Certificates(()), False, "no certificate at /etc/slipway/certificates"),
+        (check("certificate"), certificate(19), True, "1 valid"),
+        (check("certificate"), certificate(17), False, "was not renewed in time"),
+        (check("certificate"), certificate(17, 45), True, "1 valid"),
+        (check("certificate"), certificate(2, 6.6), True, "1 valid"),
+        (check("certificate"), certificate(1, 6.6), False, "in 1.0 days"),
+        (check("certificate"), certificate(-1), False, "in -1.0 days"),
+        (check("certificate", min_days=30), certificate(29), False, "29.0 days"),
+        (check("certificate", min_days=3), certificate(4), True, ""),
+        (check("certificate"), certificate(80, self_signed=True), False, "self-signed"),
+        (check("certificate", allow_self_signed=True), certificate(80, self_signed=True), True, ""),
+        (check("certificate"), certificate(91), False, "see the host's clock"),
+        (check("disk"), DiskUse(85.0, 10.0), True, "/: 85 % of space"),
+        (check("disk"), DiskUse(86.0, 10.0), False, "at most 85 %"),
+        (check("disk"), DiskUse(10.0, 99.0), False, "99 % of inodes"),
+    ],
+)
+def test_judges(made: Check, reading: Reading, ok: bool, part: str) -> None:
+    found, message = decide.judge(made, reading, NOW, NOW)
+    assert found is ok, message
+    assert part in message
+
+
+@pytest.mark.parametrize("last", [None, 0.0, -1.0])
+@pytest.mark.parametrize(("age_hours", "ok"), [(0, True), (25, True), (26, False), (-1, False)])
+def test_no_backup_is_bad_once_the_first_night_has_passed(last: Optional[float], age_hours: float, ok: bool) -> None:
+    assert decide.judge(check("backup"), BackupStatus(last), NOW, NOW - age_hours * HOUR)[0] is ok
+
+
+CONFIG = Configuration(
+    host="web1",
+    checks=(check("disk"),),
+    interval_seconds=300,
+    repeat_seconds=int(4 * HOUR),
+    email=Email(("ops@example.org",), "web1@example.org", "smtp"),
+    webhook_url="https://chat.example.org/x",
+)
+GOOD, BAD = DiskUse(1, 1), DiskUse(99, 1)
+
+
+class Pass:
+    """Passes one after the other; what is said goes to the channels that are up."""
+
+    def __init__(self, failures: int = 1) -> None:
+        self.check = Check("disk", "disk", check("disk").options, failures)
+        self.state: dict[str, Any] = {}
+
+    def __call__(self, reading: Reading, at: float, up: tuple[str, ...] = ("email", "webhook")) -> list[str]:
+        now = NOW + at
+        verdicts = [decide.verdict(self.check, reading, self.state, now)]
+        due = decide.notices(CONFIG, verdicts, self.state, now)
+        sent = [notice for notice in due if notice.channel in up]
+        self.state = decide.next_state(verdicts, sent, self.state, now)
+        return [f"{notice.channel} {notice.event}" for notice in sent]
+
+
+def test_tells_on_change_and_repeats_while_bad() -> None:
+    step = Pass()
+    assert step(GOOD, 0) == []
+    assert step(BAD, 300) == ["email bad", "webhook bad"]
+    assert step(BAD, 600) == []
+    assert step(BAD, 300 + 4 * HOUR) == ["email again", "webhook again"]
+    assert step(BAD, 600 + 4 * HOUR) == []
+    assert step(GOOD, 900 + 4 * HOUR) == ["email recovered", "webhook recovered"]
+    assert step(GOOD, 1200 + 4 * HOUR) == []
+
+
+def test_what_a_channel_did_not_get_is_due_again_for_it_alone() -> None:
+    step = Pass()
+    assert step(BAD, 0, up=("email",)) == ["email bad"]
+    assert step(BAD, 300) == ["webhook bad"]
+    assert step(GOOD, 600, up=()) == []
+    assert step(GOOD, 900) == ["email recovered", "webhook recovered"]
+
+
+def test_what_was_never_told_is_not_taken_back() -> None:
+    step = Pass()
+    assert step(BAD, 0, up=()) == []
+    assert step(GOOD, 300) == []
+
+
+def test_failures_in_a_row_are_counted() -> None:
+    step = Pass(failures=3)
+    assert step(BAD, 0) == []
+    assert step(GOOD, 300) == []
+    assert step(BAD, 600) == []
+    assert step(BAD, 900) == []
+    assert step(BAD, 1200) == ["email bad", "webhook bad"]
+
+
+def test_clock_that_went_back_does_not_silence() -> None:
+    step = Pass()
+    step(BAD, 1000 * HOUR)
+    assert step(BAD, 0) == ["email again", "webhook again"]
+
+
+def test_since_is_kept_while_the_verdict_is_the_same() -> None:
+    step = Pass()
+    step(BAD, 0)
+    step(BAD, 300)
+    assert step.state["checks"]["disk"]["since"] == NOW
+    step(GOOD, 600)
+    assert step.state["checks"]["disk"]["since"] == NOW + 600
+    assert step.state["checks"]["disk"]["first_seen"] == NOW
+
+
+@pytest.mark.parametrize("state", [{}, {"checks": None}, {"checks": {"disk": "x"}}, {"checks": {"disk": {}}}])
+def test_state_of_another_shape_is_as_none(state: dict[str, Any]) -> None:
+    item = decide.verdict(check("disk"), BAD, state, NOW)
+    assert (item.since, item.failures) == (NOW, 1)
+    assert len(decide.notices(CONFIG, [item], state, NOW)) == 2
+
+
+def test_checks_that_are_gone_are_forgotten() -> None:
+    assert decide.next_state([], [], {"checks": {"old": {"ok": False}}}, NOW)["checks"] == {}
