@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from . import engine, hosts, services, settings
+from . import engine, hosts, services, settings, site
 from .shell import LabError, lock, say
 
 
@@ -19,6 +19,11 @@ def parser() -> argparse.ArgumentParser:
     create.add_argument("--alias", action="append", default=[], help="a further name in the lab (repeatable)")
     create.add_argument("--address", help="a fixed address below 172.30.0.128")
     create.add_argument("--fresh", action="store_true", help="remove an old host of this name first")
+    up = verbs.add_parser("up", help="bring everything up: services, probe, stand-in images, the first host")
+    up.add_argument("--all", action="store_true", help="with the stand-in images that the demo does not need")
+    down = verbs.add_parser("down", help="remove everything of the lab, and nothing else")
+    down.add_argument("--images", action="store_true", help="remove the lab's images too")
+    verbs.add_parser("status", help="what there is, and whether it answers")
     verbs.add_parser("services", help="bring registry, ACME, S3, sink and probe up (part of `up`)")
     remove = host.add_parser("remove", help="remove a host and its volumes")
     remove.add_argument("name")
@@ -39,9 +44,27 @@ def main(arguments: list[str]) -> int:
 
 def dispatch(options: argparse.Namespace) -> int:
     settings.STATE.mkdir(parents=True, exist_ok=True)
-    engine.ensure()
-    verbs = {"host": host_verb, "services": services_verb}
+    if options.verb in ("up", "services", "host"):
+        engine.ensure()
+    verbs = {"up": up_verb, "down": down_verb, "status": status_verb, "services": services_verb, "host": host_verb}
     return verbs[options.verb](options)
+
+
+def up_verb(options: argparse.Namespace) -> int:
+    with lock(settings.STATE / "services.lock"):
+        site.up(options.all)
+    return 0
+
+
+def down_verb(options: argparse.Namespace) -> int:
+    with lock(settings.STATE / "services.lock"):
+        site.down(options.images)
+    return 0
+
+
+def status_verb(_options: argparse.Namespace) -> int:
+    print("\n".join(site.status()))
+    return 0
 
 
 def host_verb(options: argparse.Namespace) -> int:

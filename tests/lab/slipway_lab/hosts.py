@@ -57,13 +57,18 @@ class Machine:
     kind: str = "host"
 
 
+def address_v6(address: str) -> str:
+    """A fixed host's other address: the last number is the same, away from those that the engine hands out."""
+    return f"{settings.PREFIX_V6}a:{address.rpartition('.')[2]}"
+
+
 def create_command(machine: Machine) -> list[str]:
     """Builds the command; runs nothing."""
     command = ["docker", "create", f"--name={container_name(machine.name)}", f"--hostname={machine.name}"]
     command += [f"--label={settings.LABEL}={machine.kind}", f"--label={ALIASES_LABEL}={','.join(machine.aliases)}"]
     command += [*BOOT_OPTIONS, f"--network={settings.NETWORK}"]
     command += [f"--volume={volume_name(machine.name, volume)}:{path}" for volume, path in machine.volumes]
-    command += [f"--ip={machine.address}"] if machine.address else []
+    command += [f"--ip={machine.address}", f"--ip6={address_v6(machine.address)}"] if machine.address else []
     command += [f"--network-alias={alias}" for alias in (machine.name, *machine.aliases)]
     command += [f"--publish={port}" for port in machine.publish]
     return [*command, machine.image, "/sbin/init"]

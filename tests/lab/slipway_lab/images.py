@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -19,7 +20,7 @@ from .shell import LabError, lock, run, say, step, tail
 
 @dataclass(frozen=True)
 class Image:
-    """A build context (directory under images/) on a parent; `name` is the repository, `variant` the tag's first part."""
+    """A build context (directory under images/) on a parent; `variant` is the first part of the tag."""
 
     name: str
     variant: str
@@ -102,7 +103,7 @@ def pack(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def ensure(image: Image) -> str:
+def ensure(image: Image, quiet: bool = False) -> str:
     """Build what is missing, parents first; returns the exact tag."""
     wanted = reference(image)
     if exists("image", wanted):
@@ -114,7 +115,7 @@ def ensure(image: Image) -> str:
             make_base(image.variant)
             return wanted
         parent = ensure(image.parent) if image.parent else ""
-        with step(f"build {wanted}"):
+        with contextlib.nullcontext() if quiet else step(f"build {wanted}"):
             build(image, wanted, parent)
         drop_older(image, wanted)
     return wanted

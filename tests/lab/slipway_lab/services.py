@@ -103,7 +103,7 @@ def all_answer() -> bool:
 
 
 def hand_out_roots() -> None:
-    """Pebble's root is new at each of its starts; beside it lies the authority of the ACME directory's own certificate."""
+    """Save Pebble's root (new at each of its starts) and the authority of the ACME directory's own certificate."""
     root = request(f"https://{ADDRESS}:{settings.ACME_MANAGEMENT_PORT}/roots/0")
     directory = run(["docker", "exec", hosts.container_name(settings.SERVICES), "cat", "/etc/lab/authority.pem"]).stdout
     bundle = root.rstrip() + b"\n" + directory

@@ -24,7 +24,8 @@ NETWORK = "slipway-lab"
 SUBNET = "172.30.0.0/24"
 GATEWAY = "172.30.0.1"
 DYNAMIC_RANGE = "172.30.0.128/25"  # what the engine hands out; fixed addresses lie below
-SUBNET_V6 = "fd00:51:1b::/64"
+PREFIX_V6 = "fd00:51:1b::"
+SUBNET_V6 = f"{PREFIX_V6}/64"
 
 SERVICES = "services"
 SERVICES_ADDRESS = "172.30.0.2"

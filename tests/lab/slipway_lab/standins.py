@@ -1,0 +1,113 @@
+"""Images that no registry can be asked for: built here, pushed to the lab's registry under their real names."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from . import images, settings
+from .engine import docker
+from .images import Image
+from .shell import LabError, run, step
+
+PARTS = ("application", "console", "socket")
+# Tag: the fault that its application has (app.py says what each does).
+VERSIONS = {
+    "1.0.0": "",
+    "1.1.0": "",
+    "1.2.0-broken": "FAULT_START_UNHEALTHY=1",
+    "1.2.0-broken-migration": "FAULT_MIGRATION=1",
+    "1.2.0-broken-later": "FAULT_UNHEALTHY_AFTER_SECONDS=5",
+    "1.2.0-errors": "FAULT_ERROR_RATE=0.3",
+}
+SERVERS = (("mysql", "8.4"), ("redis", "7.4-alpine"))
+FURTHER_SERVERS = (("postgres", "17-alpine"),)  # for systems that the demo does not run
+PUSHED = settings.STATE / "pushed.json"
+MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A real name in the registry and the image behind it."""
+
+    name: str
+    image: Image
+
+
+def servers(further: bool = False) -> list[StandIn]:
+    base = images.base(settings.DEFAULT_RELEASE)
+    names = SERVERS + (FURTHER_SERVERS if further else ())
+    return [StandIn(f"library/{name}:{tag}", Image(f"standin-{name}", tag, name, base)) for name, tag in names]
+
+
+def applications() -> list[StandIn]:
+    base = images.base(settings.DEFAULT_RELEASE)
+    runtime = Image("standin-runtime", "python", "application-base", base)
+    return [
+        StandIn(f"marinemaroc/{part}:{version}", Image(f"standin-{part}", version, "application", runtime, arguments))
+        for version, fault in VERSIONS.items()
+        for part in PARTS
+        for arguments in [(("PART", part), ("VERSION", version), ("FAULT", fault if part == "application" else ""))]
+    ]
+
+
+def ensure(further: bool = False) -> None:
+    """Build what has changed, push what the registry lacks."""
+    pushed = read_pushed()
+    everything = servers(further) + applications()
+    wanted = {one.name: images.reference(one.image) for one in everything}
+    missing = [one for one in everything if pushed.get(one.name) != wanted[one.name] or not in_registry(one.name)]
+    if not missing:
+        return
+    build(missing)
+    with step(f"push {len(missing)} stand-in images to the lab's registry"):
+        for one in missing:
+            push(one, wanted[one.name])
+            pushed[one.name] = wanted[one.name]
+            PUSHED.write_text(json.dumps(pushed, indent=1, sort_keys=True) + "\n")
+
+
+def build(missing: list[StandIn]) -> None:
+    """The servers and the application's runtime side by side, then the many small images on that runtime."""
+    small = [one.image for one in missing if one.image.context == "application"]
+    large = [one.image for one in missing if one.image.context != "application"]
+    large += list({image.parent for image in small if image.parent})
+    images.ensure(images.base(settings.DEFAULT_RELEASE))
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(images.ensure, large))
+    if small:
+        with step(f"build {len(small)} application images"):
+            for image in small:
+                images.ensure(image, quiet=True)
+
+
+def read_pushed() -> dict[str, str]:
+    try:
+        found = json.loads(PUSHED.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def forget() -> None:
+    """The registry is gone, and with it what was pushed."""
+    PUSHED.unlink(missing_ok=True)
+
+
+def in_registry(name: str) -> bool:
+    repository, _, tag = name.rpartition(":")
+    url = f"http://{settings.SERVICES_ADDRESS}:{settings.REGISTRY_PORT}/v2/{repository}/manifests/{tag}"
+    command = ["curl", "-fsS", "--noproxy", "*", "-o", "/dev/null", "-I", "-H", f"Accept: {MANIFESTS}", url]
+    return run(command, check=False).returncode == 0
+
+
+def push(one: StandIn, tag: str) -> None:
+    target = f"{settings.REGISTRY_PUBLISHED}/{one.name}"
+    docker("tag", tag, target)
+    try:
+        docker("push", "--quiet", target)
+    except LabError as error:
+        raise LabError(f"{error}; is something else on {settings.REGISTRY_PUBLISHED}?") from error
+    finally:
+        run(["docker", "image", "rm", target], check=False)
