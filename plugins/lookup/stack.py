@@ -53,7 +53,7 @@ EXAMPLES = r"""
 RETURN = r"""
 _raw:
   description:
-    - One model for each file, with C(name), C(services), C(networks), C(volumes), C(configs), C(secrets) and C(slipway).
+    - One model for each file, with C(name), C(services), C(networks), C(volumes), C(configs), C(secrets), C(slipway).
   type: list
   elements: dict
 """

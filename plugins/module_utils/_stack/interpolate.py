@@ -108,7 +108,7 @@ def _braced(text: str, position: int, variables: Mapping[str, str]) -> tuple[str
     return argument, end + 1
 
 
-class _AnythingSet(dict):  # type: ignore[type-arg]
+class _AnythingSet(dict[str, str]):
     """Stands in for unset variables, so that what follows from one is not reported as well."""
 
     def __contains__(self, key: object) -> bool:

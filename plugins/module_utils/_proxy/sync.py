@@ -1,0 +1,94 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keep nginx's upstreams at the containers' addresses between releases: after a restart, a crash, a reboot."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from ansible_collections.slipway.ops.plugins.module_utils._lease import lease
+from ansible_collections.slipway.ops.plugins.module_utils._proxy import upstreams
+from ansible_collections.slipway.ops.plugins.module_utils._proxy.gateway import Nginx, Proxy, ProxyError
+from ansible_collections.slipway.ops.plugins.module_utils._release import records
+from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import DockerGateway
+from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
+from ansible_collections.slipway.ops.plugins.module_utils._release.observed import parse_container
+from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
+
+DEBOUNCE_SECONDS = 0.3
+FULL_SYNC_SECONDS = 60.0
+HELD_RETRY_SECONDS = 5.0
+ACTIONS = ("start", "die", "health_status", "unpause", "pause", "destroy")
+
+
+class Containers(Protocol):
+    def containers(self, stack: str) -> list[dict[str, Any]]: ...
+
+
+def sync(gateway: Containers, places: Places, proxy: Proxy) -> dict[str, str]:
+    """Bring every stack's upstream files to what runs: stack → changed, unchanged or the holder of its lease."""
+    result: dict[str, str] = {}
+    wish: dict[str, str] = {}
+    for name in records.stacks(places.stacks):
+        held = lease.holder(name, places.leases)
+        if held is not None:
+            result[name] = f"held by {lease.describe(held)}"
+            continue
+        model = records.Records(name, places.stacks, places.state).model()
+        if model is None:
+            continue
+        stack = Stack(model)
+        mine = upstreams.wanted(stack, [parse_container(raw) for raw in gateway.containers(name)])
+        differing = upstreams.differing(mine, proxy.read(list(mine)))
+        result[name] = "changed" if differing else "unchanged"
+        wish.update(mine)
+    proxy.apply(wish)
+    return result
+
+
+def watch(
+    places: Places,
+    connect: Callable[[], DockerGateway] = DockerGateway.connect,
+    say: Callable[[str], None] = lambda line: print(line, flush=True),
+) -> None:
+    """Sync at the start, after each event of a container and once a minute; ends when the engine's events end."""
+    gateway = connect()
+    proxy = Nginx(places.upstreams)
+    events: queue.Queue[bool] = queue.Queue()
+
+    def listen(source: Iterator[dict[str, Any]]) -> None:
+        try:
+            for event in source:
+                if str(event.get("Action", "")).split(":")[0] in ACTIONS:
+                    events.put(True)
+        except EngineError as error:
+            print(error, file=sys.stderr, flush=True)
+        events.put(False)
+
+    threading.Thread(target=listen, args=(connect().events(),), daemon=True).start()
+    alive = True
+    while alive:
+        again = FULL_SYNC_SECONDS
+        try:
+            for name, what in sync(gateway, places, proxy).items():
+                if what == "changed":
+                    say(f"{name}: upstreams changed, nginx reloaded")
+                elif what != "unchanged":
+                    again = HELD_RETRY_SECONDS
+        except (ProxyError, EngineError, OSError, ValueError) as error:
+            say(str(error))
+            again = HELD_RETRY_SECONDS
+        try:
+            alive = events.get(timeout=again)
+        except queue.Empty:
+            continue
+        time.sleep(DEBOUNCE_SECONDS)
+        while not events.empty():
+            alive = events.get_nowait() and alive

@@ -1,0 +1,53 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`slipway status`: what of each stack runs on this host."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from ansible_collections.slipway.ops.plugins.module_utils._release import records
+from ansible_collections.slipway.ops.plugins.module_utils._release.status import status as read_status
+from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
+
+
+def status(argv: list[str]) -> int:
+    """Print the state of one or all stacks. Ends with 1 when a service is not as deployed."""
+    parser = argparse.ArgumentParser(prog="slipway status", description="What of each stack runs on this host.")
+    parser.add_argument("stack", nargs="*", help="names of stacks; all of them without one")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args(argv)
+    places = Places()
+    found = [read_status(name, places) for name in arguments.stack or records.stacks(places.stacks)]
+    if arguments.json:
+        print(json.dumps(found, indent=2, sort_keys=True))
+    else:
+        for entry in found:
+            print("\n".join(_lines(entry)))
+    good = all(
+        entry["deployed"] and not entry["unfinished"] and all(service["ok"] for service in entry["services"].values())
+        for entry in found
+    )
+    return 0 if good else 1
+
+
+def _lines(entry: dict[str, Any]) -> list[str]:
+    if not entry["deployed"]:
+        return [f"{entry['name']}: is not deployed on this host"]
+    lines = [f"{entry['name']}: release {entry['release']} of {entry['released']}"]
+    if entry["last_outcome"] not in ("succeeded", ""):
+        lines.append(f"  the last release {entry['last_outcome']}: {entry['history'][-1].get('reason', '')}")
+    for key, text in (("unfinished", "unfinished in phase"), ("lease", "at work:"), ("engine_problem", "engine:")):
+        if entry[key]:
+            lines.append(f"  {text} {entry[key]}")
+    for name, service in entry["services"].items():
+        word = "ok" if service["ok"] else "NOT OK"
+        lines.append(f"  {name}: {word}, {service['ready']} of {service['replicas']} ready, {service['image']}")
+        lines.extend(
+            f"    {each['name']}: {each['state']}, health {each['health']}, restarts {each['restarts']}"
+            for each in service["containers"]
+        )
+    return lines

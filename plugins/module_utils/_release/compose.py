@@ -1,0 +1,501 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The adapter for stacks of containers on one Docker host."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from ansible_collections.slipway.ops.plugins.module_utils._proxy import upstreams
+from ansible_collections.slipway.ops.plugins.module_utils._proxy.gateway import Proxy
+from ansible_collections.slipway.ops.plugins.module_utils._release import observed as state
+from ansible_collections.slipway.ops.plugins.module_utils._release import report
+from ansible_collections.slipway.ops.plugins.module_utils._release.container import (
+    ContainerSpec,
+    HostFile,
+    host_files,
+    network_body,
+    once_spec,
+    service_spec,
+    volume_body,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Capabilities, EngineError, Progress
+from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Container, Image, Observed
+from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
+    KEEP,
+    REMOVE,
+    STOP_FIRST,
+    Plan,
+    ServicePlan,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
+
+MAXIMUM_RESTARTS = 3
+POLL_SECONDS = 0.5
+
+
+class Gateway(Protocol):
+    """What the adapter needs of the engine's API."""
+
+    def containers(self, stack: str) -> list[dict[str, Any]]: ...
+    def inspect(self, container: str) -> dict[str, Any] | None: ...
+    def image(self, reference: str) -> dict[str, Any] | None: ...
+    def networks(self) -> list[dict[str, Any]]: ...
+    def volumes(self) -> list[str]: ...
+    def pull(self, reference: str) -> None: ...
+    def create_network(self, body: Mapping[str, Any]) -> None: ...
+    def remove_network(self, name: str) -> None: ...
+    def create_volume(self, body: Mapping[str, Any]) -> None: ...
+    def create(self, name: str, body: Mapping[str, Any]) -> str: ...
+    def join(self, container: str, network: str, endpoint: Mapping[str, Any]) -> None: ...
+    def start(self, container: str, name: str) -> None: ...
+    def stop_all(self, containers: Iterable[tuple[str, str, int]]) -> None: ...
+    def remove(self, container: str, name: str, volumes: bool = False) -> None: ...
+    def rename(self, container: str, name: str) -> None: ...
+    def wait(self, container: str, name: str, timeout_seconds: float) -> int: ...
+    def logs(self, container: str, lines: int) -> str: ...
+    def execute(self, container: str, name: str, command: list[str]) -> tuple[int, str]: ...
+
+
+class Store(Protocol):
+    """What the adapter needs of the stack's records."""
+
+    @property
+    def files_directory(self) -> str: ...
+    def mounted_files(self) -> frozenset[str]: ...
+    def write_files(self, wanted: Mapping[str, HostFile]) -> None: ...
+    def collect_files(self, wanted: Mapping[str, HostFile]) -> None: ...
+
+
+class Clock(Protocol):
+    def monotonic(self) -> float: ...
+    def sleep(self, seconds: float, /) -> None: ...
+
+
+class Limits:
+    """How long the phases may take, in seconds."""
+
+    def __init__(self, health: float = 300, settle: float = 5, drain: float = 30, migration: float = 3600) -> None:
+        self.health = health
+        self.settle = settle
+        self.drain = drain
+        self.migration = migration
+
+
+class ComposeEngine:
+    capabilities = Capabilities(name="compose", start_first=True, several_hosts=False)
+
+    def __init__(
+        self,
+        connect: Callable[[], Gateway],
+        proxy: Proxy,
+        store: Store,
+        clock: Clock,
+        limits: Limits,
+        secrets: Iterable[str] = (),
+    ) -> None:
+        self._connect = connect
+        self._connected: Gateway | None = None
+        self._proxy = proxy
+        self._store = store
+        self._clock = clock
+        self._limits = limits
+        self._secrets = list(secrets)
+        self._seen: dict[str, tuple[str, float]] = {}
+
+    @property
+    def _gateway(self) -> Gateway:
+        if self._connected is None:
+            self._connected = self._connect()
+        return self._connected
+
+    # Observe
+
+    def observe(self, stack: Stack) -> Observed:
+        names = sorted(upstreams.wanted(stack, ()))
+        written = self._proxy.read(names)
+        files = self._store.mounted_files()
+        try:
+            gateway = self._gateway
+        except EngineError:
+            return Observed(available=False, upstreams=written, files=files)
+        networks = {raw["Name"]: raw.get("Labels") or {} for raw in gateway.networks()}
+        return Observed(
+            available=True,
+            containers=self._containers(stack),
+            images=self.images(stack),
+            networks={name: labels.get(state.HASH_LABEL, "") for name, labels in networks.items()},
+            own_networks=frozenset(
+                name for name, labels in networks.items() if labels.get(state.STACK_LABEL) == stack.name
+            ),
+            volumes=frozenset(gateway.volumes()),
+            upstreams=written,
+            files=files,
+        )
+
+    def require(self) -> None:
+        """Raise what is missing on this host."""
+        _ = self._gateway
+
+    def images(self, stack: Stack) -> dict[str, Image]:
+        references = dict.fromkeys(service.image for service in stack.services.values())
+        found = {reference: self._gateway.image(reference) for reference in references}
+        return {name: state.parse_image(raw) for name, raw in found.items() if raw is not None}
+
+    def _containers(self, stack: Stack) -> tuple[Container, ...]:
+        return tuple(state.parse_container(raw) for raw in self._gateway.containers(stack.name))
+
+    def _inspect(self, container: str) -> Container | None:
+        raw = self._gateway.inspect(container)
+        return None if raw is None else state.parse_container(raw)
+
+    # Phases
+
+    def pull(self, stack: Stack, plan: Plan) -> bool:
+        changed = False
+        for service in stack.services.values():
+            if service.image in plan.pulls and service.pull_policy == "never":
+                raise EngineError(
+                    f"services.{service.name}.image: {service.image} is not on this host and pull_policy is never; "
+                    "load the image or change the policy"
+                )
+        fresh = {each.image for each in stack.services.values() if each.pull_policy == "always"}
+        for reference in dict.fromkeys([*plan.pulls, *sorted(fresh)]):
+            before = self._gateway.image(reference)
+            self._gateway.pull(reference)
+            after = self._gateway.image(reference)
+            if after is None:
+                raise EngineError(f"pull {reference}: the engine has no such image after the pull; check the name")
+            changed = changed or before is None or before["Id"] != after["Id"]
+        return changed
+
+    def prepare(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        for stray in plan.strays:
+            self._gateway.remove(stray.id, stray.name, volumes=True)
+        self._store.write_files(host_files(stack))
+        for key in stack.plain["networks"]:
+            if stack.network_name(key) in plan.networks:
+                self._gateway.create_network(network_body(stack, key))
+        for key in stack.plain["volumes"]:
+            if stack.volume_name(key) in plan.volumes:
+                self._gateway.create_volume(volume_body(stack, key))
+
+    def migrate(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        migrating = [each.service for each in plan.services if each.migrate]
+        needed = {other for name in migrating for other in stack.dependencies(name)}
+        self._bring_up([name for name in stack.start_order() if name in needed], stack, plan, progress)
+        for name in migrating:
+            self._await_dependencies(stack, name)
+            command = stack.services[name].migrate or []
+            spec = once_spec(stack, name, command, "migrate", plan.release, self._store.files_directory)
+            code, output = self._run_once(spec, progress)
+            if code != 0:
+                raise EngineError(
+                    f"services.{name}.x-slipway.migrate: exit code {code}{self._said(output)}; "
+                    "correct the migration and release again"
+                )
+            progress.migrated.append(name)
+            progress.record()
+
+    def start(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        self._bring_up(
+            [name for name in stack.start_order() if not self._is_late(stack, plan, name)], stack, plan, progress
+        )
+
+    def switch(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        """All upstream files at once, from what will remain: the old of services still to be replaced serve on."""
+        self._remember_upstreams(stack, progress)
+        leaving = {
+            each.id for entry in plan.services if not self._is_late(stack, plan, entry.service) for each in entry.old
+        }
+        remaining = [each for each in self._containers(stack) if each.id not in leaving]
+        self._proxy.apply(upstreams.wanted(stack, remaining))
+
+    def watch(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        monitored = [
+            stack.services[each.service].monitor_seconds
+            for each in plan.moving
+            if each.service in progress.up and each.old
+        ]
+        begun = self._clock.monotonic()
+        monitor = max(monitored, default=0.0)
+        new = list(progress.created)
+        while True:
+            passed = self._clock.monotonic() - begun
+            drained = passed >= self._limits.drain or not self._proxy.draining()
+            if drained and passed >= monitor:
+                return
+            self._check_still_good(stack, new)
+            self._clock.sleep(POLL_SECONDS)
+
+    def replace(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        for name in stack.start_order():
+            if self._is_late(stack, plan, name):
+                self._bring_up([name], stack, plan, progress)
+
+    def finish(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        old = [each for entry in plan.services for each in entry.old]
+        self._stop(stack, old)
+        for each in old:
+            self._gateway.remove(each.id, each.name)
+        self._store.collect_files(host_files(stack))
+
+    def close(self, stack: Stack, plan: Plan) -> None:
+        self._proxy.apply(upstreams.closed(plan.upstreams))
+        everything = [*plan.strays, *(each for entry in plan.services for each in entry.old)]
+        self._stop(stack, everything)
+        for each in everything:
+            self._gateway.remove(each.id, each.name)
+        for network in plan.absent_networks:
+            self._gateway.remove_network(network)
+        self._store.collect_files({})
+
+    def run_after(self, stack: Stack, services: list[str]) -> None:
+        containers = self._containers(stack)
+        for name in services:
+            for command in stack.services[name].after_release:
+                for container in upstreams.backends(stack, name, containers):
+                    code, output = self._gateway.execute(container.id, container.name, command)
+                    if code != 0:
+                        raise EngineError(
+                            f"services.{name}.x-slipway.after_release: exit code {code} in {container.name}"
+                            f"{self._said(output)}; the release is live: correct it and run again"
+                        )
+
+    def settle(self, stack: Stack, observed: Observed) -> None:
+        jobs = {name for name in stack.services if stack.is_job(name)}
+        starting = [
+            each.id
+            for each in observed.containers
+            if each.health == state.STARTING and each.running and each.service not in jobs
+        ]
+        self._await_health(stack, starting)
+
+    def undo(self, stack: Stack, plan: Plan, progress: Progress) -> list[str]:
+        left: list[str] = []
+        stopped = [each for each in map(self._inspect, dict.fromkeys(progress.stopped)) if each and not each.running]
+        down = {each.service for each in stopped}
+        # What was stopped first comes back first; its successor holds its name, port or address until then.
+        self._discard(progress, left, lambda each: each.service in down)
+        for container in stopped:
+            with self._collected(left):
+                self._reinstate(stack, container)
+        with self._collected(left):
+            self._await_health(stack, [each.id for each in stopped])
+        if progress.switched:
+            with self._collected(left):
+                self._switch_back(stack, progress, bool(stopped))
+        self._discard(progress, left, lambda each: True)
+        with self._collected(left):
+            begun = [each for each in map(self._inspect, progress.started) if each]
+            self._stop(stack, begun)
+        return left
+
+    def recover(self, stack: Stack, journal: Mapping[str, Any]) -> None:
+        if journal.get("switched"):
+            return
+        for container in map(self._inspect, journal.get("created", [])):
+            if container is None:
+                continue
+            known = container.service in stack.services
+            if container.oneoff or not known or container.config_hash != stack.config_hash(container.service):
+                self._gateway.remove(container.id, container.name, volumes=True)
+
+    # Parts of phases
+
+    @contextlib.contextmanager
+    def _collected(self, left: list[str]) -> Any:
+        try:
+            yield
+        except Exception as error:
+            left.append(str(error))
+
+    def _discard(self, progress: Progress, left: list[str], which: Callable[[Container], bool]) -> None:
+        """Remove new containers; they never served, or do not any more."""
+        for container in map(self._inspect, list(progress.created)):
+            if container is not None and which(container):
+                with self._collected(left):
+                    self._gateway.remove(container.id, container.name, volumes=True)
+
+    def _reinstate(self, stack: Stack, container: Container) -> None:
+        fixed = stack.services[container.service].container_name if container.service in stack.services else None
+        if fixed and container.name != fixed:
+            self._gateway.rename(container.id, fixed)
+        self._gateway.start(container.id, container.name)
+
+    def _remember_upstreams(self, stack: Stack, progress: Progress) -> None:
+        if not progress.switched:
+            progress.previous_upstreams = self._proxy.read(sorted(upstreams.wanted(stack, ())))
+            progress.switched = True
+            progress.record()
+
+    def _switch_back(self, stack: Stack, progress: Progress, moved: bool) -> None:
+        """The files as they were, unless an old container came back with another address."""
+        if not moved:
+            self._proxy.apply(progress.previous_upstreams)
+            return
+        created = set(progress.created)
+        remaining = [each for each in self._containers(stack) if each.id not in created]
+        self._proxy.apply(upstreams.wanted(stack, remaining))
+
+    def _is_late(self, stack: Stack, plan: Plan, name: str) -> bool:
+        """Stopped before its start, and nobody needs it before the switch."""
+        if plan.service(name).action != STOP_FIRST:
+            return False
+        return not any(name in stack.dependencies(other) for other in stack.services)
+
+    def _bring_up(self, names: list[str], stack: Stack, plan: Plan, progress: Progress) -> None:
+        """Start what these services lack, each after those it depends on, and pass them all through the gate."""
+        waiting: list[str] = []
+        moved: list[str] = []
+        for name in names:
+            entry = plan.service(name)
+            if entry.action in (KEEP, REMOVE) or name in progress.up:
+                continue
+            self._await_dependencies(stack, name)
+            if entry.action == STOP_FIRST:
+                self._retire(stack, entry, progress)
+                moved.append(name)
+            for container in entry.start:
+                progress.started.append(container.id)
+                progress.record()
+                self._gateway.start(container.id, container.name)
+                waiting.append(container.id)
+            for number in entry.numbers:
+                waiting.append(self._create(stack, entry, number, plan.release, progress))
+            progress.up.append(name)
+        self._await_health(stack, waiting)
+        self._point(stack, moved, progress)
+
+    def _point(self, stack: Stack, services: list[str], progress: Progress) -> None:
+        """A service that was stopped first has no old address to serve from: its upstreams follow at once."""
+        names = {
+            upstreams.file_name(stack.name, name, route["port"])
+            for name in services
+            for route in stack.services[name].routes
+        }
+        if names:
+            self._remember_upstreams(stack, progress)
+            wish = upstreams.wanted(stack, self._containers(stack))
+            self._proxy.apply({name: content for name, content in wish.items() if name in names})
+
+    def _create(self, stack: Stack, entry: ServicePlan, number: int, release: int, progress: Progress) -> str:
+        spec = service_spec(stack, entry.service, number, release, self._store.files_directory)
+        if stack.services[entry.service].container_name:
+            for old in entry.old:
+                if old.name == spec.name:
+                    self._gateway.rename(old.id, f"{spec.name}-{old.id[:8]}")
+        container = self._create_from(spec, progress)
+        self._gateway.start(container, spec.name)
+        return container
+
+    def _create_from(self, spec: ContainerSpec, progress: Progress) -> str:
+        container = self._gateway.create(spec.name, spec.body)
+        progress.created.append(container)
+        progress.record()
+        for network, endpoint in spec.further_networks.items():
+            self._gateway.join(container, network, endpoint)
+        return container
+
+    def _run_once(self, spec: ContainerSpec, progress: Progress) -> tuple[int, str]:
+        container = self._create_from(spec, progress)
+        try:
+            self._gateway.start(container, spec.name)
+            code = self._gateway.wait(container, spec.name, self._limits.migration)
+            return code, self._gateway.logs(container, 50)
+        finally:
+            self._gateway.remove(container, spec.name, volumes=True)
+            progress.created.remove(container)
+            progress.record()
+
+    def _retire(self, stack: Stack, entry: ServicePlan, progress: Progress) -> None:
+        running = [each for each in entry.old if each.running]
+        progress.stopped.extend(each.id for each in running)
+        progress.record()
+        self._stop(stack, running)
+
+    def _stop(self, stack: Stack, containers: Iterable[Container]) -> None:
+        self._gateway.stop_all(
+            (each.id, each.name, self._grace(stack, each.service)) for each in containers if each.running
+        )
+
+    def _grace(self, stack: Stack, service: str) -> int:
+        found = stack.services.get(service)
+        return int(-(-found.stop_grace_seconds // 1)) if found else 30
+
+    # The health gate
+
+    def _await_dependencies(self, stack: Stack, name: str) -> None:
+        conditions = {other: need["condition"] for other, need in stack.services[name].depends_on.items()}
+        if not conditions:
+            return
+        wanted = {other: stack.config_hash(other) for other in conditions}
+        pending = [
+            each
+            for each in self._containers(stack)
+            if each.service in conditions and not each.oneoff and each.config_hash == wanted[each.service]
+        ]
+        self._await_health(stack, [each.id for each in pending if conditions[each.service] != "service_started"])
+
+    def _await_health(self, stack: Stack, containers: list[str]) -> None:
+        """Return when all are ready; raise with the reason and the last lines of the log of the first that fails."""
+        begun = self._clock.monotonic()
+        pending = list(dict.fromkeys(containers))
+        while pending:
+            passed = self._clock.monotonic() - begun
+            pending = [each for each in pending if not self._is_ready(stack, each)]
+            if pending and passed >= self._limits.health:
+                container = self._inspect(pending[0])
+                self._fail(container, f"not healthy after {self._limits.health:g} s")
+            if pending:
+                self._clock.sleep(POLL_SECONDS)
+
+    def _is_ready(self, stack: Stack, container_id: str) -> bool:
+        container = self._inspect(container_id)
+        if container is None:
+            raise EngineError(f"container {container_id[:12]}: somebody removed it during the release; run again")
+        if stack.is_job(container.service):
+            if container.state == state.EXITED and container.exit_code != 0:
+                self._fail(container, f"ended with exit code {container.exit_code}")
+            return container.state == state.EXITED
+        self._check_alive(container)
+        if container.health == state.NO_HEALTHCHECK:
+            return self._is_settled(container)
+        return container.health == state.HEALTHY
+
+    def _is_settled(self, container: Container) -> bool:
+        """Without a healthcheck: it ran for the settle time without a restart."""
+        now = self._clock.monotonic()
+        started_at, since = self._seen.get(container.id, ("", now))
+        if not container.running or started_at != container.started_at:
+            since = now
+        self._seen[container.id] = (container.started_at, since)
+        return container.running and now - since >= self._limits.settle
+
+    def _check_alive(self, container: Container) -> None:
+        if container.health == state.UNHEALTHY:
+            probe = report.last_lines(report.mask(container.health_log, self._secrets), 3)
+            self._fail(container, f"is unhealthy (probe: {probe})" if probe else "is unhealthy")
+        if container.state in (state.EXITED, "dead"):
+            self._fail(container, f"ended with exit code {container.exit_code}")
+        if container.restarts >= MAXIMUM_RESTARTS:
+            self._fail(container, f"ended {container.restarts} times, last with exit code {container.exit_code}")
+
+    def _check_still_good(self, stack: Stack, containers: Iterable[str]) -> None:
+        for container_id in containers:
+            container = self._inspect(container_id)
+            if container is not None and not stack.is_job(container.service):
+                self._check_alive(container)
+
+    def _fail(self, container: Container | None, what: str) -> None:
+        if container is None:
+            raise EngineError(f"a container {what}; somebody removed it, run again")
+        log = self._said(self._gateway.logs(container.id, 30))
+        raise EngineError(f"services.{container.service}: {container.name} {what}{log}")
+
+    def _said(self, output: str) -> str:
+        said = report.last_lines(report.mask(output, self._secrets))
+        return f", its last lines: {said}" if said else ""

@@ -1,0 +1,107 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine contract: what a release asks of Docker Compose hosts, Swarm or ECS, one method a phase."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Observed
+from ansible_collections.slipway.ops.plugins.module_utils._release.plan import Plan
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
+
+
+class EngineError(Exception):
+    """A phase cannot go on; one line with the resource, the reason and the remedy."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What generic code asks instead of an engine's name."""
+
+    name: str
+    start_first: bool
+    several_hosts: bool
+
+
+@dataclass
+class Progress:
+    """What a release has done so far; the journal is its copy on disk, so that an interrupted release can be undone."""
+
+    release: int
+    save: Callable[[dict[str, Any]], None]
+    phase: str = ""
+    created: list[str] = field(default_factory=list)
+    started: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    up: list[str] = field(default_factory=list)
+    switched: bool = False
+    previous_upstreams: dict[str, str] = field(default_factory=dict)
+    migrated: list[str] = field(default_factory=list)
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "release": self.release,
+            "phase": self.phase,
+            "created": self.created,
+            "started": self.started,
+            "stopped": self.stopped,
+            "switched": self.switched,
+            "previous_upstreams": self.previous_upstreams,
+            "migrated": self.migrated,
+        }
+
+    def record(self) -> None:
+        self.save(self.plain())
+
+
+class Engine(Protocol):
+    capabilities: Capabilities
+
+    def require(self) -> None:
+        """Raise EngineError with what is missing on this host."""
+
+    def observe(self, stack: Stack) -> Observed:
+        """What runs; `available` False where the engine is not installed or not started."""
+
+    def pull(self, stack: Stack, plan: Plan) -> bool:
+        """Bring the images here; True when a local image is another one now."""
+
+    def prepare(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        """Networks, volumes, mounted files."""
+
+    def migrate(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        """Bring up what migrations need, then run each once from the new image."""
+
+    def start(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        """New replicas beside the old ones, through the health gate."""
+
+    def switch(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        """Send new requests to the new replicas."""
+
+    def watch(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        """Let old requests end; the new replicas must stay healthy meanwhile."""
+
+    def replace(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        """Services that cannot run twice: stop the old one, start the new one."""
+
+    def finish(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        """Stop and remove what is old. From here on the release is not undone."""
+
+    def close(self, stack: Stack, plan: Plan) -> None:
+        """The stack is to be absent: no traffic, no containers, no networks; volumes stay."""
+
+    def run_after(self, stack: Stack, services: list[str]) -> None:
+        """The after_release commands of these services."""
+
+    def settle(self, stack: Stack, observed: Observed) -> None:
+        """Wait until kept replicas that still start are healthy."""
+
+    def undo(self, stack: Stack, plan: Plan, progress: Progress) -> list[str]:
+        """Back to the old release; returns what could not be put back."""
+
+    def recover(self, stack: Stack, journal: Mapping[str, Any]) -> None:
+        """Clean up after a release that was interrupted before its switch."""

@@ -1,0 +1,284 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a release will do: the wish compared with what runs, service by service, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.slipway.ops.plugins.module_utils._proxy import upstreams
+from ansible_collections.slipway.ops.plugins.module_utils._release import observed as state
+from ansible_collections.slipway.ops.plugins.module_utils._release.container import host_files, network_body
+from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Container, Observed
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import START_FIRST, Service, Stack
+
+KEEP = "keep"
+CREATE = "create"
+START = "start"
+ROLL = "roll"
+STOP_FIRST = "stop-first"
+REMOVE = "remove"
+
+
+class PlanError(Exception):
+    """The host cannot be brought to the wish; says what stands in the way and what to do."""
+
+
+@dataclass(frozen=True)
+class ServicePlan:
+    service: str
+    action: str
+    reason: str = ""
+    keep: tuple[Container, ...] = ()
+    start: tuple[Container, ...] = ()
+    numbers: tuple[int, ...] = ()
+    old: tuple[Container, ...] = ()
+    migrate: bool = False
+    gap: str = ""
+
+    @property
+    def changed(self) -> bool:
+        return self.action != KEEP
+
+    def line(self) -> str:
+        parts = [f"{self.service}: {self.action}"]
+        if self.reason:
+            parts.append(f" ({self.reason})")
+        details = []
+        if self.migrate:
+            details.append("migrate once from the new image")
+        if self.start:
+            details.append(f"start {_numbers(each.number for each in self.start)}")
+        if self.numbers:
+            details.append(f"new {_numbers(self.numbers)}")
+        if self.old:
+            details.append(f"remove {_numbers(each.number for each in self.old)}")
+        if self.gap:
+            details.append(self.gap)
+        return "".join(parts) + (f": {', '.join(details)}" if details else "")
+
+
+def _numbers(numbers: Iterable[int]) -> str:
+    return " ".join(str(number) for number in numbers)
+
+
+@dataclass(frozen=True)
+class Plan:
+    release: int
+    services: tuple[ServicePlan, ...] = ()
+    pulls: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    strays: tuple[Container, ...] = ()
+    upstreams: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()
+    pending_commands: tuple[str, ...] = ()
+    absent_networks: tuple[str, ...] = ()
+    images: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def moving(self) -> tuple[ServicePlan, ...]:
+        return tuple(each for each in self.services if each.changed)
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.lines())
+
+    def service(self, name: str) -> ServicePlan:
+        return next(each for each in self.services if each.service == name)
+
+    def lines(self) -> list[str]:
+        return [
+            *(f"remove the stray container {each.name}" for each in self.strays),
+            *(f"pull {reference}" for reference in self.pulls),
+            *(f"create network {name}" for name in self.networks),
+            *(f"create volume {name}" for name in self.volumes),
+            *(each.line() for each in self.moving),
+            *(f"write upstream {name}" for name in self.upstreams),
+            *(f"remove network {name}" for name in self.absent_networks),
+            *(f"record {what}" for what in self.records),
+            *(f"{name}: run the after_release commands" for name in self.pending_commands),
+        ]
+
+
+def make_plan(
+    stack: Stack,
+    observed: Observed,
+    release: int,
+    records: tuple[str, ...] = (),
+    pending_commands: tuple[str, ...] = (),
+) -> Plan:
+    """The plan to bring `observed` to the stack. Raises PlanError where the engine's state forbids it."""
+    _check_surroundings(stack, observed)
+    planned: dict[str, ServicePlan] = {}
+    for name in stack.start_order():
+        restarted = [
+            other
+            for other, need in stack.services[name].depends_on.items()
+            if need["restart"] and planned[other].changed and planned[other].old
+        ]
+        planned[name] = _plan_service(stack, stack.services[name], observed, restarted)
+    gone = sorted({each.service for each in observed.containers if each.service not in planned and not each.oneoff})
+    removed = tuple(
+        ServicePlan(
+            name,
+            REMOVE,
+            "it is not in the Compose file any more",
+            old=tuple(each for each in observed.containers if each.service == name and not each.oneoff),
+        )
+        for name in gone
+    )
+    services = (*planned.values(), *removed)
+    moving = any(each.changed for each in services)
+    return Plan(
+        release=release,
+        services=services,
+        pulls=_pulls(stack, observed, planned),
+        networks=tuple(
+            name
+            for name in (stack.network_name(key) for key in _own_keys(stack, "networks"))
+            if name not in observed.networks
+        ),
+        volumes=tuple(
+            name
+            for name in (stack.volume_name(key) for key in _own_keys(stack, "volumes"))
+            if name not in observed.volumes
+        ),
+        strays=tuple(each for each in observed.containers if each.purpose),
+        upstreams=_upstreams(stack, observed, moving),
+        records=(
+            *records,
+            *(("configs and secrets",) if observed.available and set(host_files(stack)) - observed.files else ()),
+        ),
+        pending_commands=() if moving else pending_commands,
+        images={name: image.id for name, image in observed.images.items()},
+    )
+
+
+def removal_plan(observed: Observed, release: int, upstream_names: Iterable[str], records: tuple[str, ...]) -> Plan:
+    """Everything of the stack but its volumes goes."""
+    services = sorted({each.service for each in observed.containers if not each.oneoff})
+    closed = upstreams.closed(upstream_names)
+    return Plan(
+        release=release,
+        services=tuple(
+            ServicePlan(
+                name,
+                REMOVE,
+                "the stack is to be absent",
+                old=tuple(each for each in observed.containers if each.service == name and not each.oneoff),
+            )
+            for name in services
+        ),
+        strays=tuple(each for each in observed.containers if each.purpose),
+        upstreams=tuple(name for name in upstreams.differing(closed, observed.upstreams) if name in observed.upstreams),
+        absent_networks=tuple(sorted(observed.own_networks)),
+        records=records,
+    )
+
+
+def _own_keys(stack: Stack, section: str) -> list[str]:
+    return [key for key in stack.plain[section] if not stack.is_external(section, key)]
+
+
+def _check_surroundings(stack: Stack, observed: Observed) -> None:
+    if not observed.available:
+        return
+    wrong = []
+    for section, found in (("networks", observed.networks), ("volumes", observed.volumes)):
+        for key in stack.plain[section]:
+            name = stack.network_name(key) if section == "networks" else stack.volume_name(key)
+            if stack.is_external(section, key) and name not in found:
+                wrong.append(f"{section}.{key}: is external and {name} is not on this host; create it or drop external")
+    for key in _own_keys(stack, "networks"):
+        body = network_body(stack, key)
+        had = observed.networks.get(body["Name"], "")
+        if had and had != body["Labels"][state.HASH_LABEL]:
+            wrong.append(
+                f"networks.{key}: {body['Name']} exists with other settings and is in use; "
+                "give the network a new name in the Compose file"
+            )
+    if wrong:
+        raise PlanError("; ".join(wrong))
+
+
+def _pulls(stack: Stack, observed: Observed, planned: Mapping[str, ServicePlan]) -> tuple[str, ...]:
+    """Images that are not here and that a new container needs; `never` leaves the check to the pull phase."""
+    needed = dict.fromkeys(
+        service.image
+        for name, service in stack.services.items()
+        if service.image not in observed.images and (planned[name].numbers or planned[name].migrate)
+    )
+    return tuple(needed)
+
+
+def _upstreams(stack: Stack, observed: Observed, moving: bool) -> tuple[str, ...]:
+    """Which upstream files to write; while containers are about to change, those whose content is settled by that."""
+    if moving:
+        return ()
+    return tuple(upstreams.differing(upstreams.wanted(stack, observed.containers), observed.upstreams))
+
+
+def _plan_service(stack: Stack, service: Service, observed: Observed, restarted: list[str]) -> ServicePlan:
+    mine = sorted(
+        (each for each in observed.containers if each.service == service.name and not each.oneoff),
+        key=lambda each: each.number,
+    )
+    image = observed.images.get(service.image)
+    wanted_hash = stack.config_hash(service.name)
+    job = stack.is_job(service.name)
+
+    def matches(container: Container) -> bool:
+        same_image = image is None or container.image_id == image.id
+        return container.config_hash == wanted_hash and same_image and not restarted
+
+    def usable(container: Container) -> bool:
+        if job:
+            return container.state == state.EXITED and container.exit_code == 0
+        return container.serving
+
+    replicas = service.replicas
+    keep = [each for each in mine if matches(each) and usable(each)][:replicas]
+    start = [each for each in mine if matches(each) and each.state == state.EXITED and not job and each not in keep]
+    start = start[: replicas - len(keep)]
+    staying = [*keep, *start]
+    old = tuple(each for each in mine if each not in staying)
+    missing = replicas - len(staying)
+    order, why = service.order
+    base: dict[str, Any] = {"service": service.name, "keep": tuple(keep), "start": tuple(start), "old": old}
+    base["migrate"] = bool(missing and service.migrate and not staying)
+    if missing:
+        free = (number for number in range(1, replicas + len(mine) + 1) if number not in {each.number for each in mine})
+        base["numbers"] = tuple(number for number, _ in zip(free, range(missing)))
+    running_old = [each for each in old if each.running]
+    if not missing and not start:
+        if not old:
+            return ServicePlan(**{**base, "action": KEEP})
+        reason = "more replicas than wanted" if all(map(matches, old)) else "containers of an earlier release are left"
+        return ServicePlan(**{**base, "action": REMOVE, "reason": reason})
+    if not running_old:
+        reason = f"{len(keep)} of {replicas} run" if keep else "none runs"
+        return ServicePlan(**{**base, "action": CREATE if missing else START, "reason": reason})
+    reason = _reason(service, running_old, wanted_hash, image.id if image else "", restarted)
+    if order == START_FIRST:
+        return ServicePlan(**{**base, "action": ROLL, "reason": reason})
+    gap = f"gap: up to {service.stop_grace_seconds:g} s to stop and the time of its start"
+    return ServicePlan(**{**base, "action": STOP_FIRST, "reason": f"{reason}; {why}", "gap": gap})
+
+
+def _reason(service: Service, old: list[Container], wanted_hash: str, image_id: str, restarted: list[str]) -> str:
+    if restarted:
+        return f"{', '.join(restarted)} changes"
+    first = old[0]
+    if first.image != service.image:
+        return f"image {first.image} -> {service.image}"
+    if first.config_hash != wanted_hash:
+        return "its configuration changes"
+    if image_id and first.image_id != image_id:
+        return f"image {service.image} is another one now"
+    if first.health == state.UNHEALTHY:
+        return "it is unhealthy"
+    return f"it is {first.state}"

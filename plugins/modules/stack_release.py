@@ -1,0 +1,183 @@
+#!/usr/bin/python
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: stack_release
+short_description: Release a stack of containers without losing a request
+version_added: 0.1.0
+author: Slipway contributors (@slipway)
+description:
+  - Brings the containers of one host to the model of a stack, as read by P(slipway.ops.stack#lookup).
+  - >-
+    A release has phases: lease, plan, pull, prepare (networks, volumes, files), migrate (once, from the new image),
+    start (new replicas beside the old ones, through the health gate), switch (all upstreams of nginx in one graceful
+    reload), watch (old requests end, C(update_config.monitor) is observed), replace (services that cannot run twice),
+    finish (the old containers are stopped). A failure before the end of C(replace) puts everything back; the old
+    version serves on.
+  - >-
+    Per service the plan says keep, create, start, roll (new beside old), stop-first (with the reason and the gap) or
+    remove.
+  - Each phase is recorded on the host before it begins, so that the next run cleans up after an interrupted one.
+  - At the end what runs is compared with what was asked; a difference fails the task.
+  - Values of the environment, of configs and secrets are never returned. Differences show their names only.
+  - An action plugin of the same name keeps the arguments out of the host's log.
+options:
+  model:
+    description:
+      - The model of the stack. The action plugin takes a dictionary and hands it on as JSON.
+    type: str
+    required: true
+  environment:
+    description:
+      - The variables that the Compose file was read with, as a dictionary. They are kept beside the model, with mode
+        0600, for backups.
+    type: str
+    default: "{}"
+  state:
+    description:
+      - V(present) releases the stack.
+      - V(absent) removes its containers and networks and sends its upstreams nowhere. Volumes stay.
+    type: str
+    choices: [present, absent]
+    default: present
+  actor:
+    description: Who releases, for the history. Without it the user who became root, or root.
+    type: str
+  health_timeout_seconds:
+    description: How long new replicas may take to become healthy.
+    type: int
+    default: 300
+  settle_seconds:
+    description: How long a replica without a healthcheck must run before it counts as healthy.
+    type: int
+    default: 5
+  drain_seconds:
+    description:
+      - How long requests and websockets of the old replicas may last after the switch. The release goes on as soon as
+        none is left.
+    type: int
+    default: 30
+  migration_timeout_seconds:
+    description: How long a migration may take.
+    type: int
+    default: 3600
+  lease_wait_seconds:
+    description: How long to wait for another job on the stack, such as a backup.
+    type: int
+    default: 300
+  upstream_directory:
+    description: Where nginx reads its upstreams on the host.
+    type: path
+    default: /etc/nginx/slipway/upstreams
+requirements:
+  - Docker Engine 20.10 or newer
+  - docker (Python package, from the distribution as python3-docker)
+attributes:
+  check_mode:
+    support: full
+    description: Works where Docker is not installed yet. Everything is created then.
+  diff_mode:
+    support: full
+    description: Shows services, images and key names, without values.
+notes:
+  - Without C(update_config.order) in the Compose file a service with routes starts first and any other stops first.
+seealso:
+  - plugin: slipway.ops.stack
+    plugin_type: lookup
+  - module: slipway.ops.stack_info
+"""
+
+EXAMPLES = r"""
+- name: Release the fleet
+  slipway.ops.stack_release:
+    model: "{{ lookup('slipway.ops.stack', 'compose.yaml', name='fleet', environment=stack_environment) }}"
+    environment: "{{ stack_environment }}"
+
+- name: Remove the fleet but keep its volumes
+  slipway.ops.stack_release:
+    model: "{{ lookup('slipway.ops.stack', 'compose.yaml', name='fleet', environment=stack_environment) }}"
+    state: absent
+"""
+
+RETURN = r"""
+plan:
+  description: What was done, or in check mode would be done, one line a step.
+  returned: always
+  type: list
+  elements: str
+  sample: ["pull shop/web:2.0", "web: roll (image shop/web:1.0 -> shop/web:2.0): new 3 4, remove 1 2"]
+release:
+  description: The number of the release that runs, or of the next one in check mode.
+  returned: always
+  type: int
+  sample: 7
+images:
+  description: The digest, or the id without one, of each service's image.
+  returned: when a release was made
+  type: dict
+  sample: {web: "shop/web@sha256:0f3c..."}
+"""
+
+import json
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import LeaseError
+from ansible_collections.slipway.ops.plugins.module_utils._release.compose import Limits
+from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
+from ansible_collections.slipway.ops.plugins.module_utils._release.plan import PlanError
+from ansible_collections.slipway.ops.plugins.module_utils._release.release import ReleaseFailed
+from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places, Settings, release
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "model": {"type": "str", "required": True, "no_log": True},
+            "environment": {"type": "str", "default": "{}", "no_log": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "actor": {"type": "str"},
+            "health_timeout_seconds": {"type": "int", "default": 300},
+            "settle_seconds": {"type": "int", "default": 5},
+            "drain_seconds": {"type": "int", "default": 30},
+            "migration_timeout_seconds": {"type": "int", "default": 3600},
+            "lease_wait_seconds": {"type": "int", "default": 300},
+            "upstream_directory": {"type": "path", "default": "/etc/nginx/slipway/upstreams"},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    settings = Settings(
+        actor=given["actor"] or os.environ.get("SUDO_USER") or "root",
+        lease_wait_seconds=given["lease_wait_seconds"],
+        limits=Limits(
+            given["health_timeout_seconds"],
+            given["settle_seconds"],
+            given["drain_seconds"],
+            given["migration_timeout_seconds"],
+        ),
+        places=Places(upstreams=given["upstream_directory"]),
+    )
+    try:
+        work = release(Stack(json.loads(given["model"])), json.loads(given["environment"]), settings)
+        act = work.present if given["state"] == "present" else work.absent
+        outcome = act(module.check_mode)
+    except (ReleaseFailed, PlanError, EngineError, LeaseError) as error:
+        module.fail_json(msg=str(error))
+        return
+    result = {"changed": outcome.changed, "plan": outcome.plan, "release": outcome.release}
+    if outcome.images:
+        result["images"] = dict(outcome.images)
+    if module._diff:
+        plan = "".join(f"# {line}\n" for line in outcome.plan)
+        result["diff"] = {"before": outcome.before, "after": plan + outcome.after}
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
