@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A STAND-IN for Marine Maroc's Laravel application, its console and its socket server: not the real thing.
 
-It really uses MySQL, Redis and a Redis list as queue, answers on the same ports, takes the same environment and the same
-`php artisan` commands, so that a release, a backup, a restore and a watch can be proved against it.
+It really uses MySQL, Redis and a Redis list as queue, answers on the same ports, takes the same environment and the
+same `php artisan` commands, so that a release, a backup, a restore and a watch can be proved against it.
 
 Faults, by environment or baked into an image (FAULT_BAKED="NAME=VALUE,..."):
   FAULT_START_UNHEALTHY=1           health says 503 from the start
@@ -20,6 +20,7 @@ import contextlib
 import email
 import email.policy
 import hashlib
+import importlib
 import json
 import os
 import random
@@ -52,29 +53,40 @@ MIGRATIONS = (
     (
         "2025_01_01_000001_create_orders_table",
         "1.0.0",
-        "CREATE TABLE IF NOT EXISTS orders (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, reference VARCHAR(64) NOT NULL, "
-        "status VARCHAR(32) NOT NULL DEFAULT 'created', driver_id BIGINT UNSIGNED NULL, "
-        "created_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, "
-        "updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP)",
+        """CREATE TABLE IF NOT EXISTS orders (
+            id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
+            reference VARCHAR(64) NOT NULL,
+            status VARCHAR(32) NOT NULL DEFAULT 'created',
+            driver_id BIGINT UNSIGNED NULL,
+            created_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+            updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP)""",
     ),
     (
         "2025_01_01_000002_create_tracking_statuses_table",
         "1.0.0",
-        "CREATE TABLE IF NOT EXISTS tracking_statuses (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, "
-        "order_id BIGINT UNSIGNED NULL, driver_id BIGINT UNSIGNED NULL, status VARCHAR(32) NOT NULL, "
-        "created_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)",
+        """CREATE TABLE IF NOT EXISTS tracking_statuses (
+            id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
+            order_id BIGINT UNSIGNED NULL,
+            driver_id BIGINT UNSIGNED NULL,
+            status VARCHAR(32) NOT NULL,
+            created_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)""",
     ),
     (
         "2025_01_01_000003_create_drivers_table",
         "1.0.0",
-        "CREATE TABLE IF NOT EXISTS drivers (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name VARCHAR(128) NOT NULL, "
-        "created_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)",
+        """CREATE TABLE IF NOT EXISTS drivers (
+            id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
+            name VARCHAR(128) NOT NULL,
+            created_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)""",
     ),
     (
         "2025_01_01_000004_create_vehicles_table",
         "1.0.0",
-        "CREATE TABLE IF NOT EXISTS vehicles (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, plate VARCHAR(32) NOT NULL, "
-        "driver_id BIGINT UNSIGNED NULL, created_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)",
+        """CREATE TABLE IF NOT EXISTS vehicles (
+            id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
+            plate VARCHAR(32) NOT NULL,
+            driver_id BIGINT UNSIGNED NULL,
+            created_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)""",
     ),
     (
         "2025_06_01_000001_add_priority_to_orders_table",
@@ -82,10 +94,10 @@ MIGRATIONS = (
         "ALTER TABLE orders ADD COLUMN priority TINYINT NOT NULL DEFAULT 0",
     ),
 )
-MIGRATION_TABLE = (
-    "CREATE TABLE IF NOT EXISTS migrations (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, migration VARCHAR(255) NOT NULL UNIQUE, "
-    "batch INT NOT NULL)"
-)
+MIGRATION_TABLE = """CREATE TABLE IF NOT EXISTS migrations (
+    id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
+    migration VARCHAR(255) NOT NULL UNIQUE,
+    batch INT NOT NULL)"""
 
 
 # ---- values -------------------------------------------------------------------------------------------------------
@@ -199,12 +211,10 @@ class Store:
 
     @contextlib.contextmanager
     def database(self) -> Any:
-        import pymysql
-        import pymysql.cursors
-
+        pymysql = importlib.import_module("pymysql")  # here: the console and the socket do without it
         connection = pymysql.connect(
             **self.settings.database, connect_timeout=3, read_timeout=30, autocommit=True,
-            cursorclass=pymysql.cursors.DictCursor,
+            cursorclass=importlib.import_module("pymysql.cursors").DictCursor,
         )  # fmt: skip
         try:
             with connection.cursor() as cursor:
@@ -213,8 +223,7 @@ class Store:
             connection.close()
 
     def cache(self) -> Any:
-        import redis
-
+        redis = importlib.import_module("redis")
         return redis.Redis(**self.settings.cache, socket_connect_timeout=3, socket_timeout=10, decode_responses=True)
 
     def checks(self) -> dict[str, bool]:
@@ -251,7 +260,8 @@ class Store:
         with self.database() as cursor:
             cursor.execute("UPDATE orders SET status = 'processed' WHERE id = %s", (job["order"],))
             cursor.execute(
-                "INSERT INTO tracking_statuses (order_id, driver_id, status) SELECT id, driver_id, status FROM orders WHERE id = %s",
+                "INSERT INTO tracking_statuses (order_id, driver_id, status) "
+                "SELECT id, driver_id, status FROM orders WHERE id = %s",
                 (job["order"],),
             )
 
@@ -382,8 +392,9 @@ class Console:
         if asked.method not in ("GET", "HEAD"):
             return Answer(405, {"error": "a static page"})
         page = (
-            f"<!doctype html><html lang='fr'><head><meta charset='utf-8'><title>Marine Maroc</title></head>"
-            f"<body><h1>Marine Maroc Fleet</h1><p>Console <b id='version'>{self.settings.version}</b> (stand-in)</p></body></html>\n"
+            "<!doctype html><html lang='fr'><head><meta charset='utf-8'><title>Marine Maroc</title></head>"
+            "<body><h1>Marine Maroc Fleet</h1>"
+            f"<p>Console <b id='version'>{self.settings.version}</b> (stand-in)</p></body></html>\n"
         )
         return Answer(200, page, "text/html; charset=utf-8")
 
@@ -550,8 +561,8 @@ class SocketServer:
             status, body = 200, {"version": self.settings.version, "hostname": self.settings.hostname}
         data = (json.dumps(body) + "\n").encode()
         reason = {200: "OK", 503: "Service Unavailable"}[status]
-        head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n"
-        writer.write(head.encode() + data)
+        head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n"
+        writer.write(head.encode() + b"Connection: close\r\n\r\n" + data)
         await writer.drain()
 
     def health(self) -> tuple[int, dict[str, Any]]:
