@@ -52,16 +52,35 @@ options:
     required: true
   indexes:
     description:
-      - For each table, for each index its list of columns in order.
-      - Names are plain identifiers. With MySQL and MariaDB a column may carry a prefix length, as in C(title(40\)).
-        With PostgreSQL a table may carry its schema, as in C(sales.orders).
-      - A table without indexes is only optimized and analyzed together with the others.
-    type: dict
+      - The indexes that should exist. Names are plain identifiers.
+    type: list
+    elements: dict
     required: true
+    suboptions:
+      table:
+        description: Name of the table. With PostgreSQL it may carry its schema, as in V(sales.orders).
+        type: str
+        required: true
+      name:
+        description: Name of the index.
+        type: str
+        required: true
+      columns:
+        description:
+          - Columns in order. With MySQL and MariaDB a column may carry a prefix length, as in V(title(40\)).
+        type: list
+        elements: str
+        required: true
+  tables:
+    description:
+      - Tables to optimize and analyze in a run that creates an index, whether or not they have indexes here.
+    type: list
+    elements: str
+    default: []
   analyze:
     description:
       - Whether to optimize (MySQL and MariaDB) and analyze the tables whose indexes were changed by this run, and with
-        them the tables that are declared without indexes.
+        them those of O(tables) without indexes here.
     type: bool
     default: true
 attributes:
@@ -88,10 +107,9 @@ EXAMPLES = r"""
     user: root
     password_variable: MYSQL_ROOT_PASSWORD
     indexes:
-      orders:
-        idx_orders_status: [status]
-        idx_orders_status_driver: [status, driver_id]
-      drivers: {}
+      - {table: orders, name: idx_orders_status, columns: [status]}
+      - {table: orders, name: idx_orders_status_driver, columns: [status, driver_id]}
+    tables: [drivers]
 """
 
 RETURN = r"""
@@ -151,7 +169,17 @@ def main() -> None:
             "user": {"type": "str", "required": True},
             # The name of a variable, never its value.
             "password_variable": {"type": "str", "required": True, "no_log": False},
-            "indexes": {"type": "dict", "required": True},
+            "indexes": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "table": {"type": "str", "required": True},
+                    "name": {"type": "str", "required": True},
+                    "columns": {"type": "list", "elements": "str", "required": True},
+                },
+            },
+            "tables": {"type": "list", "elements": "str", "default": []},
             "analyze": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
@@ -159,7 +187,7 @@ def main() -> None:
     params = module.params
     language = dialect(params["kind"])
     try:
-        wanted = parse(params["indexes"], params["kind"])
+        wanted = parse(params["indexes"], params["tables"], params["kind"])
         database = Database(
             params["stack"],
             params["service"],

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ KINDS = (MYSQL, MARIADB, POSTGRESQL)
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 _COLUMN = re.compile(r"([A-Za-z_][A-Za-z0-9_$]*)(?:\(([1-9][0-9]{0,3})\))?")
 _LENGTHS = {MYSQL: 64, MARIADB: 64, POSTGRESQL: 63}
+_ALLOWED = "use letters, digits, _ and $ ({} at most)"
 
 
 class InvalidIndexes(ValueError):
@@ -89,39 +90,51 @@ def is_identifier(value: object, kind: str) -> bool:
     return isinstance(value, str) and len(value) <= _LENGTHS[kind] and _IDENTIFIER.fullmatch(value) is not None
 
 
-def parse(indexes: Mapping[str, Any], kind: str) -> tuple[Table, ...]:
-    """Read {table: {index: [columns]}}, or raise InvalidIndexes with all problems."""
+def parse(indexes: Sequence[Any], tables: Sequence[Any], kind: str) -> tuple[Table, ...]:
+    """Read [{table, name, columns}] and the names of further tables, or raise InvalidIndexes with all problems."""
     problems: list[str] = []
-    tables = tuple(_table(str(name), value, kind, problems) for name, value in indexes.items())
-    if kind == POSTGRESQL:
-        problems.extend(_repeated(tables))
+    found: dict[str, list[Index]] = {}
+    names: dict[tuple[str, str], str] = {}
+    for position, value in enumerate(indexes):
+        path = f"indexes[{position}]"
+        if not isinstance(value, Mapping):
+            problems.append(f"{path}: must be a mapping with table, name and columns")
+            continue
+        table, name = str(value.get("table", "")), str(value.get("name", ""))
+        _check_table(f"{path}.table", table, kind, problems)
+        if not is_identifier(name, kind):
+            problems.append(f"{path}.name: {name!r} is not a plain index name; {_ALLOWED.format(_LENGTHS[kind])}")
+        # PostgreSQL keeps index names unique in a schema, not in a table.
+        space = table.rpartition(".")[0] if kind == POSTGRESQL else table
+        if (space, name) in names:
+            problems.append(f"{path}.name: {names[space, name]} has this name already; choose another")
+        names.setdefault((space, name), path)
+        found.setdefault(table, []).append(
+            Index(name, _columns(f"{path}.columns", value.get("columns"), kind, problems))
+        )
+    for position, table in enumerate(tables):
+        if str(table) not in found:
+            _check_table(f"tables[{position}]", str(table), kind, problems)
+            found[str(table)] = []
     if problems:
         raise InvalidIndexes(problems)
-    return tables
+    return tuple(
+        Table(name.rpartition(".")[2], tuple(wanted), name.rpartition(".")[0]) for name, wanted in found.items()
+    )
 
 
-def _table(name: str, value: object, kind: str, problems: list[str]) -> Table:
-    path = f"indexes.{name}"
-    schema, _dot, bare = name.rpartition(".")
-    if schema and kind != POSTGRESQL:
+def _check_table(path: str, name: str, kind: str, problems: list[str]) -> None:
+    schema, dot, bare = name.rpartition(".")
+    if dot and kind != POSTGRESQL:
         problems.append(f"{path}: only PostgreSQL has schemas; write the table's name alone")
-    elif not all(is_identifier(part, kind) for part in ((schema, bare) if schema else (bare,))):
-        problems.append(f"{path}: not a plain table name; use letters, digits, _ and $ ({_LENGTHS[kind]} at most)")
-    if value is None:
-        value = {}
-    if not isinstance(value, Mapping):
-        problems.append(f"{path}: must map index names to lists of columns, for example {{idx_{bare}_x: [x]}}")
-        return Table(bare, (), schema)
-    return Table(bare, tuple(_index(path, str(key), item, kind, problems) for key, item in value.items()), schema)
+    elif not all(is_identifier(part, kind) for part in ((schema, bare) if dot else (bare,))):
+        problems.append(f"{path}: {name!r} is not a plain table name; {_ALLOWED.format(_LENGTHS[kind])}")
 
 
-def _index(path: str, name: str, value: object, kind: str, problems: list[str]) -> Index:
-    path = f"{path}.{name}"
-    if not is_identifier(name, kind):
-        problems.append(f"{path}: not a plain index name; use letters, digits, _ and $ ({_LENGTHS[kind]} at most)")
+def _columns(path: str, value: object, kind: str, problems: list[str]) -> tuple[Column, ...]:
     if not isinstance(value, (list, tuple)) or not value:
         problems.append(f"{path}: must be a list of at least one column")
-        return Index(name, ())
+        return ()
     columns: list[Column] = []
     for position, item in enumerate(value):
         match = _COLUMN.fullmatch(item) if isinstance(item, str) else None
@@ -135,19 +148,4 @@ def _index(path: str, name: str, value: object, kind: str, problems: list[str]) 
         if column.name in [other.name for other in columns]:
             problems.append(f"{path}[{position}]: column {column.name} is already in this index; remove one of them")
         columns.append(column)
-    return Index(name, tuple(columns))
-
-
-def _repeated(tables: tuple[Table, ...]) -> list[str]:
-    """PostgreSQL keeps index names unique in a schema, not in a table."""
-    seen: dict[tuple[str, str], Table] = {}
-    problems = []
-    for table in tables:
-        for index in table.indexes:
-            first = seen.setdefault((table.schema, index.name), table)
-            if first is not table:
-                problems.append(
-                    f"indexes.{table}.{index.name}: {first} already declares this name, and PostgreSQL keeps index "
-                    "names unique in a schema; choose another"
-                )
-    return problems
+    return tuple(columns)

@@ -79,7 +79,9 @@ class MySql(Dialect):
                 "SELECT 'table', table_name, COALESCE(engine, '') FROM information_schema.tables "
                 f"WHERE {scope} AND table_type = 'BASE TABLE';",
                 f"SELECT 'column', table_name, column_name FROM information_schema.columns WHERE {scope};",
-                "SELECT 'index', table_name, index_name, index_type = 'BTREE', 1, "
+                # An index that the optimizer was told to ignore helps no query. Each server reads its own comment.
+                "SELECT 'index', table_name, index_name, index_type = 'BTREE' "
+                "/*!80000 AND is_visible = 'YES' */ /*M!100600 AND ignored = 'NO' */, 1, "
                 # An expression has no column name: an empty one equals no wanted column.
                 "CONCAT(COALESCE(column_name, ''), COALESCE(CONCAT('(', sub_part, ')'), '')) "
                 f"FROM information_schema.statistics WHERE {scope} ORDER BY table_name, index_name, seq_in_index;",

@@ -16,7 +16,10 @@ ARGUMENTS = {
     "database": "shop",
     "user": "root",
     "password_variable": "ROOT_PASSWORD",
-    "indexes": {"orders": {"idx_status": ["status"]}, "later": {"idx_x": ["x"]}},
+    "indexes": [
+        {"table": "orders", "name": "idx_status", "columns": ["status"]},
+        {"table": "later", "name": "idx_x", "columns": ["x"]},
+    ],
 }
 ALTER = "ALTER TABLE `orders` ADD INDEX `idx_status` (`status`), ALGORITHM=INPLACE, LOCK=NONE;"
 
@@ -104,5 +107,5 @@ def test_fails_when_the_index_is_not_there_afterwards(
 def test_says_what_is_wrong_with_the_indexes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = run(monkeypatch, capsys, Server(), indexes={"orders": {"x": []}, "a b": {}})
-    assert result["msg"].count("indexes.") == 2
+    result = run(monkeypatch, capsys, Server(), indexes=[{"table": "a b", "name": "x", "columns": []}])
+    assert result["msg"].count("indexes[0].") == 2

@@ -15,51 +15,58 @@ from ansible_collections.slipway.ops.plugins.module_utils._database.model import
 )
 
 
+def index(table: object = "orders", name: object = "idx", columns: object = ("a",)) -> dict[str, Any]:
+    return {"table": table, "name": name, "columns": list(columns) if isinstance(columns, tuple) else columns}
+
+
 def test_reads_tables_in_order() -> None:
-    indexes = {"orders": {"idx_a": ["status", "note(20)"], "idx_b": ["id"]}, "drivers": {}, "vehicles": None}
-    assert parse(indexes, MYSQL) == (
+    indexes = [index("orders", "idx_a", ("status", "note(20)")), index("visits"), index("orders", "idx_b", ("id",))]
+    assert parse(indexes, ["drivers", "orders"], MYSQL) == (
         Table("orders", (Index("idx_a", (Column("status"), Column("note", 20))), Index("idx_b", (Column("id"),)))),
+        Table("visits", (Index("idx", (Column("a"),)),)),
         Table("drivers"),
-        Table("vehicles"),
     )
 
 
 def test_postgresql_tables_may_have_a_schema() -> None:
-    (table,) = parse({"sales.orders": {"idx_a": ["status"]}}, POSTGRESQL)
+    (table,) = parse([index("sales.orders")], [], POSTGRESQL)
     assert (table.schema, table.name, str(table)) == ("sales", "orders", "sales.orders")
 
 
 @pytest.mark.parametrize(
     ("kind", "indexes", "problem"),
     [
-        (MYSQL, {"or`ders": {"idx": ["a"]}}, "indexes.or`ders: not a plain table name"),
-        (MYSQL, {"orders; DROP TABLE x": {}}, "indexes.orders; DROP TABLE x: not a plain table name"),
-        (MYSQL, {"sales.orders": {}}, "indexes.sales.orders: only PostgreSQL has schemas"),
-        (MYSQL, {"orders": ["status"]}, "indexes.orders: must map index names to lists of columns"),
-        (MYSQL, {"orders": {"id x": ["a"]}}, "indexes.orders.id x: not a plain index name"),
-        (MYSQL, {"orders": {"i" * 65: ["a"]}}, "(64 at most)"),
-        (POSTGRESQL, {"orders": {"i" * 64: ["a"]}}, "(63 at most)"),
-        (MYSQL, {"orders": {"idx": []}}, "indexes.orders.idx: must be a list of at least one column"),
-        (MYSQL, {"orders": {"idx": "status"}}, "indexes.orders.idx: must be a list of at least one column"),
-        (MARIADB, {"orders": {"idx": ["a", "b c"]}}, "indexes.orders.idx[1]: 'b c' is not a column name"),
-        (MARIADB, {"orders": {"idx": [1]}}, "indexes.orders.idx[0]: 1 is not a column name"),
-        (MARIADB, {"orders": {"idx": ["a(0)"]}}, "indexes.orders.idx[0]: 'a(0)' is not a column name"),
-        (POSTGRESQL, {"orders": {"idx": ["a(3)"]}}, "indexes.orders.idx[0]: PostgreSQL has no prefix length"),
-        (MYSQL, {"orders": {"idx": ["a", "a"]}}, "indexes.orders.idx[1]: column a is already in this index"),
-        (POSTGRESQL, {"a": {"idx": ["x"]}, "b": {"idx": ["x"]}}, "indexes.b.idx: a already declares this name"),
+        (MYSQL, [index("or`ders")], "indexes[0].table: 'or`ders' is not a plain table name"),
+        (MYSQL, [index("orders; DROP TABLE x")], "indexes[0].table: 'orders; DROP TABLE x' is not a plain table name"),
+        (MYSQL, [index("")], "indexes[0].table: '' is not a plain table name"),
+        (MYSQL, [index("sales.orders")], "indexes[0].table: only PostgreSQL has schemas"),
+        (POSTGRESQL, [index(".orders")], "indexes[0].table: '.orders' is not a plain table name"),
+        (MYSQL, ["status"], "indexes[0]: must be a mapping with table, name and columns"),
+        (MYSQL, [index(name="id x")], "indexes[0].name: 'id x' is not a plain index name"),
+        (MYSQL, [index(name="i" * 65)], "(64 at most)"),
+        (POSTGRESQL, [index(name="i" * 64)], "(63 at most)"),
+        (MYSQL, [index(columns=())], "indexes[0].columns: must be a list of at least one column"),
+        (MYSQL, [index(columns="status")], "indexes[0].columns: must be a list of at least one column"),
+        (MARIADB, [index(columns=("a", "b c"))], "indexes[0].columns[1]: 'b c' is not a column name"),
+        (MARIADB, [index(columns=(1,))], "indexes[0].columns[0]: 1 is not a column name"),
+        (MARIADB, [index(columns=("a(0)",))], "indexes[0].columns[0]: 'a(0)' is not a column name"),
+        (POSTGRESQL, [index(columns=("a(3)",))], "indexes[0].columns[0]: PostgreSQL has no prefix length"),
+        (MYSQL, [index(columns=("a", "a"))], "indexes[0].columns[1]: column a is already in this index"),
+        (MYSQL, [index(), index()], "indexes[1].name: indexes[0] has this name already"),
+        (POSTGRESQL, [index("a"), index("b")], "indexes[1].name: indexes[0] has this name already"),
     ],
 )
-def test_refuses(kind: str, indexes: dict[str, Any], problem: str) -> None:
+def test_refuses(kind: str, indexes: list[Any], problem: str) -> None:
     with pytest.raises(InvalidIndexes) as caught:
-        parse(indexes, kind)
+        parse(indexes, [], kind)
     assert problem in str(caught.value)
 
 
 def test_reports_all_problems_at_once() -> None:
     with pytest.raises(InvalidIndexes) as caught:
-        parse({"a b": {}, "orders": {"i": [], "j": ["x y"]}}, MYSQL)
+        parse([index(columns=()), index(name="j", columns=("x y",))], ["a b"], MYSQL)
     assert len(caught.value.problems) == 3
 
 
 def test_same_index_name_in_two_tables_is_fine_in_mysql() -> None:
-    assert len(parse({"a": {"idx": ["x"]}, "b": {"idx": ["x"]}}, MYSQL)) == 2
+    assert len(parse([index("a"), index("b")], [], MYSQL)) == 2

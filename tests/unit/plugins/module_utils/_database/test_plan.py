@@ -14,12 +14,15 @@ from ansible_collections.slipway.ops.plugins.module_utils._database.model import
 from ansible_collections.slipway.ops.plugins.module_utils._database.plan import Plan, plan
 from ansible_collections.slipway.ops.plugins.module_utils._database.sql import dialect
 
-WANTED = {"orders": {"idx_status": ["status"], "idx_both": ["status", "driver_id"]}, "drivers": {}}
+WANTED = [
+    {"table": "orders", "name": "idx_status", "columns": ["status"]},
+    {"table": "orders", "name": "idx_both", "columns": ["status", "driver_id"]},
+]
 COLUMNS = frozenset({"id", "status", "driver_id"})
 
 
 def make(found: Optional[Found], kind: str = MYSQL, maintain: bool = True) -> Plan:
-    return plan(dialect(kind), parse(WANTED, kind), found, maintain)
+    return plan(dialect(kind), parse(WANTED, ["drivers"], kind), found, maintain)
 
 
 def orders(*indexes: FoundIndex, engine: str = "InnoDB") -> Found:
