@@ -54,7 +54,8 @@ def parse(text: str) -> Table:
 
 def canonical(line: str) -> Canonical:
     """One rule as sorted options, the same for what was written and for what the kernel gives back."""
-    words = shlex.split(line)[2:]
+    # shlex is slow, and few lines hold a quoted text.
+    words = (shlex.split(line) if '"' in line else line.split())[2:]
     options: list[list[str]] = []
     negated = False
     for word in words:

@@ -204,7 +204,8 @@ def read_rule(raw: Mapping[str, Any]) -> tuple[Optional[Rule], list[str]]:
         if family == V6:
             problems.append(f".protocol: {protocol} exists for IPv4 only; use IPv4 addresses")
         family = V4
-    if not (ports or source_ports or interface or interface_out) and source == destination == ANY and protocol == ANY:
+    everything = not (ports or source_ports or interface or interface_out) and source == destination == protocol == ANY
+    if everything and not problems:
         problems.append("matches all traffic; give a port, an address, an interface or a protocol, or set the default")
     if problems:
         return None, problems
