@@ -12,13 +12,15 @@ from typing import Any, Optional
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible.plugins.loader import filter_loader, lookup_loader
+from ansible.plugins.loader import lookup_loader
 from ansible_collections.slipway.ops.plugins.module_utils._preflight.names import check_name
 from ansible_collections.slipway.ops.plugins.module_utils._preflight.specs import check_value, unknown_variables
 from ansible_collections.slipway.ops.plugins.module_utils._preflight.values import UnresolvedError, resolve
+from ansible_collections.slipway.ops.plugins.module_utils._stack import derived
 from ansible_collections.slipway.ops.plugins.plugin_utils import _resolver
 
 _COLLECTION = "slipway.ops"
+_STACK_ENVIRONMENT = "stack_environment"
 _COLLECTION_ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -60,8 +62,10 @@ class ActionModule(ActionBase):
         variable_problems = self._check_roles(role_names, specifications, variables, arguments["provided_variables"])
         model, stack_problems = self._check_stack(arguments, variables)
         host_names = self._host_names(arguments, model)
-        if not stack_problems:
-            names_problems = [*names_problems, *self._check_names(host_names, arguments)]
+        if stack_problems:
+            # Host names are usually derived from the Compose file: when that cannot be read, this is only its echo.
+            names_problems = []
+        names_problems = [*names_problems, *self._check_names(host_names, arguments)]
 
         problems = _once([*role_problems, *variable_problems, *argument_problems, *stack_problems, *names_problems])
         if problems:
@@ -80,10 +84,7 @@ class ActionModule(ActionBase):
             raise UnresolvedError(str(error)) from error
 
     def _arguments(self) -> tuple[dict[str, Any], list[str], list[str]]:
-        """Return the arguments, what is wrong with them, and what is wrong with host_names.
-
-        Host names are usually derived from the Compose file: where that cannot be read, their failure is only its echo.
-        """
+        """Return the arguments, what is wrong with them, and what of host_names cannot be resolved."""
         arguments: dict[str, Any] = {}
         problems: list[str] = []
         names_problems: list[str] = []
@@ -100,16 +101,22 @@ class ActionModule(ActionBase):
             wrong = [] if unresolved else check_value(f"preflight.{name}", resolved, spec)
             usable = not wrong and (not unresolved or name == "environment")
             arguments[name] = resolved if usable else default
-            (names_problems if name == "host_names" else problems).extend([*unresolved, *wrong])
+            (names_problems if name == "host_names" else problems).extend(unresolved)
+            problems.extend(wrong)
         return arguments, problems, names_problems
 
     def _resolve_argument(self, name: str, raw: Any) -> tuple[Any, list[str]]:
         """Resolve an argument; one that only names a variable is resolved by that variable's own parts."""
         variables = self._templar.available_variables
         referred = _referred_variable(raw)
-        if referred is not None and referred in variables:
+        if referred is not None and referred in variables and not _is_template(variables[referred]):
             return resolve(referred, variables[referred], self._render)
         value, problems = resolve(name, raw, self._render)
+        if problems and name == "environment" and _STACK_ENVIRONMENT in variables:
+            # The play adds to the variable, so that the whole fails with any part: the variable's own parts say more.
+            own_value, own_problems = resolve(_STACK_ENVIRONMENT, variables[_STACK_ENVIRONMENT], self._render)
+            if own_problems:
+                return own_value, own_problems
         return value, [problem.replace(f"variable {name}", f"preflight.{name}", 1) for problem in problems]
 
     def _specifications(self) -> dict[str, dict[str, Any]]:
@@ -208,8 +215,7 @@ class ActionModule(ActionBase):
             return list(arguments["host_names"])
         if model is None:
             return []
-        derive = filter_loader.get(f"{_COLLECTION}.stack_host_names")
-        return list(derive(model)) if derive is not None else []
+        return derived.host_names(model)
 
     def _check_names(self, host_names: list[str], arguments: Mapping[str, Any]) -> list[str]:
         expected: list[str] = []
@@ -227,6 +233,10 @@ class ActionModule(ActionBase):
             for name in host_names
             for problem in check_name(name, answers[name].addresses, answers[name].failure, expected)
         ]
+
+
+def _is_template(raw: Any) -> bool:
+    return isinstance(raw, str) and "{{" in raw
 
 
 def _referred_variable(raw: Any) -> Optional[str]:

@@ -98,7 +98,8 @@ def audit_verdicts(
         raise AnsibleFilterError(
             f"audit_verdicts: does not know {', '.join(unknown)}; known are {', '.join(sorted(known))}"
         )
-    return as_records(evaluate(Evidence(Expectations(**wanted), observations, outside, read_alert(alert or {"skipped": True}))))
+    evidence = Evidence(Expectations(**wanted), observations, outside, read_alert(alert or {"skipped": True}))
+    return as_records(evaluate(evidence))
 
 
 class FilterModule:

@@ -121,7 +121,7 @@ outside:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.ops.plugins.module_utils._audit import outside
+from ansible_collections.slipway.ops.plugins.module_utils._exposure import gateway
 
 MAXIMUM_LOAD_REQUESTS = 10000
 MAXIMUM_LOAD_CONCURRENCY = 200
@@ -168,22 +168,22 @@ def main() -> None:
     if wrong:
         module.fail_json(msg="; ".join(wrong))
     try:
-        context = outside.trusting_context(options["ca_file"] or "")
+        context = gateway.trusting_context(options["ca_file"] or "")
     except OSError as error:
         module.fail_json(msg=f"ca_file: {options['ca_file']} cannot be used on this machine: {error}")
     load = (options["load_requests"], options["load_concurrency"]) if options["load"] else None
     names = {}
     for name in options["host_names"]:
-        client = outside.Client(name, 443, context, options["timeout_seconds"])
+        client = gateway.Client(name, 443, context, options["timeout_seconds"])
         routes = [route for route in options["routes"] if route.get("host", name) == name]
-        names[name] = outside.observe_name(client, options["health_path"], routes, options["requests"], load)
+        names[name] = gateway.observe_name(client, options["health_path"], routes, options["requests"], load)
     addresses = options["addresses"] or sorted({address for seen in names.values() for address in seen["addresses"]})
     ports = sorted(set(options["ports"]))
     module.exit_json(
         changed=False,
         outside={
             "names": names,
-            "open_ports": outside.open_ports(addresses, ports, options["port_timeout_seconds"]),
+            "open_ports": gateway.open_ports(addresses, ports, options["port_timeout_seconds"]),
             "scanned_ports": ports,
             "load_asked": options["load"],
         },

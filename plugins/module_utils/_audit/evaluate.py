@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any, Optional
 
 from ansible_collections.slipway.ops.plugins.module_utils._audit.checklist import LINES, PEOPLE, Line
@@ -205,28 +206,37 @@ def _certificate_served(evidence: Evidence) -> Answer:
     return _passed(f"chain verified from outside, valid for {_age(min(remaining))} more")
 
 
-def _last(records: Sequence[Mapping[str, Any]], *kinds: str) -> Optional[Mapping[str, Any]]:
-    """Return the newest record of one of these kinds of job."""
-    return next((record for record in reversed(records) if record.get("job") in kinds), None)
-
-
 def _backup_state(evidence: Evidence) -> Mapping[str, Any]:
     return (evidence.host.get("backup") or {}).get("status") or {}
 
 
+def _seconds(value: Any) -> Optional[float]:
+    """Return seconds since 1970 from an ISO 8601 text with its zone; None when it is not one."""
+    try:
+        # Python before 3.11 does not read the Z.
+        return datetime.fromisoformat(str(value).replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return None
+
+
 def _last_restore(evidence: Evidence) -> Optional[Mapping[str, Any]]:
-    return _last((evidence.host.get("backup") or {}).get("history") or [], "restore", "drill")
+    history = (evidence.host.get("backup") or {}).get("history") or []
+    return next((record for record in reversed(history) if record.get("event") in ("restore", "drill")), None)
+
+
+def _judge_restore(evidence: Evidence, restore: Mapping[str, Any]) -> Answer:
+    if restore.get("outcome") not in _SUCCESS:
+        return _failed(f"the last restore failed: {restore.get('error') or 'no reason recorded'}")
+    when = _seconds(restore.get("time"))
+    ago = f" {_age(max(0.0, evidence.host['time'] - when))} ago" if when else ""
+    return _passed(f"point {restore.get('point', '?')} was restored{ago}")
 
 
 def _backup_tested(evidence: Evidence) -> Answer:
-    state = _backup_state(evidence)
     restore = _last_restore(evidence)
-    if restore is not None and restore.get("ok"):
-        when = restore.get("finished_epoch") or restore.get("epoch")
-        ago = f" {_age(evidence.host['time'] - when)} ago" if when else ""
-        return _passed(f"point {restore.get('point', '?')} was restored{ago}")
     if restore is not None:
-        return _failed(f"the last restore failed: {restore.get('error') or 'no reason recorded'}")
+        return _judge_restore(evidence, restore)
+    state = _backup_state(evidence)
     if not state.get("last_success_epoch"):
         return _failed("no backup has been read back yet")
     rows, files = state.get("rows"), state.get("files")
@@ -356,7 +366,7 @@ def _application(evidence: Evidence) -> Answer:
         return _failed(f"the last release ended as {outcome or 'unknown'}: {release.get('reason') or 'no reason'}")
     if not _running(evidence):
         return _failed("no container of the stack runs")
-    return _passed(f"release {release.get('id') or release.get('release') or '?'} {outcome}")
+    return _passed(f"release {release.get('release', '?')} {outcome}")
 
 
 def _migration(evidence: Evidence) -> Answer:
@@ -405,11 +415,13 @@ def _services(evidence: Evidence) -> Answer:
 def _tls_problems(evidence: Evidence, name: str, seen: Mapping[str, Any]) -> list[str]:
     problems = []
     versions = seen["tls_versions"]
+    if not any(versions.values()):
+        return [f"{name}: {seen['handshake']['error'] or 'no handshake'}"]
     old = [version for version in ("TLSv1", "TLSv1.1") if versions.get(version)]
     if old:
         problems.append(f"{name}: still speaks {_listed(old)}")
     if not any(versions.get(version) for version in ("TLSv1.2", "TLSv1.3")):
-        problems.append(f"{name}: speaks neither TLS 1.2 nor 1.3 ({seen['handshake']['error'] or 'no handshake'})")
+        problems.append(f"{name}: speaks neither TLS 1.2 nor 1.3")
     redirect = seen["redirect"]
     if redirect["status"] not in (301, 302, 307, 308) or not redirect["location"].startswith("https://"):
         got = redirect["error"] or redirect["status"]
@@ -608,16 +620,13 @@ def _notify(evidence: Evidence) -> Answer:
 
 
 def _restored(evidence: Evidence, kinds: Sequence[str], what: str) -> Answer:
+    saved = (evidence.host.get("backup") or {}).get("source_kinds") or []
+    if saved and not set(saved) & set(kinds):
+        return _not_applicable(f"the backup holds no {what}")
     restore = _last_restore(evidence)
     if restore is None:
         return _not_applicable("no restore is recorded on this host")
-    if not restore.get("ok"):
-        return _failed(f"the last restore failed: {restore.get('error') or 'no reason recorded'}")
-    sources = restore.get("sources") or []
-    touched = [source for source in sources if str(source.get("kind", "")) in kinds]
-    if sources and not touched:
-        return _not_applicable(f"the last restore was of other things than {what}")
-    return _passed(f"point {restore.get('point', '?')} was restored")
+    return _judge_restore(evidence, restore)
 
 
 def _restored_database(evidence: Evidence) -> Answer:

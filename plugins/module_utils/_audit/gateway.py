@@ -199,8 +199,10 @@ def stack(name: str) -> dict[str, Any]:
 def backup(name: str) -> dict[str, Any]:
     """Return the backup's own records."""
     directory = f"/var/lib/slipway/backup/{name}"
+    settings = _read_json(f"/etc/slipway/backup/{name}/backup.json") if name else None
+    sources = settings.get("sources") if isinstance(settings, dict) else None
     return {
-        "configured": bool(name) and os.path.exists(f"/etc/slipway/backup/{name}/backup.json"),
+        "source_kinds": sorted({str(source.get("kind")) for source in sources or [] if isinstance(source, dict)}),
         "status": _read_json(f"{directory}/status.json") if name else None,
         "history": _read_records(f"{directory}/history.jsonl") if name else [],
     }

@@ -13,9 +13,12 @@ import os
 import socket
 import ssl
 import time
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Optional
+
+from ansible_collections.slipway.ops.plugins.module_utils._exposure.measure import summarize
 
 TLS_VERSIONS = {
     "TLSv1": ssl.TLSVersion.TLSv1,
@@ -33,15 +36,6 @@ _HEADERS = (
     "location",
     "server",
 )
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the nearest-rank percentile; 0 without values."""
-    if not values:
-        return 0.0
-    ordered = sorted(values)
-    rank = max(1, -(-len(ordered) * percent // 100))
-    return ordered[int(rank) - 1]
 
 
 def resolve(name: str) -> list[str]:
@@ -116,8 +110,11 @@ class Client:
         try:
             # OpenSSL 3 keeps the old versions behind security level 0, in the client as well.
             context.set_ciphers("ALL:@SECLEVEL=0")
-            context.minimum_version = version
-            context.maximum_version = version
+            with warnings.catch_warnings():
+                # Python advises against the old versions, which are asked for here to see that they are refused.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                context.minimum_version = version
+                context.maximum_version = version
             with self._secured(context):
                 return True
         except (OSError, ValueError):
@@ -210,20 +207,6 @@ def _json(response: http.client.HTTPResponse, body: bytes) -> Optional[Any]:
         return json.loads(body)
     except ValueError:
         return None
-
-
-def summarize(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return counts and percentiles of some answers."""
-    times = [answer["milliseconds"] for answer in answers]
-    failures = [answer["error"] or str(answer["status"]) for answer in answers if answer["status"] != 200]
-    return {
-        "requests": len(answers),
-        "failed": len(failures),
-        "failure": failures[0] if failures else "",
-        "p50_milliseconds": percentile(times, 50),
-        "p95_milliseconds": percentile(times, 95),
-        "max_milliseconds": max(times, default=0.0),
-    }
 
 
 def redirect(name: str, port: int, timeout_seconds: float) -> dict[str, Any]:
