@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from . import engine, hosts, services, settings, site
+from . import engine, guide, hosts, services, settings, site
 from .shell import LabError, lock, say
 
 
@@ -20,11 +20,12 @@ def parser() -> argparse.ArgumentParser:
     create.add_argument("--address", help="a fixed address below 172.30.0.128")
     create.add_argument("--fresh", action="store_true", help="remove an old host of this name first")
     up = verbs.add_parser("up", help="bring everything up: services, probe, stand-in images, the first host")
+    up.add_argument("--services", action="store_true", help="without the first host: what scenarios need")
     up.add_argument("--all", action="store_true", help="with the stand-in images that the demo does not need")
     down = verbs.add_parser("down", help="remove everything of the lab, and nothing else")
     down.add_argument("--images", action="store_true", help="remove the lab's images too")
     verbs.add_parser("status", help="what there is, and whether it answers")
-    verbs.add_parser("services", help="bring registry, ACME, S3, sink and probe up (part of `up`)")
+    verbs.add_parser("guide", help="where to look in the demo, and what to type")
     remove = host.add_parser("remove", help="remove a host and its volumes")
     remove.add_argument("name")
     return root
@@ -44,15 +45,15 @@ def main(arguments: list[str]) -> int:
 
 def dispatch(options: argparse.Namespace) -> int:
     settings.STATE.mkdir(parents=True, exist_ok=True)
-    if options.verb in ("up", "services", "host"):
+    if options.verb in ("up", "host"):
         engine.ensure()
-    verbs = {"up": up_verb, "down": down_verb, "status": status_verb, "services": services_verb, "host": host_verb}
+    verbs = {"up": up_verb, "down": down_verb, "status": status_verb, "guide": guide_verb, "host": host_verb}
     return verbs[options.verb](options)
 
 
 def up_verb(options: argparse.Namespace) -> int:
     with lock(settings.STATE / "services.lock"):
-        site.up(options.all)
+        site.up(with_host=not options.services, further=options.all)
     return 0
 
 
@@ -67,6 +68,11 @@ def status_verb(_options: argparse.Namespace) -> int:
     return 0
 
 
+def guide_verb(_options: argparse.Namespace) -> int:
+    print(guide.page())
+    return 0
+
+
 def host_verb(options: argparse.Namespace) -> int:
     if options.action == "remove":
         hosts.remove(options.name)
@@ -77,10 +83,4 @@ def host_verb(options: argparse.Namespace) -> int:
     if services.are_up():
         services.publish_names(host.name, host.address, tuple(options.alias))
     print(hosts.as_json(host))
-    return 0
-
-
-def services_verb(_options: argparse.Namespace) -> int:
-    with lock(settings.STATE / "services.lock"):
-        services.ensure()
     return 0

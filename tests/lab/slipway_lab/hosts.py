@@ -62,6 +62,11 @@ def address_v6(address: str) -> str:
     return f"{settings.PREFIX_V6}a:{address.rpartition('.')[2]}"
 
 
+def names_of(name: str, aliases: tuple[str, ...]) -> tuple[str, ...]:
+    """What a machine is called inside the lab."""
+    return (name, f"{name}.lab", *aliases)
+
+
 def create_command(machine: Machine) -> list[str]:
     """Builds the command; runs nothing."""
     command = ["docker", "create", f"--name={container_name(machine.name)}", f"--hostname={machine.name}"]
@@ -69,7 +74,7 @@ def create_command(machine: Machine) -> list[str]:
     command += [*BOOT_OPTIONS, f"--network={settings.NETWORK}"]
     command += [f"--volume={volume_name(machine.name, volume)}:{path}" for volume, path in machine.volumes]
     command += [f"--ip={machine.address}", f"--ip6={address_v6(machine.address)}"] if machine.address else []
-    command += [f"--network-alias={alias}" for alias in (machine.name, *machine.aliases)]
+    command += [f"--network-alias={alias}" for alias in names_of(machine.name, machine.aliases)]
     command += [f"--publish={port}" for port in machine.publish]
     return [*command, machine.image, "/sbin/init"]
 
@@ -142,7 +147,12 @@ def is_lab(found: dict[str, Any]) -> bool:
     return settings.LABEL in (found["Config"]["Labels"] or {})
 
 
-def takes_login(address: str, port: int = 22) -> bool:
+def takes_login(address: str) -> bool:
+    """On the port of a bare host, or on the one that it was given later."""
+    return any(takes_login_on(address, port) for port in settings.SSH_PORTS)
+
+
+def takes_login_on(address: str, port: int) -> bool:
     """sshd has spoken its banner and boot has gone past the point where logins are refused."""
     try:
         with socket.create_connection((address, port), 1) as connection:
@@ -161,7 +171,7 @@ def forget_keys(address: str) -> None:
     if not settings.KNOWN_HOSTS.exists():
         return
     with lock(settings.STATE / "known_hosts.lock"):
-        for entry in (address, f"[{address}]:2222"):
+        for entry in (address, *(f"[{address}]:{port}" for port in settings.SSH_PORTS)):
             run(["ssh-keygen", "-q", "-R", entry, "-f", str(settings.KNOWN_HOSTS)], check=False)
 
 

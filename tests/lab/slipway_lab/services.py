@@ -6,6 +6,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 from . import hosts, images, settings
@@ -105,11 +106,14 @@ def all_answer() -> bool:
 def hand_out_roots() -> None:
     """Save Pebble's root (new at each of its starts) and the authority of the ACME directory's own certificate."""
     root = request(f"https://{ADDRESS}:{settings.ACME_MANAGEMENT_PORT}/roots/0")
-    directory = run(["docker", "exec", hosts.container_name(settings.SERVICES), "cat", "/etc/lab/authority.pem"]).stdout
-    bundle = root.rstrip() + b"\n" + directory
-    if settings.PEBBLE_ROOT.exists() and settings.PEBBLE_ROOT.read_bytes() == bundle:
-        return
-    settings.PEBBLE_ROOT.write_bytes(bundle)
+    authority = run(["docker", "exec", hosts.container_name(settings.SERVICES), "cat", "/etc/lab/authority.pem"]).stdout
+    write_if_new(settings.PEBBLE_DIRECTORY, authority)
+    write_if_new(settings.PEBBLE_ROOT, root.rstrip() + b"\n" + authority)
+
+
+def write_if_new(path: Path, content: bytes) -> None:
+    if not path.exists() or path.read_bytes() != content:
+        path.write_bytes(content)
 
 
 def root_on_probe() -> None:
@@ -136,7 +140,9 @@ def write_s3() -> None:
 
 
 def publish_names(name: str, address: str, aliases: tuple[str, ...]) -> None:
-    """What the ACME server resolves: the names of a host with a dot in them, and NAME.lab."""
-    for host in (f"{name}.lab", *(alias for alias in aliases if "." in alias)):
-        url = f"http://{ADDRESS}:{settings.DNS_MANAGEMENT_PORT}/add-a"
-        request(url, "POST", {"host": host, "addresses": [address]})
+    """What the ACME server resolves: every name of a host with a dot in it. Adding alone would pile addresses up."""
+    management = f"http://{ADDRESS}:{settings.DNS_MANAGEMENT_PORT}"
+    for host in hosts.names_of(name, aliases):
+        if "." in host:
+            request(f"{management}/clear-a", "POST", {"host": host})
+            request(f"{management}/add-a", "POST", {"host": host, "addresses": [address]})

@@ -10,7 +10,8 @@ IMAGES = LAB / "images"
 STATE = ROOT / ".cache" / "lab"
 KNOWN_HOSTS = ROOT / ".cache" / "known_hosts"
 KEY = STATE / "id_ed25519"
-PEBBLE_ROOT = STATE / "pebble-root.pem"
+PEBBLE_ROOT = STATE / "pebble-root.pem"  # what a client trusts: Pebble's root and the directory's authority
+PEBBLE_DIRECTORY = STATE / "pebble-ca.pem"  # what an ACME client trusts: the directory's authority alone
 S3_FILE = STATE / "s3.json"
 DOCKERD_PID = STATE / "dockerd.pid"
 DOCKERD_LOG = STATE / "dockerd.log"
@@ -19,6 +20,7 @@ MACHINE_AUTHORITIES = Path("/usr/local/share/ca-certificates")
 LABEL = "ops.slipway.lab"
 PREFIX = "slipway-lab"
 USER = "operator"
+SSH_PORTS = (22, 2222)
 
 NETWORK = "slipway-lab"
 SUBNET = "172.30.0.0/24"

@@ -8,16 +8,17 @@ from . import engine, hosts, images, services, settings, standins
 from .shell import say, step
 
 
-def up(further: bool = False) -> None:
+def up(with_host: bool = True, further: bool = False) -> None:
     """Everything that the demo needs; quick and quiet when it is there."""
     start = time.monotonic()
     say("lab: services and the probe")
     services.ensure()
     say("lab: stand-in images")
     standins.ensure(further)
-    say("lab: the first host")
-    fleet = hosts.create(settings.FLEET, address=settings.FLEET_ADDRESS, aliases=(settings.FLEET_DOMAIN,))
-    services.publish_names(fleet.name, fleet.address, (settings.FLEET_DOMAIN,))
+    if with_host:
+        say("lab: the first host")
+        fleet = hosts.create(settings.FLEET, address=settings.FLEET_ADDRESS, aliases=(settings.FLEET_DOMAIN,))
+        services.publish_names(fleet.name, fleet.address, (settings.FLEET_DOMAIN,))
     say(f"lab: up after {time.monotonic() - start:.0f} s")
 
 
@@ -36,7 +37,8 @@ def down(with_images: bool = False) -> None:
             with step("remove the lab's images"):
                 images.remove_all()
     engine.stop_own()
-    settings.PEBBLE_ROOT.unlink(missing_ok=True)
+    for path in (settings.PEBBLE_ROOT, settings.PEBBLE_DIRECTORY, settings.S3_FILE):
+        path.unlink(missing_ok=True)
 
 
 def status() -> list[str]:
