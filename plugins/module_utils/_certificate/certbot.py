@@ -117,6 +117,7 @@ _PROBLEM = re.compile(
     r"^\s*(?:Domain|Identifier):\s*(?P<domain>\S+)\s*\n\s*Type:\s*(?P<type>.+?)\s*\n\s*Detail:\s*(?P<detail>.+?)\s*$",
     re.MULTILINE,
 )
+_NOT_RENEWED = re.compile(r"^Failed to renew certificate (?P<name>\S+) with error: (?P<error>.+?)\s*$", re.MULTILINE)
 _NOISE = (
     "Saving debug log to",
     "Ask for help or search",
@@ -135,9 +136,22 @@ def failure_line(output: str) -> str:
     problems = [f"{found['domain']}: {found['type']}: {found['detail']}" for found in _PROBLEM.finditer(output)]
     if problems:
         return "; ".join(" ".join(problem.split()) for problem in dict.fromkeys(problems))
+    failed = [f"{found['name']}: {found['error']}" for found in _NOT_RENEWED.finditer(output)]
+    if failed:
+        return "; ".join(failed)
     lines = [" ".join(line.split()) for line in output.splitlines()]
     said = [line for line in lines if line and not line.startswith(_NOISE)]
     return said[-1] if said else "certbot said nothing; read its log in " + LOGS_DIRECTORY
+
+
+def account_is_unknown(output: str) -> bool:
+    """Whether the authority says that it does not know the account (RFC 8555, section 6.7)."""
+    return bool(re.search(r"accountDoesNotExist|^Account \S+ not found", output, re.MULTILINE))
+
+
+def authority_was_not_reached(output: str) -> bool:
+    """Whether the order ended before the authority heard of it, so that it does not count against us."""
+    return bool(re.search(r"^requests\.exceptions\.(ConnectionError|SSLError|ConnectTimeout)\b", output, re.MULTILINE))
 
 
 def install_failure_line(output: str) -> str:

@@ -262,21 +262,34 @@ class Gateway:
             os.makedirs(directory, mode=0o700, exist_ok=True)
         outcome, detail = ledger.FAILED, "it did not end"
         try:
-            result = _run(
-                certbot.order_command(self.tool.program, self.authority, request.name, request.domains),
-                ORDER_TIMEOUT_SECONDS,
-                certbot.environment(self.authority.ca_file),
-            )
+            result = self._ask(request)
+            said = result.stdout + "\n" + result.stderr
             if result.returncode == 0:
                 outcome, detail = ledger.ISSUED, ""
             else:
-                detail = certbot.failure_line(result.stdout + "\n" + result.stderr)
+                outcome = ledger.UNREACHED if certbot.authority_was_not_reached(said) else ledger.FAILED
+                detail = certbot.failure_line(said)
         except CertificateError as error:
             detail = str(error)
         finally:
             self._note(request, outcome, detail)
         if outcome != ledger.ISSUED:
             raise CertificateError(f"{request.name}: {self.authority.directory_url} issued nothing: {detail}")
+
+    def _ask(self, request: Request) -> subprocess.CompletedProcess[str]:
+        command = certbot.order_command(self.tool.program, self.authority, request.name, request.domains)
+        environment = certbot.environment(self.authority.ca_file)
+        result = _run(command, ORDER_TIMEOUT_SECONDS, environment)
+        accounts = f"{certbot.CONFIG_DIRECTORY}/accounts"
+        if (
+            result.returncode != 0
+            and certbot.account_is_unknown(result.stdout + result.stderr)
+            and os.path.isdir(accounts)
+        ):
+            # A test server that restarted, or a deactivated account: put ours aside and register anew, once.
+            os.rename(accounts, f"{accounts}.unknown-{int(time.time())}")
+            result = _run(command, ORDER_TIMEOUT_SECONDS, environment)
+        return result
 
     def renew(self, name: str = "", force: bool = False) -> str:
         """Let certbot renew what is due; the problem in one line, or nothing."""
@@ -301,7 +314,8 @@ class Gateway:
             )
         tested = _run(["nginx", "-t", "-q"])
         if tested.returncode != 0:
-            raise CertificateError(f"nginx refuses its configuration: {_said(tested)}")
+            found = [line for line in tested.stderr.splitlines() if "[emerg]" in line]
+            raise CertificateError(f"nginx refuses its configuration: {(found or [_said(tested)])[0]}")
         result = _run(["systemctl", "reload", "nginx.service"])
         if result.returncode != 0:
             raise CertificateError(f"nginx could not be reloaded: {_said(result)}; see: journalctl -u nginx")

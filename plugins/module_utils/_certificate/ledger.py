@@ -20,6 +20,7 @@ ISSUES_A_WEEK = 3
 
 ISSUED = "issued"
 FAILED = "failed"
+UNREACHED = "unreached"  # ended before the authority heard of it; kept for the reader, not counted
 
 
 @dataclass(frozen=True)
