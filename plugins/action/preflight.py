@@ -68,6 +68,7 @@ class ActionModule(ActionBase):
         names_problems = [*names_problems, *self._check_names(host_names, arguments)]
 
         problems = _once([*role_problems, *variable_problems, *argument_problems, *stack_problems, *names_problems])
+        problems = _without_echoes(problems)
         if problems:
             raise AnsibleActionFail(_message(problems))
         result.update(changed=False, host_names=host_names, msg="everything that can be checked beforehand is in order")
@@ -112,6 +113,8 @@ class ActionModule(ActionBase):
         if referred is not None and referred in variables and not _is_template(variables[referred]):
             return resolve(referred, variables[referred], self._render)
         value, problems = resolve(name, raw, self._render)
+        if problems and referred is not None and referred not in variables:
+            return value, [f"variable {referred}: is required: set it in group_vars or host_vars"]
         if problems and name == "environment" and _STACK_ENVIRONMENT in variables:
             # The play adds to the variable, so that the whole fails with any part: the variable's own parts say more.
             own_value, own_problems = resolve(_STACK_ENVIRONMENT, variables[_STACK_ENVIRONMENT], self._render)
@@ -245,6 +248,12 @@ def _referred_variable(raw: Any) -> Optional[str]:
     text = raw.strip()
     inner = text[2:-2].strip() if text.startswith("{{") and text.endswith("}}") else ""
     return inner if inner.isidentifier() else None
+
+
+def _without_echoes(problems: list[str]) -> list[str]:
+    """Leave out that an option lacks a variable which a role is known to require."""
+    required = {problem.partition(" by role ")[0] for problem in problems if ": is required by role " in problem}
+    return [problem for problem in problems if problem.partition(": set it ")[0] not in required]
 
 
 def _once(problems: Iterable[str]) -> list[str]:

@@ -59,7 +59,6 @@ class ActionModule(ActionBase):
         result.update(
             port=answered.port,
             banner=answered.banner,
-            ansible_facts={"ansible_port": answered.port},
             msg=f"{host} ({route.address}): SSH answers on port {answered.port}",
         )
         if arguments["login"]:

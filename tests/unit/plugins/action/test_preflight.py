@@ -177,6 +177,14 @@ def test_wrong_types_of_options(stack: Stack) -> None:
 
 
 def test_a_host_name_variable_that_is_missing(stack: Stack) -> None:
-    assert problems({"host_names": "{{ names }}"}) == [
+    assert problems({"host_names": "{{ names }}"}) == ["variable names: is required: set it in group_vars or host_vars"]
+    assert problems({"host_names": "{{ names | list }}"}) == [
         "preflight.host_names: uses undefined variable names: define it in group_vars or correct the name"
+    ]
+
+
+def test_a_variable_that_role_and_option_lack_is_said_once(stack: Stack) -> None:
+    arguments = {"roles": ["backup"], "stack_name": "{{ backup_repository_url }}"}
+    assert problems(arguments, {"backup_repository_password": "x"}) == [
+        "variable backup_repository_url: is required by role backup: set it in group_vars or host_vars"
     ]
