@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Wrong input stops site.yml before anything is touched, with one clear line.
 
-Each case is a file: Marine Maroc's own inventory with one thing wrong in it. The server is one that the test plays itself and that notes
-every connection, and so is the DNS.
+Each case is a file: Marine Maroc's own inventory with one thing wrong in it. The server is one that the test plays
+itself and that notes every connection, and so is the DNS.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ def test_wires_the_options(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     asked: list[Any] = []
     monkeypatch.setattr(audit_facts.gateway, "observe", lambda *options: asked.append(options) or {"time": 1})
     monkeypatch.setattr(basic, "_ANSIBLE_ARGS", None, raising=False)
-    with patch_module_args({"stack_name": "fleet", "users": ["deploy"], "_ansible_check_mode": True}):
-        with pytest.raises(SystemExit):
-            audit_facts.main()
+    arguments = {"stack_name": "fleet", "users": ["deploy"], "_ansible_check_mode": True}
+    with patch_module_args(arguments), pytest.raises(SystemExit):
+        audit_facts.main()
     result = json.loads(capsys.readouterr().out)
     assert not result["changed"]
     assert result["audit"] == {"time": 1}

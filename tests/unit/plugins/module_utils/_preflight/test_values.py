@@ -42,7 +42,8 @@ def test_every_part_that_cannot_be_resolved_is_named() -> None:
         "deep": {"a": ["b"]},
     }
     assert problems == [
-        "variable stack_environment.DB: uses undefined variable vault_db: define it in the vault file or correct the name",
+        "variable stack_environment.DB: uses undefined variable vault_db: "
+        "define it in the vault file or correct the name",
         "variable stack_environment.list[2]: uses undefined variable gone: define it in group_vars or correct the name",
     ]
 
