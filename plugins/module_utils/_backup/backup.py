@@ -47,7 +47,7 @@ def load_settings(place: Place) -> Settings:
 
 
 def make_point(tools: Tools, kind: str, accept_smaller: bool = False) -> dict[str, Any]:
-    """Make one point; the caller holds the stack's lease. Returns the summary; the reason of a failure is in the status."""
+    """Make one point; the caller holds the lease. Returns the summary; a failure leaves its reason in the status."""
     started = tools.host.now()
     files.ensure_directory(tools.place.state, 0o700)
     before = files.read_json(tools.place.status) or {}
@@ -57,22 +57,25 @@ def make_point(tools: Tools, kind: str, accept_smaller: bool = False) -> dict[st
     try:
         summary, found = _make(tools, kind, accept_smaller, started)
     except BaseException as error:
-        message = str(error) or f"stopped by {type(error).__name__}"
-        _publish(tools, statuses.failed(before, message, started.isoformat(), int(started.timestamp())))
+        if kind != KIND_BEFORE_RESTORE:
+            message = str(error) or f"stopped by {type(error).__name__}"
+            _publish(tools, statuses.failed(before, message, started.isoformat(), int(started.timestamp())))
         raise
     finally:
         tools.host.remove_tree(tools.place.spool)
+    if kind == KIND_BEFORE_RESTORE:
+        # It holds what a restore is about to replace: no backup that anyone should measure the next one by.
+        return summary
     after = statuses.succeeded(before, summary)
     files.write_json(tools.place.last_manifest, found)
     _publish(tools, after)
-    if kind != KIND_BEFORE_RESTORE:
-        try:
-            after.update(_tidy(tools, after))
-        except BackupError as error:
-            _publish(tools, {**after, "ok": False, "error": f"the point {summary['point']} is good, but: {error}"})
-            raise
-        _publish(tools, after)
-        summary.update({name: after[name] for name in ("points", "removed")})
+    try:
+        after.update(_tidy(tools, after))
+    except BackupError as error:
+        _publish(tools, {**after, "ok": False, "error": f"the point {summary['point']} is good, but: {error}"})
+        raise
+    _publish(tools, after)
+    summary.update({name: after[name] for name in ("points", "removed")})
     return summary
 
 

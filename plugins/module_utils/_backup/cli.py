@@ -138,7 +138,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 def _backup_parser() -> _Parser:
     parser = _Parser(prog="slipway backup", description="Recovery points of a stack.")
-    actions = parser.add_subparsers(dest="action", metavar="run|points|verify|check|status", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="run|points|verify|check|status|init", required=True)
     run = actions.add_parser("run", help="make a recovery point now, read it back, let old ones go")
     kinds = [kind for kind in POINT_KINDS if kind not in (KIND_BEFORE_RESTORE, KIND_BEFORE_RELEASE)]
     run.add_argument("--kind", choices=kinds, default=KIND_MANUAL, help="what the point is tagged with (manual)")
@@ -147,6 +147,7 @@ def _backup_parser() -> _Parser:
     verify = actions.add_parser("verify", help="read a point back from the repository and compare it")
     verify.add_argument("--point", default=restores.LATEST, help="the point (latest)")
     actions.add_parser("check", help="check the repository's structure")
+    actions.add_parser("init", help="initialise the repository when there is none yet")
     actions.add_parser("status", help="how the backups stand; fails when the newest good point is too old")
     for action in actions.choices.values():
         _common(action)
@@ -197,6 +198,13 @@ def _check(wanted: argparse.Namespace, tools: Tools) -> int:
     return _tell(wanted, {"repository": where, "ok": True}, [f"repository {where}: its structure is whole"])
 
 
+def _init(wanted: argparse.Namespace, tools: Tools) -> int:
+    made = backups.ensure_repository(tools)
+    where = public_url(tools.settings.url)
+    line = f"repository {where}: {'is initialised now' if made else 'was there already'}"
+    return _tell(wanted, {"repository": where, "initialised": made}, [line])
+
+
 def _status(wanted: argparse.Namespace, tools: Tools) -> int:
     found = full_status(tools, tools.repository.points())
     age = found["newest_good_age_seconds"]
@@ -221,6 +229,7 @@ _ACTIONS: dict[str, Callable[[argparse.Namespace, Tools], int]] = {
     "points": _points,
     "verify": _verify,
     "check": _check,
+    "init": _init,
     "status": _status,
 }
 

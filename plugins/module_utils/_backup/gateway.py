@@ -44,17 +44,22 @@ class Outcome:
 
 
 class _Tail:
-    """Reads a pipe to its end in a thread, so that the command never waits for us; keeps the last part."""
+    """Reads a pipe to its end in a thread, so that the command never waits for us; keeps the end. Calls `stop`
+    when one of the decisive texts has come."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], decisive: Sequence[str], stop: Callable[[], None]) -> None:
         self._stream = stream
         self._data = b""
+        self._decisive = [text.encode() for text in decisive]
+        self._stop = stop
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
-        for chunk in iter(lambda: self._stream.read(8192), b""):
+        for chunk in iter(lambda: os.read(self._stream.fileno(), 8192), b""):
             self._data = (self._data + chunk)[-STDERR_KEPT:]
+            if any(text in self._data for text in self._decisive):
+                self._stop()
 
     def text(self) -> str:
         self._thread.join(timeout=10)
@@ -69,8 +74,10 @@ def run(
     source: str | None = None,
     sink: Callable[[bytes], None] | None = None,
     limit_seconds: float | None = None,
+    decisive: Sequence[str] = (),
 ) -> Outcome:
-    """Run a command to its end. Its input is a text or a file; its output goes to `sink` in chunks, or is returned."""
+    """Run a command to its end. Its input is a text or a file; its output goes to `sink` in chunks, or is returned. It
+    is ended when the limit has passed, or when it writes one of the decisive texts on stderr."""
     with contextlib.ExitStack() as stack:
         stdin: IO[bytes] | int = subprocess.DEVNULL
         if source is not None:
@@ -84,7 +91,7 @@ def run(
         except FileNotFoundError as error:
             raise BackupError(f"{command[0]}: is not installed; run the play again") from error
         try:
-            return _attend(process, text, sink, limit_seconds)
+            return _attend(process, text, sink, limit_seconds, decisive)
         finally:
             if process.poll() is None:
                 process.kill()
@@ -96,10 +103,11 @@ def _attend(
     text: str | None,
     sink: Callable[[bytes], None] | None,
     limit_seconds: float | None,
+    decisive: Sequence[str],
 ) -> Outcome:
     if process.stdout is None or process.stderr is None:
         raise AssertionError("the pipes are asked for above")
-    errors = _Tail(process.stderr)
+    errors = _Tail(process.stderr, decisive, process.kill)
     late = threading.Event()
 
     def stop() -> None:
@@ -300,16 +308,18 @@ class Repository:
         return outcome
 
     def probe(self) -> None:
-        """Raise RepositoryMissing when there is none, and BackupError when it cannot be opened. restic itself would try
-        for a quarter of an hour before it says that an address is wrong."""
-        self._run(restic.arguments(self.settings, "cat", "config", "--no-lock"), "open", limit_seconds=60)
+        """Raise RepositoryMissing when there is none, and BackupError when it cannot be opened."""
+        command = restic.arguments(self.settings, "cat", "config", "--no-lock")
+        self._run(command, "open", limit_seconds=60, decisive=restic.DECISIVE)
 
     def initialise(self) -> None:
-        self._run(restic.arguments(self.settings, "init"), "initialise", limit_seconds=120)
+        command = restic.arguments(self.settings, "init")
+        self._run(command, "initialise", limit_seconds=120, decisive=restic.REFUSALS)
 
     def points(self) -> list[Point]:
         """All points of the stack, oldest first."""
-        outcome = self._run(restic.snapshots(self.settings), "list the points", limit_seconds=300)
+        command = restic.snapshots(self.settings)
+        outcome = self._run(command, "list the points", limit_seconds=300, decisive=restic.DECISIVE)
         return restic.parse_snapshots(outcome.stdout)
 
     def store(self, point: str, kind: str, paths: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

@@ -148,6 +148,20 @@ MISSING = (
     "repository does not exist",
     "config file does not exist",
 )
+# restic tries for a quarter of an hour before it says that an address or a key is wrong. When one of these comes at the
+# first touch of a repository, waiting does not help.
+REFUSALS = (
+    "Access Key Id you provided does not exist",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "signature we calculated does not match",
+    "Access Denied",
+    "AccessDenied",
+    "connection refused",
+    "no such host",
+    "x509:",
+)
+DECISIVE = (*REFUSALS, "The specified bucket does not exist", "NoSuchBucket")
 EXPLANATIONS = (
     (("wrong password or no key found",), "the repository's password is wrong; give the one it was initialised with"),
     (

@@ -251,6 +251,8 @@ class _Restore:
         restored = self.replace()
         self.note(STEP_RESTORED)
         warnings = self.start()
+        # What was restored is what the next backup is compared with.
+        files.write_json(tools.place.last_manifest, self.plan.manifest)
         self.note(STEP_ENDED)
         tools.host.remove_tree(tools.place.fetched)
         duration = round((tools.host.now() - started).total_seconds(), 1)

@@ -4,7 +4,8 @@
 """Which recovery points may go.
 
 The rules look at points, not at the clock: days without a point are not counted, so a clock that jumps or weeks of
-failed backups never make the good ones old. Only points that were read back fill a place; the newest of them always stays.
+failed backups never make the good ones old. Only points that were read back fill a place; the newest of them always
+stays.
 """
 
 from __future__ import annotations
