@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -29,6 +30,7 @@ def routes(model: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = [
         {
             **route,
+            "timeout_seconds": math.ceil(route["timeout_seconds"]),
             "service": service.name,
             "upstream": upstream_name(stack.name, service.name, route["port"]),
             "upstream_file": upstream_file(stack.name, service.name, route["port"]),
