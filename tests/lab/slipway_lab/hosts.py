@@ -139,7 +139,7 @@ def boot(machine: Machine) -> Host:
         if found is None:
             forget_keys(host.address)
         remedy = f"look with: docker exec {container} journalctl -b"
-        wait_until(f"sshd on {machine.name}", lambda: takes_login(host.address), 60, 0.1, remedy)
+        wait_until(f"sshd on {machine.name}", lambda: takes_login(host.address), 180, 0.1, remedy)
     return host
 
 

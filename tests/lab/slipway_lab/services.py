@@ -33,7 +33,7 @@ def ensure() -> None:
     )
     if not all_answer():
         with step("wait for registry, ACME, DNS, S3 and sink"):
-            wait_until("the lab's services", all_answer, 90, 0.3, REMEDY)
+            wait_until("the lab's services", all_answer, 240, 0.3, REMEDY)
     ensure_machine(
         hosts.Machine(settings.PROBE, images.ensure(images.probe()), settings.PROBE_ADDRESS, (), (), (), "probe")
     )
