@@ -1,0 +1,68 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._ufw import docker, live
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import V4, DockerPort
+
+TEXT = docker.render([DockerPort("8080"), DockerPort("53", "udp")], ["eth0"])
+
+# iptables-save of a Debian 13 host with Docker 26.1 after the program has run.
+SAVED = """
+:DOCKER-USER - [0:0]
+:SLIPWAY-DOCKER - [0:0]
+-A DOCKER-USER -j SLIPWAY-DOCKER
+-A DOCKER-USER -j RETURN
+-A SLIPWAY-DOCKER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN
+-A SLIPWAY-DOCKER -i eth0 -p tcp -m conntrack --ctstate DNAT --ctorigdstport 8080 --ctdir ORIGINAL -j RETURN
+-A SLIPWAY-DOCKER -i eth0 -p udp -m conntrack --ctstate DNAT --ctorigdstport 53 --ctdir ORIGINAL -j RETURN
+-A SLIPWAY-DOCKER -i eth0 -j DROP
+"""
+
+
+def test_established_first_declared_next_the_rest_dropped() -> None:
+    lines = [line for line in TEXT.splitlines() if line.startswith("-A")]
+    assert "RELATED,ESTABLISHED -j RETURN" in lines[0]
+    assert lines[1].endswith("--ctstate DNAT --ctdir ORIGINAL --ctorigdstport 8080 -j RETURN")
+    assert lines[-1] == "-A SLIPWAY-DOCKER -i eth0 -j DROP"
+
+
+def test_only_our_own_chain_is_in_the_file() -> None:
+    assert [line for line in TEXT.splitlines() if line.startswith(":")] == [":SLIPWAY-DOCKER - [0:0]"]
+    assert TEXT.endswith("COMMIT\n")
+
+
+def test_the_recorded_host_is_as_declared() -> None:
+    assert docker.differences(live.parse(SAVED), V4, TEXT) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("-A DOCKER-USER -j SLIPWAY-DOCKER\n", "", "DOCKER-USER does not begin with SLIPWAY-DOCKER (IPv4)"),
+        (
+            "-A DOCKER-USER -j SLIPWAY-DOCKER\n",
+            "-A DOCKER-USER -j ACCEPT\n-A DOCKER-USER -j SLIPWAY-DOCKER\n",
+            "DOCKER-USER does not begin with SLIPWAY-DOCKER (IPv4)",
+        ),
+        ("-A SLIPWAY-DOCKER -i eth0 -j DROP\n", "", "live chain SLIPWAY-DOCKER differs from its file (IPv4)"),
+    ],
+)
+def test_sees_what_is_wrong(old: str, new: str, told: str) -> None:
+    assert docker.differences(live.parse(SAVED.replace(old, new)), V4, TEXT) == [told]
+
+
+def test_without_docker_there_is_nothing_to_guard() -> None:
+    assert docker.differences(live.parse(":INPUT DROP [0:0]\n"), V4, TEXT) == []
+    assert docker.differences(None, V4, TEXT) == []
+
+
+def test_says_itself_in_words() -> None:
+    assert docker.commands(TEXT) == [
+        "docker allow 8080/tcp on eth0",
+        "docker allow 53/udp on eth0",
+        "docker deny everything else on eth0",
+    ]
