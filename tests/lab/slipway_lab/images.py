@@ -92,6 +92,10 @@ def reference(image: Image) -> str:
     return f"{image.latest}-{content_hash(build_context(image), parent, image.arguments)}"
 
 
+def is_built(image: Image) -> bool:
+    return exists("image", reference(image))
+
+
 def pack(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from . import engine, hosts, images, services, settings, standins
 from .shell import say, step
@@ -11,6 +12,7 @@ from .shell import say, step
 def up(with_host: bool = True, further: bool = False) -> None:
     """Everything that the demo needs; quick and quiet when it is there."""
     start = time.monotonic()
+    build(further)
     say("lab: services and the probe")
     services.ensure()
     say("lab: stand-in images")
@@ -20,6 +22,17 @@ def up(with_host: bool = True, further: bool = False) -> None:
         fleet = hosts.create(settings.FLEET, address=settings.FLEET_ADDRESS, aliases=(settings.FLEET_DOMAIN,))
         services.publish_names(fleet.name, fleet.address, (settings.FLEET_DOMAIN,))
     say(f"lab: up after {time.monotonic() - start:.0f} s")
+
+
+def build(further: bool) -> None:
+    """All images that are missing, two at a time: they wait for the network more than for the processor."""
+    wanted = [images.services(), images.probe(), *standins.foundations(further)]
+    missing = [image for image in wanted if not images.is_built(image)]
+    if missing:
+        say("lab: images")
+        images.ensure(images.host(settings.DEFAULT_RELEASE))
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(images.ensure, missing))
 
 
 def down(with_images: bool = False) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from . import images, settings
@@ -41,11 +40,13 @@ def servers(further: bool = False) -> list[StandIn]:
     return [StandIn(f"library/{name}:{tag}", Image(f"standin-{name}", tag, name, base)) for name, tag in names]
 
 
+def runtime() -> Image:
+    return Image("standin-runtime", "python", "application-base", images.base(settings.DEFAULT_RELEASE))
+
+
 def applications() -> list[StandIn]:
-    base = images.base(settings.DEFAULT_RELEASE)
-    runtime = Image("standin-runtime", "python", "application-base", base)
     return [
-        StandIn(f"marinemaroc/{part}:{version}", Image(f"standin-{part}", version, "application", runtime, arguments))
+        StandIn(f"marinemaroc/{part}:{version}", Image(f"standin-{part}", version, "application", runtime(), arguments))
         for version, fault in VERSIONS.items()
         for part in PARTS
         for arguments in [(("PART", part), ("VERSION", version), ("FAULT", fault if part == "application" else ""))]
@@ -69,17 +70,20 @@ def ensure(further: bool = False) -> None:
 
 
 def build(missing: list[StandIn]) -> None:
-    """The servers and the application's runtime side by side, then the many small images on that runtime."""
-    small = [one.image for one in missing if one.image.context == "application"]
-    large = [one.image for one in missing if one.image.context != "application"]
-    large += list({image.parent for image in small if image.parent})
-    images.ensure(images.base(settings.DEFAULT_RELEASE))
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(images.ensure, large))
+    """The servers one by one; the many small images of the application as one step."""
+    small = [one.image for one in missing if one.image.parent == runtime()]
+    for image in (one.image for one in missing if one.image not in small):
+        images.ensure(image)
     if small:
+        images.ensure(runtime())
         with step(f"build {len(small)} application images"):
             for image in small:
                 images.ensure(image, quiet=True)
+
+
+def foundations(further: bool = False) -> list[Image]:
+    """The images that take long to build."""
+    return [*(one.image for one in servers(further)), runtime()]
 
 
 def read_pushed() -> dict[str, str]:
