@@ -10,7 +10,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import sysctl_path
 from ansible_collections.slipway.ops.plugins.module_utils._host.observed import (
     DIRECTORY,
     FILE,
@@ -18,6 +17,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._host.observed import 
     Observation,
     PathState,
     UnitState,
+    sysctl_path,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._host.steps import ActOnUnit, Plan, WriteSysctl, path_of
 from ansible_collections.slipway.ops.plugins.module_utils._host.wish import Wish

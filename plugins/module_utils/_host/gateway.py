@@ -18,7 +18,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.slipway.ops.plugins.module_utils._host import observed
-from ansible_collections.slipway.ops.plugins.module_utils._host.observed import Observation, PathState, UnitState
+from ansible_collections.slipway.ops.plugins.module_utils._host.observed import (
+    Observation,
+    PathState,
+    UnitState,
+    sysctl_path,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._host.plan import paths_of_interest, programs_of_interest
 from ansible_collections.slipway.ops.plugins.module_utils._host.wish import Wish
 
@@ -287,10 +292,6 @@ class Host:
         argv = ["journalctl", "--unit", unit, "--lines", str(lines), "--no-pager", "--output", "cat", "--quiet"]
         done = self.run(argv)
         return done.output.strip()
-
-
-def sysctl_path(key: str) -> str:
-    return "/proc/sys/" + (key if "/" in key else key.replace(".", "/"))
 
 
 def sync_directory(path: str) -> None:

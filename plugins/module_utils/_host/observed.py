@@ -82,6 +82,10 @@ class Observation:
         return self.paths.get(path, PathState())
 
 
+def sysctl_path(key: str) -> str:
+    return "/proc/sys/" + (key if "/" in key else key.replace(".", "/"))
+
+
 def parse_dpkg_status(text: str, wanted: frozenset[str]) -> frozenset[str]:
     """Return which of the wanted packages are installed; a virtual package counts when one that provides it is."""
     installed: set[str] = set()

@@ -10,7 +10,6 @@ import binascii
 import difflib
 import posixpath
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -261,17 +260,43 @@ class Reader:
         return str(value)
 
 
+def _words(line: str) -> list[str] | None:
+    """Split at blanks outside of double quotes, as sshd does; nothing when a quote does not close."""
+    words: list[str] = [""]
+    quoted = False
+    for index, letter in enumerate(line.strip()):
+        if letter == '"' and (index == 0 or line.strip()[index - 1] != "\\"):
+            quoted = not quoted
+        if letter in " \t" and not quoted:
+            if words[-1]:
+                words.append("")
+        else:
+            words[-1] += letter
+    return None if quoted else [word for word in words if word]
+
+
+def _fields(blob: bytes) -> list[bytes]:
+    """The length-prefixed fields of a public key; none when they do not fill it exactly."""
+    found: list[bytes] = []
+    while blob:
+        size = int.from_bytes(blob[:4], "big")
+        if len(blob) < 4 + size or len(blob) < 4:
+            return []
+        found.append(blob[4 : 4 + size])
+        blob = blob[4 + size :]
+    return found if len(found) > 1 else []
+
+
 def key_problem(line: str) -> str | None:
     """Say what is wrong with one line of an authorized_keys file, or nothing."""
     if "PRIVATE KEY" in line:
         return "is a private key; give the public one (the .pub file)"
     if "\n" in line.strip():
         return "holds more than one line; give one key an entry"
-    try:
-        words = shlex.split(line, posix=False)
-    except ValueError:
+    words = _words(line)
+    if words is None:
         return "has quotes that do not close"
-    for index, word in enumerate(words):
+    for index, word in enumerate(words[:2]):  # options, when there are any, are the first word
         if word in KEY_TYPES:
             if index + 1 >= len(words):
                 return f"has no key after {word}"
@@ -279,9 +304,9 @@ def key_problem(line: str) -> str | None:
                 blob = base64.b64decode(words[index + 1].encode(), validate=True)
             except (binascii.Error, ValueError):
                 return "is not valid base64; was it cut off?"
-            size = int.from_bytes(blob[:4], "big")
-            if blob[4 : 4 + size].decode("ascii", "replace") != word:
-                return f"says {word} but holds another type of key; was it cut off?"
+            fields = _fields(blob)
+            if not fields or fields[0].decode("ascii", "replace") != word:
+                return f"says {word} but holds another type of key, or was cut off"
             return None
     return "is not a public key (ssh-ed25519 AAAA... comment)"
 

@@ -1,0 +1,116 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._host import accounts
+from ansible_collections.slipway.ops.plugins.module_utils._host.observed import (
+    Account,
+    AccountGroup,
+    Observation,
+    PathState,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._host.steps import RunCommand
+from ansible_collections.slipway.ops.plugins.module_utils._host.wish import Group, User, Wish
+
+DEPLOY = Account("deploy", 1001, 1001, "", "/home/deploy", "/bin/bash")
+SEEN = Observation(
+    accounts={"deploy": DEPLOY},
+    groups={"deploy": AccountGroup("deploy", 1001, ()), "docker": AccountGroup("docker", 990, ("deploy",))},
+)
+
+
+def argv(user: User, seen: Observation = SEEN, groups: tuple[Group, ...] = (), predict: bool = False) -> list[str]:
+    problems: list[str] = []
+    steps = accounts.plan_users(Wish(users=(user,), groups=groups), seen, predict, problems)
+    assert problems == []
+    return [" ".join(step.argv) for step in steps if isinstance(step, RunCommand)]
+
+
+@pytest.mark.parametrize(
+    ("user", "commands"),
+    [
+        pytest.param(User("deploy"), [], id="as-it-is"),
+        pytest.param(User("deploy", groups=("docker",), shell="/bin/bash"), [], id="member-already"),
+        pytest.param(User("deploy", comment="D"), ["usermod --comment D deploy"], id="comment"),
+        pytest.param(
+            User("deploy", shell="/bin/sh", home="/srv/d"), ["usermod --shell /bin/sh --home /srv/d deploy"], id="shell"
+        ),
+        pytest.param(
+            User("new", comment="N", groups=("docker",)),
+            ["useradd --create-home --user-group --shell /bin/bash --comment N --groups docker new"],
+            id="new",
+        ),
+        pytest.param(
+            User("svc", system=True, uid=990, home="/var/lib/svc"),
+            [
+                "useradd --system --no-create-home --user-group --uid 990 --home-dir /var/lib/svc "
+                "--shell /usr/sbin/nologin svc"
+            ],
+            id="system",
+        ),
+        pytest.param(
+            User("docker"), ["useradd --create-home --gid docker --shell /bin/bash docker"], id="group-of-that-name"
+        ),
+    ],
+)
+def test_users(user: User, commands: list[str]) -> None:
+    assert argv(user) == commands
+
+
+def test_a_group_to_come_is_fine_when_it_is_declared_or_predicted() -> None:
+    user = User("deploy", groups=("later",))
+    wanted = ["usermod --append --groups later deploy"]
+    assert argv(user, groups=(Group("later"),)) == wanted
+    assert argv(user, predict=True) == wanted
+    problems: list[str] = []
+    accounts.plan_users(Wish(users=(user,)), SEEN, False, problems)
+    assert "group later does not exist" in problems[0]
+
+
+def test_groups() -> None:
+    problems: list[str] = []
+    steps = accounts.plan_groups(
+        Wish(groups=(Group("docker"), Group("new", system=True, gid=900), Group("deploy", gid=5))), SEEN, problems
+    )
+    assert [step.argv for step in steps if isinstance(step, RunCommand)] == [
+        ("groupadd", "--system", "--gid", "900", "new")
+    ]
+    assert "exists with gid 1001" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("current", "exclusive", "wanted"),
+    [
+        pytest.param(b"", False, b"a\nb\n", id="none-yet"),
+        pytest.param(b"# note\nb\na\n", False, b"# note\nb\na\n", id="all-there-in-another-order"),
+        pytest.param(b"x\na", False, b"x\na\nb\n", id="one-missing-and-no-line-end"),
+        pytest.param(b"x\na\nb\n", True, b"a\nb\n", id="exclusive"),
+    ],
+)
+def test_authorized_keys(current: bytes, exclusive: bool, wanted: bytes) -> None:
+    user = User("deploy", authorized_keys=("a", "b"), authorized_keys_exclusive=exclusive)
+    assert accounts.authorized_keys(user, current) == wanted
+
+
+def test_belongings() -> None:
+    problems: list[str] = []
+    wish = Wish(users=(User("deploy", authorized_keys=("k",), sudo="passwordless"), User("other", sudo="none")))
+    directories, files, absent = accounts.belongings(wish, SEEN, problems)
+    assert [(item.path, item.mode, item.owner) for item in directories] == [("/home/deploy/.ssh", "0700", "deploy")]
+    assert [item.path for item in files] == ["/home/deploy/.ssh/authorized_keys", "/etc/sudoers.d/slipway-deploy"]
+    assert files[1].content == b"deploy ALL=(ALL:ALL) NOPASSWD: ALL\n"
+    assert files[1].validate == "visudo -c -q -f %s"
+    assert absent == ["/etc/sudoers.d/slipway-other"]
+    assert problems == []
+
+
+def test_a_link_in_a_users_home_is_not_followed() -> None:
+    problems: list[str] = []
+    seen = Observation(
+        accounts=SEEN.accounts, groups=SEEN.groups, paths={"/home/deploy/.ssh": PathState("link", target="/root/.ssh")}
+    )
+    accounts.belongings(Wish(users=(User("deploy", authorized_keys=("k",)),)), seen, problems)
+    assert "is a symbolic link" in problems[0]
