@@ -8,7 +8,13 @@ KEY = settings.KEY.relative_to(settings.ROOT)
 ROOT = settings.PEBBLE_ROOT.relative_to(settings.ROOT)
 DOMAIN, ADDRESS = settings.FLEET_DOMAIN, settings.FLEET_ADDRESS
 PROBE = f"docker exec -it {settings.PREFIX}-{settings.PROBE}"
-PLAY = "ansible-playbook -i inventories/lab"
+PLAY = ".venv/bin/ansible-playbook -i inventories/lab"
+
+
+def deploy(version: str) -> str:
+    """The command that releases one version for once."""
+    return f"""{PLAY} playbooks/deploy.yml -e '{{"stack_environment_overrides": {{"FLEET_VERSION": "{version}"}}}}'"""
+
 
 SECTIONS = (
     (
@@ -28,13 +34,13 @@ SECTIONS = (
         ),
     ),
     (
-        "Verbs (. .venv/bin/activate first)",
+        "Verbs",
         (
             (f"{PLAY} site.yml", "again: nothing changes"),
-            (f"{PLAY} playbooks/deploy.yml -e fleet_version=1.1.0", "a new release"),
-            (f"{PLAY} playbooks/deploy.yml -e fleet_version=1.2.0-broken", "one that fails; the old version serves on"),
+            (deploy("1.1.0"), "a new release"),
+            (deploy("1.2.0-broken"), "one that fails; the old version serves on"),
             (f"{PLAY} playbooks/backup.yml", "a backup now"),
-            (f"{PLAY} playbooks/restore.yml", "back to the last backup"),
+            (f"{PLAY} playbooks/restore.yml -e restore_confirm={settings.FLEET}", "back to the last backup"),
             (f"{PLAY} playbooks/audit.yml", "the checklists, answered by looking"),
         ),
     ),

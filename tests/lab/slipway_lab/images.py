@@ -153,7 +153,7 @@ def make_base(release: str) -> None:
     if shutil.which("debootstrap") is None:
         with step("install debootstrap"):
             run(["apt-get", "update", "-qq"])
-            run(["apt-get", "install", "-y", "-qq", "debootstrap"])
+            run(["apt-get", "install", "-y", "-qq", "debootstrap", "debian-archive-keyring"])
     tag = base(release).latest
     with step(f"make {tag} with debootstrap (one to three minutes, once)"), tempfile.TemporaryDirectory() as work:
         tree = Path(work) / "root"
