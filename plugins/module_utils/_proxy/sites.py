@@ -90,7 +90,7 @@ def _route(route: Any, where: str, problems: list[str]) -> dict[str, Any]:
     if not _UPSTREAM.match(upstream):
         problems.append(f"{where}.upstream: {upstream!r} must be a name of lower case letters, digits and _")
     upstream_file = str(route.get("upstream_file") or f"{UPSTREAMS}/{upstream}.conf")
-    if not re.match(rf"^{UPSTREAMS}/[a-z0-9_]+\.conf$", upstream_file):
+    if route.get("upstream_file") and not re.match(rf"^{UPSTREAMS}/[a-z0-9_]+\.conf$", upstream_file):
         problems.append(f"{where}.upstream_file: {upstream_file!r} must be a .conf file in {UPSTREAMS}")
     websocket = _flag(route, "websocket", False, where, problems)
     timeout = _number(route, "timeout_seconds", where, problems)
