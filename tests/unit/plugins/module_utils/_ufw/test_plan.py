@@ -41,7 +41,9 @@ def text(wanted: Policy, family: str) -> str:
     return rules_file.render(wanted, family, found)
 
 
-def host(wanted: Policy, loaded: bool = True, enabled: bool = True, **files: str) -> plan.Observed:
+def host(
+    wanted: Policy, loaded: bool = True, enabled: bool = True, files: dict[str, str] | None = None
+) -> plan.Observed:
     return plan.Observed(
         installed=True,
         files={
@@ -49,7 +51,7 @@ def host(wanted: Policy, loaded: bool = True, enabled: bool = True, **files: str
             plan.RULES[V6]: text(wanted, V6),
             plan.DEFAULTS: DEFAULTS,
             plan.CONFIGURATION: f"ENABLED={'yes' if enabled else 'no'}\nLOGLEVEL=low\n",
-            **files,
+            **(files or {}),
         },
         tables={family: table(wanted, family) if loaded else live.parse("") for family in (V4, V6)},
     )
@@ -176,7 +178,7 @@ GUARDED = dict.fromkeys(docker.FILES.values(), GUARD_TEXT)
 
 
 def guarded_host(rules: str) -> plan.Observed:
-    seen = host(policy(SSH), **GUARDED)
+    seen = host(policy(SSH), files=GUARDED)
     chains = {**seen.tables[V4].chains, **live.parse(rules).chains}  # type: ignore[union-attr]
     tables = {V4: live.Table(seen.tables[V4].policies, chains), V6: seen.tables[V6]}  # type: ignore[union-attr]
     return plan.Observed(True, seen.files, tables)
@@ -190,7 +192,7 @@ def test_docker_ports_are_written_for_both_families_and_applied() -> None:
 
 
 def test_docker_rules_that_stand_are_left() -> None:
-    assert not plan.plan_present(policy(SSH), host(policy(SSH), **GUARDED), guard=GUARD).changed
+    assert not plan.plan_present(policy(SSH), host(policy(SSH), files=GUARDED), guard=GUARD).changed
     seen = guarded_host(":DOCKER-USER - [0:0]\n-A DOCKER-USER -j SLIPWAY-DOCKER\n" + GUARD_TEXT)
     assert not plan.plan_present(policy(SSH), seen, guard=GUARD).changed
 
