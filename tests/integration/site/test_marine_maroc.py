@@ -99,7 +99,7 @@ def test_a_new_version_is_rolled_out_without_a_failed_request(lab: Lab) -> None:
         "--cacert /etc/ssl/lab/pebble-root.pem https://fleet.marinemaroc.com/health; sleep 0.05; [ -e /tmp/load.stop ] && break; done' "
         "> /tmp/load.log 2>&1 & rm -f /tmp/load.stop"
     )
-    run = lab.playbook("playbooks/deploy.yml", "-e", '{"deploy_environment": {"FLEET_VERSION": "1.1.0"}}')
+    run = lab.playbook("playbooks/deploy.yml", "-e", '{"stack_environment_overrides": {"FLEET_VERSION": "1.1.0"}}')
     _keep("deploy", run)
     codes = lab.probe("touch /tmp/load.stop; sleep 1; sort /tmp/load.log | uniq -c").split()
     assert codes[1::2] == ["200"], f"status codes under the release: {codes}"
@@ -108,7 +108,7 @@ def test_a_new_version_is_rolled_out_without_a_failed_request(lab: Lab) -> None:
 
 def test_a_broken_version_leaves_the_old_one_serving(lab: Lab) -> None:
     run = lab.playbook(
-        "playbooks/deploy.yml", "-e", '{"deploy_environment": {"FLEET_VERSION": "1.2.0-broken"}}', check=False
+        "playbooks/deploy.yml", "-e", '{"stack_environment_overrides": {"FLEET_VERSION": "1.2.0-broken"}}', check=False
     )
     _keep("broken", run)
     assert run.code != 0
