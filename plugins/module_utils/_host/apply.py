@@ -109,8 +109,8 @@ def _write(host: Host, wish: Wish, plan: Plan, seen: Observation) -> list[Step]:
             _run(host, shlex.split(command), f"check `{command}` failed")
         for step in plan.sysctls:
             if isinstance(step, WriteSysctl):
-                done.append(step)
                 host.set_sysctl(step.key, step.value)
+                done.append(step)
     except (HostError, OSError) as error:
         lost = _put_back(host, done)
         host.set_pending(seen.pending)

@@ -1,0 +1,95 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._sshd import access
+from ansible_collections.slipway.ops.plugins.module_utils._sshd.access import Listener, Login, Rules, lockouts
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHA5c2dczsWP1BiO664mVlI0UArUM2QHorIeK+ZkX0Br x"
+FILE = "/home/operator/.ssh/authorized_keys"
+OPERATOR = Login("operator", ("operator", "sudo"), "192.0.2.7", 1, (FILE,))
+
+# recorded on Debian 13: sshd under ssh.socket, nginx, and something whose process is not ours to see
+SS = """\
+LISTEN 0 4096   127.0.0.11:35285 0.0.0.0:*
+LISTEN 0 511       0.0.0.0:8081  0.0.0.0:* users:(("nginx",pid=348,fd=13),("nginx",pid=347,fd=13))
+LISTEN 0 4096            *:22          *:* users:(("sshd",pid=300,fd=3),("systemd",pid=1,fd=40))
+LISTEN 0 4096            *:24          *:* users:(("systemd",pid=1,fd=41))
+LISTEN 0 4096            *:25          *:* users:(("systemd",pid=1,fd=42))
+LISTEN 0 128          [::]:2222     [::]:* users:(("sshd",pid=689,fd=7))
+"""
+
+
+@pytest.mark.parametrize(
+    ("login", "rules", "says"),
+    [
+        pytest.param(OPERATOR, Rules(2222), [], id="fine"),
+        pytest.param(Login("root", keys=1), Rules(22), ["root may not log in any more"], id="root"),
+        pytest.param(Login("root", keys=1), Rules(22, root_login=True), [], id="root-allowed"),
+        pytest.param(OPERATOR, Rules(22, allow_users=("deploy",)), ["leaves out operator"], id="users"),
+        pytest.param(OPERATOR, Rules(22, allow_users=("oper*", "x")), [], id="pattern"),
+        pytest.param(OPERATOR, Rules(22, allow_users=("operator@192.0.2.*",)), [], id="address"),
+        pytest.param(
+            OPERATOR, Rules(22, allow_users=("operator@198.51.100.9",)), ["leaves out operator"], id="other-address"
+        ),
+        pytest.param(OPERATOR, Rules(22, allow_users=("operator@192.0.2.0/24",)), [], id="cidr-is-not-judged"),
+        pytest.param(OPERATOR, Rules(22, allow_groups=("wheel",)), ["has no group of operator"], id="groups"),
+        pytest.param(OPERATOR, Rules(22, allow_groups=("sudo",)), [], id="group"),
+        pytest.param(Login("operator", key_files=(FILE,)), Rules(22), [f"no usable key in {FILE}"], id="no-key"),
+        pytest.param(Login("operator"), Rules(22, passwords=True), [], id="passwords"),
+        pytest.param(Login("operator", other_proof=True), Rules(22), [], id="certificates"),
+        pytest.param(
+            OPERATOR,
+            Rules(2222, listeners=(Listener(2222, "nginx"), Listener(22, "sshd"))),
+            ["port 2222 is taken by nginx"],
+            id="taken",
+        ),
+        pytest.param(OPERATOR, Rules(22, listeners=(Listener(22, "ssh.socket"),)), [], id="socket"),
+        pytest.param(
+            Login("root"),
+            Rules(22, allow_users=("x",)),
+            ["root may not", "leaves out root", "no usable key"],
+            id="all-at-once",
+        ),
+    ],
+)
+def test_lockouts(login: Login, rules: Rules, says: list[str]) -> None:
+    found = lockouts(login, rules)
+    assert len(found) == len(says)
+    assert all(part in line for part, line in zip(says, found))
+
+
+def test_listeners() -> None:
+    found = access.parse_listeners(SS, frozenset({22, 24}))
+    assert found == (
+        Listener(22, "sshd"),
+        Listener(24, "ssh.socket"),
+        Listener(25, "systemd"),
+        Listener(2222, "sshd"),
+        Listener(8081, "nginx"),
+        Listener(35285, "a process that cannot be seen"),
+    )
+
+
+def test_socket_ports() -> None:
+    text = "ActiveState=active\nListen=[::]:22 (Stream)\nListen=0.0.0.0:2222 (Stream)\nListen=/run/x (Stream)\n"
+    assert access.parse_socket_ports(text) == {22, 2222}
+
+
+def test_keys_that_count() -> None:
+    assert access.count_keys(f'# {KEY}\n\n{KEY}\nfrom="*" {KEY}\nrubbish\n') == 2
+
+
+@pytest.mark.parametrize(
+    ("patterns", "paths"),
+    [
+        ([".ssh/authorized_keys .ssh/authorized_keys2"], ["/h/.ssh/authorized_keys", "/h/.ssh/authorized_keys2"]),
+        (["/etc/keys/%u", "%h/k%%"], ["/etc/keys/u", "/h/k%"]),
+        (["none"], []),
+    ],
+)
+def test_key_paths(patterns: list[str], paths: list[str]) -> None:
+    assert access.key_paths(patterns, "u", "/h", 1000) == paths
