@@ -15,7 +15,7 @@ description:
   - An index is present when one of its name leads with the wanted columns. It is also not created when another index
     already leads with the same columns, since it would only cost writes.
   - Never drops or alters an index. One that has the wanted name and other columns is left alone and named in a warning.
-  - A table or column that does not exist yet is no error, since migrations create it. The index is O(pending), which a
+  - A table or column that does not exist yet is no error, since migrations create it. The index is RV(pending), which a
     warning says, and a later run creates it.
   - Readers and writers go on while an index is built, with C(ALGORITHM=INPLACE, LOCK=NONE) for InnoDB tables and
     C(CREATE INDEX CONCURRENTLY) in PostgreSQL. On MySQL and MariaDB a statement gives up when a table's lock is not had

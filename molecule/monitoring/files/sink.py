@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """A mail server, a webhook and a small site: what the checks ask and what the alerts arrive at.
 
-SMTP on 127.0.0.1:2525. HTTP on 127.0.0.1:8025: GET /messages lists what came in, DELETE /messages forgets it, POST
-takes a webhook, GET of anything else answers with the status in /run/sink-status (200 when there is no such file).
+SMTP on 127.0.0.1:2525. HTTP on 127.0.0.1:8025, and HTTPS with the shop's certificate on 127.0.0.1:8443: GET /messages
+lists what came in, DELETE /messages forgets it, POST takes a webhook, GET of anything else answers with the status in
+/run/sink-status (200 when there is no such file).
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import email
 import email.policy
 import json
 import socketserver
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+CERTIFICATE = Path("/etc/slipway/certificates/shop.example.test/current")
 STATUS = Path("/run/sink-status")
 messages: list[dict[str, Any]] = []
 
@@ -82,4 +85,9 @@ class SmtpServer(socketserver.ThreadingTCPServer):
 
 if __name__ == "__main__":
     threading.Thread(target=SmtpServer(("127.0.0.1", 2525), Smtp).serve_forever, daemon=True).start()
+    secure = ThreadingHTTPServer(("127.0.0.1", 8443), Http)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE / "fullchain.pem", CERTIFICATE / "privkey.pem")
+    secure.socket = context.wrap_socket(secure.socket, server_side=True)
+    threading.Thread(target=secure.serve_forever, daemon=True).start()
     ThreadingHTTPServer(("127.0.0.1", 8025), Http).serve_forever()

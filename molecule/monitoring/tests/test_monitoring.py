@@ -116,7 +116,7 @@ def test_old_backup_and_expiring_certificate_are_told(host: Any) -> None:
     certificate = "/etc/slipway/certificates/shop.example.test/current/fullchain.pem"
     host.check_output("install -d /var/lib/slipway/backup/shop")
     host.check_output("""echo '{"last_success": "2020-01-01T02:00:00Z"}' > /var/lib/slipway/backup/shop/status.json""")
-    host.check_output(f"mv {certificate} /root/kept.pem; cp /root/ca.pem {certificate}")
+    host.check_output(f"mv {certificate} /root/kept.pem; cp /etc/slipway/watch-ca.pem {certificate}")
     forget(host)
     assert run(host)
     (mail,) = messages(host)

@@ -85,7 +85,7 @@ class _Connection(http.client.HTTPConnection):
 def _read_http(options: Mapping[str, Any]) -> Reading:
     url = urlsplit(options["url"])
     secure = url.scheme == "https"
-    context = ssl.create_default_context(cafile=options["ca_file"] or None) if secure else None
+    context = _trust(options["ca_file"]) if secure else None
     port = url.port or (443 if secure else 80)
     started = time.monotonic()
     connection = _Connection(str(url.hostname), port, options["address"], options["timeout_seconds"], context)
@@ -99,6 +99,16 @@ def _read_http(options: Mapping[str, Any]) -> Reading:
         return Unreadable(f"{options['url']} did not answer: {_reason(error)}")
     finally:
         connection.close()
+
+
+def _trust(ca_file: str) -> ssl.SSLContext:
+    """Trust the system's authorities and those of the file."""
+    context = ssl.create_default_context()
+    # From 3.13 on, Python alone refuses authorities without certain extensions; the site's visitors do not.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if ca_file:
+        context.load_verify_locations(ca_file)
+    return context
 
 
 def _read_logs(options: Mapping[str, Any]) -> Reading:
