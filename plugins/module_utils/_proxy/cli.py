@@ -26,8 +26,7 @@ def upstreams(argv: list[str]) -> int:
     try:
         if arguments.action == "watch":
             sync.watch(places)
-            print("the engine's events ended", file=sys.stderr)
-            return 1
+            return 0
         result = sync.sync(DockerGateway.connect(), places, Nginx(places.upstreams))
     except (EngineError, ProxyError) as error:
         print(f"upstreams {arguments.action}: {error}", file=sys.stderr)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import sys
 import threading
@@ -53,12 +54,23 @@ def sync(gateway: Containers, places: Places, proxy: Proxy) -> dict[str, str]:
     return result
 
 
+def _program_version() -> int:
+    try:
+        return os.stat(sys.argv[0]).st_mtime_ns
+    except OSError:
+        return 0
+
+
 def watch(
     places: Places,
     connect: Callable[[], DockerGateway] = DockerGateway.connect,
     say: Callable[[str], None] = lambda line: print(line, flush=True),
 ) -> None:
-    """Sync at the start, after each event of a container and once a minute; ends when the engine's events end."""
+    """Sync at the start, after each event of a container and once a minute.
+
+    Ends when the engine's events end or when the program was replaced: the service manager starts the new one.
+    """
+    program = _program_version()
     gateway = connect()
     proxy = Nginx(places.upstreams)
     events: queue.Queue[bool] = queue.Queue()
@@ -74,7 +86,7 @@ def watch(
 
     threading.Thread(target=listen, args=(connect().events(),), daemon=True).start()
     alive = True
-    while alive:
+    while alive and _program_version() == program:
         again = FULL_SYNC_SECONDS
         try:
             for name, what in sync(gateway, places, proxy).items():

@@ -105,6 +105,7 @@ class ComposeEngine:
         self._limits = limits
         self._secrets = list(secrets)
         self._seen: dict[str, tuple[str, float]] = {}
+        self._exit_codes: dict[str, int] = {}
 
     @property
     def _gateway(self) -> Gateway:
@@ -476,13 +477,18 @@ class ComposeEngine:
         return container.running and now - since >= self._limits.settle
 
     def _check_alive(self, container: Container) -> None:
-        if container.health == state.UNHEALTHY:
+        if container.exit_code:
+            # The engine forgets it as soon as the container runs again.
+            self._exit_codes[container.id] = container.exit_code
+        code = self._exit_codes.get(container.id, container.exit_code)
+        if container.state in (state.EXITED, "dead"):
+            self._fail(container, f"ended with exit code {code}")
+        if container.restarts >= MAXIMUM_RESTARTS:
+            self._fail(container, f"ended {container.restarts} times, last with exit code {code}")
+        # Between two starts the engine calls a container unhealthy that has never been asked.
+        if container.running and container.health == state.UNHEALTHY:
             probe = report.last_lines(report.mask(container.health_log, self._secrets), 3)
             self._fail(container, f"is unhealthy (probe: {probe})" if probe else "is unhealthy")
-        if container.state in (state.EXITED, "dead"):
-            self._fail(container, f"ended with exit code {container.exit_code}")
-        if container.restarts >= MAXIMUM_RESTARTS:
-            self._fail(container, f"ended {container.restarts} times, last with exit code {container.exit_code}")
 
     def _check_still_good(self, stack: Stack, containers: Iterable[str]) -> None:
         for container_id in containers:

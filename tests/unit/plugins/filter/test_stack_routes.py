@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.slipway.ops.plugins.filter.stack_routes import FilterModule
+from ansible_collections.slipway.ops.plugins.module_utils._stack.load import load
+
+DOCUMENT = {
+    "services": {
+        "web": {
+            "image": "web:1",
+            "ports": ["127.0.0.1:8080:80"],
+            "volumes": ["files:/files"],
+            "x-slipway": {"routes": [{"host": "a.example", "port": 80}]},
+        },
+        "db": {"image": "postgres:17", "x-slipway": {"database": {"kind": "postgresql", "name": "shop"}}},
+    },
+    "volumes": {"files": {}},
+    "x-slipway": {"backup": {"volumes": ["files"]}},
+}
+EXPECTED: list[Any] = [{"host": "a.example", "path": "/", "port": 80, "service": "web", "upstream": "slipway_t_web_80"}]
+
+
+def test_value() -> None:
+    found = FilterModule().filters()["stack_routes"](load(DOCUMENT, "t", {}, lambda path: b""))
+    assert len(found) == len(EXPECTED)
+    for item, expected in zip(found, EXPECTED, strict=True):
+        assert (expected.items() <= item.items()) if isinstance(expected, dict) else item == expected
+
+
+@pytest.mark.parametrize("wrong", ["text", {}, None])
+def test_what_is_no_model_is_said(wrong: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match="stack_routes: the input is no model of a stack"):
+        FilterModule().filters()["stack_routes"](wrong)

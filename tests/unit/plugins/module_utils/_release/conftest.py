@@ -1,0 +1,301 @@
+"""A Docker host, an nginx and a clock in memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import lease
+from ansible_collections.slipway.ops.plugins.module_utils._proxy.gateway import ProxyError
+from ansible_collections.slipway.ops.plugins.module_utils._release import report
+from ansible_collections.slipway.ops.plugins.module_utils._release.compose import ComposeEngine, Limits
+from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import EngineMissing
+from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
+from ansible_collections.slipway.ops.plugins.module_utils._release.records import Records
+from ansible_collections.slipway.ops.plugins.module_utils._release.release import Release
+from ansible_collections.slipway.ops.plugins.module_utils._stack.load import load
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.sleeping: Callable[[], None] = lambda: None
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float, /) -> None:
+        self.now += seconds
+        self.sleeping()
+
+
+class Proxy:
+    """nginx with its files; `served` is every set of files that it was reloaded with."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, str] = {}
+        self.served: list[dict[str, str]] = []
+        self.broken = False
+        self.drains_until = 0.0
+        self.clock: Clock | None = None
+
+    def read(self, names: list[str]) -> dict[str, str]:
+        return {name: self.files[name] for name in names if name in self.files}
+
+    def apply(self, upstreams: Mapping[str, str]) -> bool:
+        if self.read(list(upstreams)) == dict(upstreams):
+            return False
+        if self.broken:
+            raise ProxyError("nginx did not take the new upstreams, the old ones are back: test")
+        self.files.update(upstreams)
+        self.served.append(dict(self.files))
+        return True
+
+    def draining(self) -> bool:
+        return self.clock is not None and self.clock.now < self.drains_until
+
+
+class Docker:
+    """What an engine does with containers, by the image's name: `unhealthy`, `ends`, `crashes`, else healthy."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.there: dict[str, dict[str, Any]] = {}
+        self.images: dict[str, str] = {}
+        self.registry: dict[str, str] = {}
+        self.nets: dict[str, dict[str, Any]] = {}
+        self.vols: list[str] = []
+        self.calls: list[str] = []
+        self.fail_on: dict[str, str] = {}
+        self.exit_codes: dict[str, int] = {}
+        self._ids = itertools.count(1)
+
+    def _call(self, what: str) -> None:
+        self.calls.append(what)
+        for start, message in self.fail_on.items():
+            if what.startswith(start):
+                raise EngineError(message)
+
+    def containers(self, stack: str) -> list[dict[str, Any]]:
+        return [self.inspect(key) or {} for key in self.there]
+
+    def inspect(self, container: str) -> dict[str, Any] | None:
+        entry = self.there.get(container)
+        if entry is None:
+            return None
+        image = entry["Config"]["Image"]
+        state = entry["State"]
+        if state["Status"] == "running":
+            age = self.clock.now - entry["started"]
+            if "crashes" in image and age >= 1:
+                state.update(Status="restarting", ExitCode=7)
+                entry["RestartCount"] = 3
+            elif "ends" in image and age >= 1:
+                state.update(Status="exited", ExitCode=3)
+            elif entry["checked"] and age >= 2:
+                state["Health"] = {"Status": "unhealthy" if "unhealthy" in image else "healthy", "Log": []}
+            if "later" in image and age >= 6:
+                state["Health"] = {"Status": "unhealthy", "Log": [{"Output": "degraded"}]}
+        return entry
+
+    def image(self, reference: str) -> dict[str, Any] | None:
+        if reference not in self.images:
+            return None
+        return {"Id": self.images[reference], "RepoDigests": [f"{reference.split(':')[0]}@{self.images[reference]}"]}
+
+    def networks(self) -> list[dict[str, Any]]:
+        return list(self.nets.values())
+
+    def volumes(self) -> list[str]:
+        return list(self.vols)
+
+    def pull(self, reference: str) -> None:
+        self._call(f"pull {reference}")
+        if reference not in self.registry:
+            raise EngineError(f"pull {reference}: not found")
+        self.images[reference] = self.registry[reference]
+
+    def create_network(self, body: Mapping[str, Any]) -> None:
+        self._call(f"network {body['Name']}")
+        self.nets[body["Name"]] = dict(body)
+
+    def remove_network(self, name: str) -> None:
+        self._call(f"remove network {name}")
+        del self.nets[name]
+
+    def create_volume(self, body: Mapping[str, Any]) -> None:
+        self._call(f"volume {body['Name']}")
+        self.vols.append(body["Name"])
+
+    def create(self, name: str, body: Mapping[str, Any]) -> str:
+        self._call(f"create {name}")
+        if any(entry["Name"] == f"/{name}" for entry in self.there.values()):
+            raise EngineError(f"container {name}: the name is taken")
+        key = f"id-{next(self._ids):03d}"
+        endpoints = body.get("NetworkingConfig", {}).get("EndpointsConfig", {})
+        self.there[key] = {
+            "Id": key,
+            "Name": f"/{name}",
+            "Image": self.images[body["Image"]],
+            "Config": {"Image": body["Image"], "Labels": body["Labels"], "Cmd": body.get("Cmd")},
+            "HostConfig": {"NetworkMode": body["HostConfig"]["NetworkMode"]},
+            "State": {"Status": "created", "ExitCode": 0},
+            "RestartCount": 0,
+            "NetworkSettings": {"Networks": {net: {"IPAddress": ""} for net in endpoints}},
+            "checked": body.get("Healthcheck", {}).get("Test", ["NONE"]) != ["NONE"],
+            "started": 0.0,
+        }
+        return key
+
+    def join(self, container: str, network: str, endpoint: Mapping[str, Any]) -> None:
+        self.there[container]["NetworkSettings"]["Networks"][network] = {"IPAddress": ""}
+
+    def start(self, container: str, name: str) -> None:
+        self._call(f"start {name}")
+        entry = self.there[container]
+        entry["started"] = self.clock.now
+        entry["State"] = {"Status": "running", "ExitCode": 0, "StartedAt": f"{self.clock.now}"}
+        if entry["checked"]:
+            entry["State"]["Health"] = {"Status": "starting", "Log": []}
+        for position, network in enumerate(entry["NetworkSettings"]["Networks"].values()):
+            network["IPAddress"] = f"10.0.{position}.{int(container[3:])}"
+
+    def stop_all(self, containers: Iterable[tuple[str, str, int]]) -> None:
+        for container, name, grace in containers:
+            self._call(f"stop {name} {grace}")
+            self.there[container]["State"] = {"Status": "exited", "ExitCode": 0}
+            for network in self.there[container]["NetworkSettings"]["Networks"].values():
+                network["IPAddress"] = ""
+
+    def remove(self, container: str, name: str, volumes: bool = False) -> None:
+        self._call(f"remove {name}")
+        self.there.pop(container, None)
+
+    def rename(self, container: str, name: str) -> None:
+        self._call(f"rename {self.there[container]['Name'][1:]} {name}")
+        self.there[container]["Name"] = f"/{name}"
+
+    def wait(self, container: str, name: str, timeout_seconds: float) -> int:
+        self._call(f"wait {name}")
+        image = self.there[container]["Config"]["Image"]
+        return 9 if "badmigration" in image else 0
+
+    def logs(self, container: str, lines: int) -> str:
+        return "first line\nthe password is hunter2-secret\nlast line\n"
+
+    def execute(self, container: str, name: str, command: list[str]) -> tuple[int, str]:
+        self._call(f"exec {name} {' '.join(command)}")
+        return self.exit_codes.get(" ".join(command), 0), "said"
+
+    # For tests
+
+    def names(self, *states: str) -> list[str]:
+        return sorted(
+            entry["Name"][1:] for entry in self.there.values() if not states or entry["State"]["Status"] in states
+        )
+
+
+class Host:
+    """Everything on one host, and releases on it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.clock = Clock()
+        self.docker = Docker(self.clock)
+        self.proxy = Proxy()
+        self.proxy.clock = self.clock
+        self.connected = True
+        self.variables = {"SECRET": "hunter2-secret"}
+        self.limits = Limits(health=60, settle=2, drain=10)
+
+    def records(self, name: str = "t") -> Records:
+        return Records(name, str(self.directory / "etc"), str(self.directory / "var"))
+
+    def connect(self) -> Docker:
+        if not self.connected:
+            raise EngineMissing("the Python package docker is missing; install python3-docker")
+        return self.docker
+
+    def release(self, document: Mapping[str, Any] | Stack) -> Release:
+        stack = document if isinstance(document, Stack) else self.stack(document)
+        records = self.records(stack.name)
+        secrets = report.secrets_of(stack, self.variables)
+        engine = ComposeEngine(self.connect, self.proxy, records, self.clock, self.limits, secrets)
+        return Release(
+            engine,
+            records,
+            lambda owner: lease(stack.name, owner, directory=str(self.directory / "lease")),
+            stack,
+            self.variables,
+            "tester",
+        )
+
+    def stack(self, document: Mapping[str, Any]) -> Stack:
+        model = load(document, "t", self.variables, lambda path: b"")
+        for service in model["services"].values():
+            self.docker.registry.setdefault(service["image"], f"sha256:{service['image']}")
+        return Stack(model)
+
+    def servers(self) -> list[str]:
+        """Who serves `web` now, by container name."""
+        addresses = {
+            network["IPAddress"]: entry["Name"][1:]
+            for entry in self.docker.there.values()
+            for network in entry["NetworkSettings"]["Networks"].values()
+            if network["IPAddress"]
+        }
+        lines = self.proxy.files.get("slipway_t_web_80.conf", "").splitlines()
+        found = [line.split()[1].split(":")[0] for line in lines if line.strip().startswith("server")]
+        return [addresses.get(address, address) for address in found]
+
+
+@pytest.fixture(autouse=True)
+def _no_disk_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Durability is tested where files are written; here it would only take time."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def document(version: str = "1", **web: Any) -> dict[str, Any]:
+    """A web service with routes and a migration, a worker that stops first, and a database."""
+    return {
+        "services": {
+            "web": {
+                "image": f"web:{version}",
+                "environment": {"PASSWORD": "${SECRET}"},
+                "networks": ["inside", "outside"],
+                "depends_on": {"db": {"condition": "service_healthy"}},
+                "healthcheck": {"test": ["CMD", "true"]},
+                "deploy": {"replicas": 2},
+                "x-slipway": {
+                    "routes": [{"host": "a.example", "port": 80}],
+                    "migrate": ["migrate"],
+                    "after_release": [["clear"]],
+                },
+                **web,
+            },
+            "worker": {"image": f"web:{version}", "networks": ["inside"], "depends_on": ["db"]},
+            "db": {
+                "image": "db:1",
+                "networks": ["inside"],
+                "volumes": ["data:/data"],
+                "healthcheck": {"test": ["CMD", "true"]},
+                "stop_grace_period": "60s",
+            },
+        },
+        "networks": {"inside": {"internal": True}, "outside": {}},
+        "volumes": {"data": {}},
+    }
+
+
+@pytest.fixture(name="document")
+def document_fixture() -> Callable[..., dict[str, Any]]:
+    return document
