@@ -71,7 +71,7 @@ def test_kernel_settings_are_live_and_leave_docker_alone(host: Host) -> None:
     assert live("net.ipv4.conf.all.accept_redirects") == "0"
     assert live("net.core.somaxconn") == "2048"
     assert live("kernel.dmesg_restrict") == "1"
-    written = host.file("/etc/sysctl.d/60-slipway-base.conf").content_string
+    written = host.file("/etc/sysctl.d/99-slipway-base.conf").content_string
     assert "net.core.somaxconn = 2048" in written
     for key in ("ip_forward", "forwarding", "max_user_namespaces", "bridge-nf"):
         assert key not in written
