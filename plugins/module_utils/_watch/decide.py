@@ -96,6 +96,8 @@ def _logs(options: Mapping[str, Any], lines: LogLines) -> tuple[bool, str]:
 def _backup(options: Mapping[str, Any], status: BackupStatus, now: float, first_seen: float) -> tuple[bool, str]:
     limit = options["max_age_hours"] * 3600
     stack = options["stack"]
+    if status.failure:
+        return False, f"the newest backup of {stack} failed: {status.failure}"
     if not status.last_success or status.last_success <= 0:
         # A new host has none until its first night, and that is no alarm; but it is one when that night has passed.
         ok = 0 <= now - first_seen < limit

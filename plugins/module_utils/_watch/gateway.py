@@ -162,7 +162,8 @@ def _read_backup(options: Mapping[str, Any]) -> Reading:
         return BackupStatus(None)
     if not isinstance(status, dict):
         return Unreadable(f"{BACKUP_STATUS_FILE.format(stack=options['stack'])} is not a mapping")
-    return BackupStatus(moment(status.get("last_success")))
+    failure = "" if status.get("ok", True) else _first_line(str(status.get("error", ""))) or "no reason was recorded"
+    return BackupStatus(moment(status.get("last_success")), failure)
 
 
 def moment(value: object) -> float | None:

@@ -33,9 +33,13 @@ class LogLines:
 
 @dataclass(frozen=True)
 class BackupStatus:
-    """The time of the last good backup, in seconds since 1970; None when there has been none."""
+    """The time of the last good backup, in seconds since 1970, or None when there has been none.
+
+    failure says why the newest attempt failed, when it did.
+    """
 
     last_success: float | None
+    failure: str = ""
 
 
 @dataclass(frozen=True)

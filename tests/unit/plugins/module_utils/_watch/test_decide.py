@@ -54,6 +54,8 @@ def certificate(days_left: float, days: float = 90, **changes: Any) -> Certifica
         (check("backup"), BackupStatus(NOW - 26 * HOUR), False, "26 hours ago"),
         (check("backup"), BackupStatus(NOW + 2 * HOUR), False, "in the future"),
         (check("backup"), BackupStatus(NOW + 60), True, ""),
+        (check("backup"), BackupStatus(NOW - HOUR, "disk full"), False, "the newest backup of fleet failed: disk full"),
+        (check("backup"), BackupStatus(None, "no way in"), False, "no way in"),
         (check("certificate"), Certificates(()), False, "no certificate at /etc/slipway/certificates"),
         (check("certificate"), certificate(19), True, "1 valid"),
         (check("certificate"), certificate(17), False, "was not renewed in time"),
