@@ -58,7 +58,7 @@ EXAMPLES = r"""
   slipway.ops.audit_facts:
     stack_name: fleet
     host_names: [fleet.marinemaroc.com]
-    units: [docker.service, slipway-backup.timer]
+    units: [docker.service, slipway-backup-fleet.timer]
     users: [deploy]
   register: observed
 """
@@ -73,6 +73,10 @@ audit:
     time:
       description: When the host was observed, in seconds since 1970.
       type: int
+    addresses:
+      description: The host's own addresses, without those of the loopback interface.
+      type: list
+      elements: str
     system:
       description: Distribution, processors, memory (MiB), disk (GiB).
       type: dict

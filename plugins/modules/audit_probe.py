@@ -25,7 +25,13 @@ options:
     default: []
   addresses:
     description:
-      - Addresses whose ports are tried. By default those that the O(host_names) resolve to.
+      - Addresses whose ports are tried.
+    type: list
+    elements: str
+    default: []
+  host_addresses:
+    description:
+      - The host's own addresses. Those that the O(host_names) resolve to are tried beside O(addresses).
     type: list
     elements: str
     default: []
@@ -130,6 +136,7 @@ MAXIMUM_PORTS = 4096
 ARGUMENT_SPEC: dict[str, Any] = {
     "host_names": {"type": "list", "elements": "str", "default": []},
     "addresses": {"type": "list", "elements": "str", "default": []},
+    "host_addresses": {"type": "list", "elements": "str", "default": []},
     "ports": {"type": "list", "elements": "int", "default": []},
     "port_timeout_seconds": {"type": "float", "default": 2},
     "ca_file": {"type": "path"},
@@ -177,7 +184,9 @@ def main() -> None:
         client = gateway.Client(name, 443, context, options["timeout_seconds"])
         routes = [route for route in options["routes"] if route.get("host", name) == name]
         names[name] = gateway.observe_name(client, options["health_path"], routes, options["requests"], load)
-    addresses = options["addresses"] or sorted({address for seen in names.values() for address in seen["addresses"]})
+    resolved = {address for seen in names.values() for address in seen["addresses"]}
+    # A name that leads elsewhere must not have another's host scanned.
+    addresses = sorted({*options["addresses"], *(resolved & set(options["host_addresses"]))})
     ports = sorted(set(options["ports"]))
     module.exit_json(
         changed=False,

@@ -57,6 +57,7 @@ options:
     description:
       - IPv4 and IPv6 addresses, or names that resolve to them, that each of the O(host_names) may resolve to.
       - Every A and AAAA record of a name must lead to one of them. Without any, it is enough that a name resolves.
+      - The playbooks of this collection take them from the variable C(site_addresses), which the message names.
     type: list
     elements: str
     default: []

@@ -26,7 +26,8 @@ options:
     default: [22]
   timeout_seconds:
     description:
-      - Longest time to wait for one port, in seconds. All ports are probed at once.
+      - Longest time to wait for one port, in seconds. All ports are probed at once, and
+        a port that comes after the one that answers is not waited for.
     type: float
     default: 5
   login:

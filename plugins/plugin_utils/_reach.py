@@ -8,8 +8,8 @@ from __future__ import annotations
 import shlex
 import socket
 import subprocess
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Optional
 
@@ -76,9 +76,26 @@ def probe(address: str, port: int, timeout_seconds: float) -> Outcome:
 
 
 def probe_all(address: str, ports: Sequence[int], timeout_seconds: float) -> list[Outcome]:
-    """Probe all ports at once, so that ports that drop packets cost one timeout together."""
-    with ThreadPoolExecutor(max_workers=max(1, len(ports))) as pool:
-        return list(pool.map(lambda port: probe(address, port, timeout_seconds), ports))
+    """Probe all ports at once, and wait no longer than until the first in their order answers.
+
+    Returns the outcomes up to that port. Ports that drop packets cost one timeout together.
+    """
+    found: dict[int, Outcome] = {}
+
+    def look(port: int) -> None:
+        found[port] = probe(address, port, timeout_seconds)
+
+    # Daemons: a port that is not waited for must not hold up the end of the process either.
+    threads = [(port, threading.Thread(target=look, args=(port,), daemon=True)) for port in ports]
+    for _port, thread in threads:
+        thread.start()
+    outcomes: list[Outcome] = []
+    for port, thread in threads:
+        thread.join()
+        outcomes.append(found[port])
+        if found[port].banner is not None:
+            break
+    return outcomes
 
 
 def describe(host: str, address: str, outcomes: Sequence[Outcome]) -> str:

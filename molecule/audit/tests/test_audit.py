@@ -24,7 +24,7 @@ EXPECTED = {
     "deploy-application": ("fail", "no release is recorded"),
     "deploy-firewall": ("fail", "UFW is not installed"),
     "deploy-tls": ("fail", "fleet.example.test"),
-    "deploy-backups": ("fail", "slipway-backup.timer is not installed"),
+    "deploy-backups": ("fail", "slipway-backup-fleet.timer is not installed"),
     "post-health": ("fail", "fleet.example.test"),
     "post-services": ("fail", "the stack is not deployed"),
     "post-alerts": ("fail", "not installed"),

@@ -38,7 +38,8 @@ _CERTIFICATE_SERVED = (
 )
 _SERVER = "processors, memory and disk against the sizes asked for; the users that must exist"
 _DOCKER = "docker.service is active and enabled, and the engine answers"
-_SERVICES = "every service of the stack has its replicas running and healthy; no unit of the host has failed"
+_CONTAINERS = "every service of the stack has its replicas running and healthy"
+_SERVICES = f"{_CONTAINERS}; no unit of the host has failed"
 
 LINES: tuple[Line, ...] = (
     Line("pre-features", PRE_DEPLOYMENT, "All Phase 3 features tested and approved", PEOPLE, "people approve features"),
@@ -181,7 +182,7 @@ LINES: tuple[Line, ...] = (
         "the last restore recorded on this host",
     ),
     Line("recover-environment", DISASTER_RECOVERY, "Configure environment variables", "environment", _ENVIRONMENT),
-    Line("recover-services", DISASTER_RECOVERY, "Start Docker services", "services", _SERVICES),
+    Line("recover-services", DISASTER_RECOVERY, "Start Docker services", "containers", _CONTAINERS),
     Line(
         "recover-dns",
         DISASTER_RECOVERY,

@@ -44,9 +44,10 @@ class Expectations:
     minimum_disk_gib: float = 1
     maximum_disk_used_percent: float = 90
     maximum_restarts: int = 5
-    backup_unit: str = "slipway-backup.timer"
+    backup_unit: str = ""
     backup_max_age_hours: float = 26
     monitoring_units: Sequence[str] = ()
+    ignored_units: Sequence[str] = ()
     certificate_minimum_days: float = 2
     response_p95_milliseconds: float = 500
     required_headers: Sequence[str] = ("strict-transport-security", "x-frame-options", "x-content-type-options")
@@ -378,14 +379,28 @@ def _migration(evidence: Evidence) -> Answer:
     release = _last_release(evidence)
     if release is None:
         return _failed("no release is recorded")
-    # A release that migrates is committed only after its migration has succeeded.
-    outcome = str(release.get("outcome", ""))
-    if outcome not in _SUCCESS:
-        return _failed(f"the last release ended as {outcome or 'unknown'}")
-    return _passed("the last release ran its migration before the switch")
+    if str(release.get("outcome", "")) not in _SUCCESS:
+        return _failed(f"the last release ended as {release.get('outcome') or 'unknown'}")
+    releases = evidence.host["stack"]["releases"]
+    migrated = next(
+        (record for record in reversed(releases) if record.get("migrated") and record.get("outcome") in _SUCCESS), None
+    )
+    if migrated is None:
+        return _failed("no release has run the migration")
+    return _passed(f"release {migrated.get('release', '?')} ran the migration of {_listed(migrated['migrated'])}")
 
 
 def _services(evidence: Evidence) -> Answer:
+    answer = _containers(evidence)
+    ignored = evidence.expected.ignored_units
+    failed = [unit for unit in evidence.host["systemd"]["failed_units"] if unit not in ignored]
+    if not failed:
+        return answer
+    problem = f"failed units: {_listed(failed)}"
+    return _failed(problem) if answer.status == PASS else _failed(answer.reason, problem)
+
+
+def _containers(evidence: Evidence) -> Answer:
     definition = (evidence.host.get("stack") or {}).get("definition")
     if not definition:
         return _failed("the stack is not deployed")
@@ -405,9 +420,6 @@ def _services(evidence: Evidence) -> Answer:
             for entry in own
             if entry["restarts"] > evidence.expected.maximum_restarts
         )
-    failed = evidence.host["systemd"]["failed_units"]
-    if failed:
-        problems.append(f"failed units: {_listed(failed)}")
     total = sum(service["replicas"] for service in definition["services"].values() if not service["job"])
     return _judge(problems, f"{_count(len(definition['services']), 'service')}, {_count(total, 'container')}, all well")
 
@@ -599,7 +611,8 @@ def _dns_problems(evidence: Evidence) -> list[str]:
         if not addresses:
             problems.append(f"{name} does not resolve from outside")
             continue
-        foreign = [address for address in addresses if address not in evidence.expected.addresses]
+        own = {*evidence.expected.addresses, *(evidence.host.get("addresses") or [])}
+        foreign = [address for address in addresses if address not in own]
         if foreign and evidence.expected.addresses:
             problems.append(f"{name} leads to {_listed(foreign)}, not to {_listed(evidence.expected.addresses)}")
     return problems
@@ -609,8 +622,10 @@ def _dns(evidence: Evidence) -> Answer:
     missing = _nobody_looked(evidence)
     if missing is not None:
         return missing
-    names, addresses = _listed(evidence.expected.host_names), _listed(evidence.expected.addresses)
-    return _judge(_dns_problems(evidence), f"{names} leads to {addresses}" if addresses else f"{names} resolves")
+    seen = [
+        f"{name} leads to {_listed(evidence.names.get(name, {}).get('addresses') or [])}" for name in evidence.names
+    ]
+    return _judge(_dns_problems(evidence), "; ".join(seen))
 
 
 def _notify(evidence: Evidence) -> Answer:
@@ -647,6 +662,7 @@ CHECKS: Mapping[str, Callable[[Evidence], Answer]] = {
     "backup_tested": _backup_tested,
     "certificate_file": _certificate_file,
     "certificate_served": _certificate_served,
+    "containers": _containers,
     "definition": _definition,
     "dns": _dns,
     "docker": _docker,

@@ -36,7 +36,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._certificate.pair impo
 DOCKER_SOCKET = "/var/run/docker.sock"
 _TOOL_SECONDS = 20
 _HANDSHAKE_SECONDS = 5
-_HISTORY_RECORDS = 20
+_HISTORY_RECORDS = 200
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -241,6 +241,15 @@ def listening() -> list[dict[str, Any]]:
     return parse.listeners(output)
 
 
+def addresses() -> list[str]:
+    """Return the host's own addresses."""
+    status, output, _error = _run("ip", "-json", "address")
+    try:
+        return parse.addresses(output) if status == 0 else []
+    except ValueError:
+        return []
+
+
 def _served_fingerprint(name: str, port: int) -> tuple[str, str]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -302,6 +311,7 @@ def observe(
     return {
         "time": int(time.time()),
         "host_program": os.path.exists("/usr/local/bin/slipway"),
+        "addresses": addresses(),
         "system": system(),
         "systemd": units(unit_names),
         "users": users(user_names),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
@@ -137,6 +138,17 @@ def definition(model: Mapping[str, Any]) -> dict[str, Any]:
         },
         "migrates": any(service.migrate for service in stack.services.values()),
     }
+
+
+def addresses(output: str) -> list[str]:
+    """Read ``ip -json address``: the addresses by which others can reach the host."""
+    found = [
+        str(entry["local"])
+        for interface in json.loads(output)
+        for entry in interface.get("addr_info", [])
+        if entry.get("scope") == "global" and entry.get("local")
+    ]
+    return sorted(set(found))
 
 
 def scan_ports(listening: Iterable[Mapping[str, Any]], declared: Sequence[int], common: Sequence[int]) -> list[int]:

@@ -46,5 +46,5 @@ def check_name(name: str, answers: Sequence[str], failure: Optional[str], expect
     records = " and ".join(sorted({record_type(address) for address in foreign}))
     return [
         f"{name} resolves {also}to {', '.join(foreign)}, not to this host ({', '.join(wanted)}): "
-        f"correct its {records} record, or set certificate_expected_addresses"
+        f"correct its {records} record, or set site_addresses"
     ]

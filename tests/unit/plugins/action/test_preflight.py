@@ -163,7 +163,7 @@ def test_names_that_lead_elsewhere(stack: Stack) -> None:
     found = problems({"host_names": ["fleet.example"], "addresses": ["203.0.113.99"]})
     assert found == [
         "fleet.example resolves to 203.0.113.10, not to this host (203.0.113.99): "
-        "correct its A record, or set certificate_expected_addresses"
+        "correct its A record, or set site_addresses"
     ]
 
 

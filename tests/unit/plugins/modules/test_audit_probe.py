@@ -31,10 +31,18 @@ def test_looks_at_each_name_with_its_own_routes(
         return {"addresses": ["203.0.113.10"]}
 
     monkeypatch.setattr(audit_probe.gateway, "observe_name", observe)
-    monkeypatch.setattr(audit_probe.gateway, "open_ports", lambda addresses, ports, _timeout: {addresses[0]: ports})
+    monkeypatch.setattr(
+        audit_probe.gateway, "open_ports", lambda addresses, ports, _timeout: dict.fromkeys(addresses, ports)
+    )
     routes = [{"host": "a.example", "path": "/"}, {"host": "b.example", "path": "/b"}]
     result = run(
-        monkeypatch, capsys, host_names=["a.example", "b.example"], routes=routes, ports=[443, 22, 443], load=True
+        monkeypatch,
+        capsys,
+        host_names=["a.example", "b.example"],
+        host_addresses=["203.0.113.10", "172.17.0.1"],
+        routes=routes,
+        ports=[443, 22, 443],
+        load=True,
     )
     assert asked == {"a.example": (["/"], (500, 50)), "b.example": (["/b"], (500, 50))}
     assert result["outside"]["open_ports"] == {"203.0.113.10": [22, 443]}

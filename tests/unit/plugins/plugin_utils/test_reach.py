@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 import pytest
+from ansible_collections.slipway.ops.plugins.plugin_utils import _reach
 from ansible_collections.slipway.ops.plugins.plugin_utils._reach import (
     Outcome,
     Route,
@@ -15,6 +17,7 @@ from ansible_collections.slipway.ops.plugins.plugin_utils._reach import (
     find_route,
     parse_route,
     probe,
+    probe_all,
 )
 
 
@@ -41,6 +44,21 @@ def test_find_route_asks_the_client() -> None:
 def test_something_else_than_ssh_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         assert probe("127.0.0.1", listener.getsockname()[1], 0.2).failure == "timed out"
+
+
+def test_a_later_port_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+
+    def answer(_address: str, port: int, _timeout: float) -> Outcome:
+        if port == 22:
+            release.wait(30)
+        return Outcome(port, banner="SSH-2.0-x")
+
+    monkeypatch.setattr(_reach, "probe", answer)
+    try:
+        assert [outcome.port for outcome in probe_all("127.0.0.1", [2222, 22], 5)] == [2222]
+    finally:
+        release.set()
 
 
 def test_names_that_do_not_resolve() -> None:

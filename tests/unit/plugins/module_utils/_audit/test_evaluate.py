@@ -35,6 +35,7 @@ WANTED: dict[str, Any] = {
     "allowed_ports": [2222, 80, 443],
     "users": ["deploy"],
     "monitoring_units": ["slipway-watch.timer"],
+    "backup_unit": "slipway-backup-fleet.timer",
 }
 
 
@@ -64,7 +65,9 @@ def good_host() -> dict[str, Any]:
             "disk_used_percent": 20.0,
         },
         "systemd": {
-            "units": {name: dict(UNIT) for name in ("docker.service", "slipway-backup.timer", "slipway-watch.timer")},
+            "units": {
+                name: dict(UNIT) for name in ("docker.service", "slipway-backup-fleet.timer", "slipway-watch.timer")
+            },
             "failed_units": [],
         },
         "users": {"deploy": ["deploy", "docker"]},
@@ -90,7 +93,10 @@ def good_host() -> dict[str, Any]:
                 },
                 "migrates": True,
             },
-            "releases": [{"release": 3, "outcome": "committed"}],
+            "releases": [
+                {"release": 2, "outcome": "succeeded", "migrated": ["application"]},
+                {"release": 3, "outcome": "succeeded", "migrated": []},
+            ],
             "environment": {"variables": 5, "empty": [], "examples": [], "private": True},
         },
         "backup": {
@@ -281,6 +287,7 @@ FAILURES: list[tuple[str, Change, str]] = [
     ("deploy-application", lambda h, o: h["docker"].update(containers=[]), "no container of the stack runs"),
     ("deploy-database", lambda h, o: h["stack"].update(releases=[{"outcome": "failed"}]), "ended as failed"),
     ("deploy-database", lambda h, o: h["stack"].update(definition=None), "not deployed"),
+    ("deploy-database", lambda h, o: h["stack"]["releases"].pop(0), "no release has run the migration"),
     ("deploy-tls", lambda h, o: seen(o)["tls_versions"].update(TLSv1=True), "still speaks TLSv1"),
     ("deploy-tls", lambda h, o: seen(o)["redirect"].update(status=200, location=""), "does not lead to HTTPS (200)"),
     ("deploy-tls", lambda h, o: seen(o)["start"]["headers"].pop("x-frame-options"), "headers missing: x-frame-options"),
@@ -300,7 +307,7 @@ FAILURES: list[tuple[str, Change, str]] = [
     ("deploy-firewall", lambda h, o: o["open_ports"]["203.0.113.10"].append(3306), "port 3306 is open"),
     (
         "deploy-backups",
-        lambda h, o: h["systemd"]["units"]["slipway-backup.timer"].update(active="inactive"),
+        lambda h, o: h["systemd"]["units"]["slipway-backup-fleet.timer"].update(active="inactive"),
         "inactive",
     ),
     (
@@ -322,7 +329,7 @@ FAILURES: list[tuple[str, Change, str]] = [
     ("post-services", lambda h, o: h["docker"]["containers"][2].update(health="unhealthy"), "socket: 0 of 1 well"),
     ("post-services", lambda h, o: h["docker"]["containers"][0].update(restarts=9), "restarted 9 times"),
     ("post-services", lambda h, o: h["docker"]["containers"][3].update(exit_code=2), "fleet-setup-1 ended with 2"),
-    ("recover-services", lambda h, o: h["systemd"]["failed_units"].append("x.service"), "failed units: x.service"),
+    ("post-services", lambda h, o: h["systemd"]["failed_units"].append("x.service"), "failed units: x.service"),
     (
         "post-certificate",
         lambda h, o: seen(o)["handshake"].update(verified=False, error="the certificate is not trusted: x"),
@@ -382,6 +389,22 @@ def test_line_does_not_apply(line: str, change: Change, words: str) -> None:
     verdict = verdicts(host, outside)[line]
     assert verdict["status"] == NOT_APPLICABLE
     assert words in verdict["reason"]
+
+
+def test_an_address_of_the_host_itself_is_no_foreign_one() -> None:
+    host, outside = good_host(), good_outside()
+    seen(outside)["addresses"].append("2001:db8::10")
+    assert verdicts(host, outside)["recover-dns"]["status"] == FAIL
+    host["addresses"] = ["2001:db8::10"]
+    assert verdicts(host, outside)["recover-dns"]["status"] == PASS
+
+
+def test_units_that_may_fail() -> None:
+    host = good_host()
+    host["systemd"]["failed_units"] = ["x.service"]
+    assert verdicts(host, good_outside())["recover-services"]["status"] == PASS
+    wanted = {**WANTED, "ignored_units": ["x.service"]}
+    assert verdicts(host, good_outside(), wanted=wanted)["post-services"]["status"] == PASS
 
 
 def test_a_backup_that_was_read_back_counts_as_tested() -> None:

@@ -81,6 +81,15 @@ def test_scan_ports_leaves_out_what_only_the_host_itself_reaches() -> None:
     assert parse.scan_ports(listening, [443, 22], [80]) == [22, 80, 443, 9100]
 
 
+def test_addresses() -> None:
+    output = (
+        '[{"ifname": "lo", "addr_info": [{"local": "127.0.0.1", "scope": "host"}]},'
+        ' {"ifname": "eth0", "addr_info": [{"local": "172.30.0.10", "scope": "global"},'
+        ' {"local": "fe80::1", "scope": "link"}, {"local": "fd00::10", "scope": "global"}]}, {"ifname": "x"}]'
+    )
+    assert parse.addresses(output) == ["172.30.0.10", "fd00::10"]
+
+
 def test_memory() -> None:
     assert parse.memory_mib("MemTotal:        8048576 kB\nMemFree: 1 kB\n") == 7859
     assert parse.memory_mib("") == 0

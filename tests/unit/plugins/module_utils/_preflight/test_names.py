@@ -25,7 +25,7 @@ HERE = ["203.0.113.10", "2001:db8::10"]
             ["203.0.113.10"],
             [
                 "fleet.example resolves to 1.2.3.4, not to this host (203.0.113.10): "
-                "correct its A record, or set certificate_expected_addresses"
+                "correct its A record, or set site_addresses"
             ],
         ),
         (
@@ -34,7 +34,7 @@ HERE = ["203.0.113.10", "2001:db8::10"]
             HERE,
             [
                 "fleet.example resolves also to 2001:db8::99, not to this host (203.0.113.10, 2001:db8::10): "
-                "correct its AAAA record, or set certificate_expected_addresses"
+                "correct its AAAA record, or set site_addresses"
             ],
         ),
         (
