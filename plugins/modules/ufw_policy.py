@@ -141,6 +141,14 @@ options:
         description: V(tcp), V(udp) or V(sctp).
         type: str
         default: tcp
+      host_ip:
+        description:
+          - Address of the host that the port is published on. All of them when left out.
+          - A port on a loopback address is not for public interfaces, and is left out.
+        type: str
+      service:
+        description: Service that publishes the port, as P(slipway.ops.stack_ports#filter) gives it. Not used.
+        type: str
   docker_interfaces:
     description: Public interfaces for O(docker_ports). When empty, those that a default route leaves by.
     type: list
@@ -230,7 +238,12 @@ ARGUMENTS: dict[str, Any] = {
     "docker_ports": {
         "type": "list",
         "elements": "dict",
-        "options": {"port": {"type": "str", "required": True}, "protocol": {"type": "str", "default": "tcp"}},
+        "options": {
+            "port": {"type": "str", "required": True},
+            "protocol": {"type": "str", "default": "tcp"},
+            "host_ip": {"type": "str"},
+            "service": {"type": "str"},
+        },
     },
     "docker_interfaces": TEXTS,
 }

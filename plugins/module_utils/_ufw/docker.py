@@ -23,13 +23,17 @@ FILES = {V4: f"{DIRECTORY}/rules.v4", V6: f"{DIRECTORY}/rules.v6"}
 PROGRAM = "/usr/local/sbin/slipway-docker-firewall"
 
 
-def render(ports: Sequence[DockerPort], interfaces: Sequence[str]) -> str:
-    """The chain for iptables-restore --noflush, the same for both families."""
+def render(ports: Sequence[DockerPort], interfaces: Sequence[str], family: str) -> str:
+    """The chain of one family for iptables-restore --noflush."""
     lines = ["*filter", f":{CHAIN} - [0:0]"]
     lines.append(f"-A {CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN")
     for interface in interfaces:
         for port in ports:
+            if family not in port.families:
+                continue
             match = f"-m conntrack --ctstate DNAT --ctdir ORIGINAL --ctorigdstport {port.port}"
+            if port.address:
+                match += f" --ctorigdst {port.address}"
             lines.append(f"-A {CHAIN} -i {interface} -p {port.protocol} {match} -j RETURN")
         lines.append(f"-A {CHAIN} -i {interface} -j DROP")
     return "\n".join([*lines, "COMMIT", ""])
@@ -58,7 +62,8 @@ def commands(text: str) -> list[str]:
         interface = words[words.index("-i") + 1]
         if "--ctorigdstport" in words:
             port = f"{words[words.index('--ctorigdstport') + 1]}/{words[words.index('-p') + 1]}"
-            said.append(f"docker allow {port} on {interface}")
+            address = f" at {words[words.index('--ctorigdst') + 1]}" if "--ctorigdst" in words else ""
+            said.append(f"docker allow {port}{address} on {interface}")
         else:
             said.append(f"docker deny everything else on {interface}")
     return said

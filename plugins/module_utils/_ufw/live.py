@@ -71,7 +71,7 @@ def canonical(line: str) -> Canonical:
         name = option[0].lstrip("!")
         if name == "-m" or tuple(option) in _IMPLIED:
             continue
-        if name in ("-s", "-d"):
+        if name in ("-s", "-d", "--ctorigdst"):
             option[1] = str(ipaddress.ip_network(option[1], strict=False))
         if name == "-p":
             option[1] = _NUMBERS.get(option[1], option[1])

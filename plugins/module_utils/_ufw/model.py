@@ -110,9 +110,13 @@ class DockerPort:
 
     port: str
     protocol: str = TCP
+    address: str = ""
 
-    def __str__(self) -> str:
-        return f"{self.port}/{self.protocol}"
+    @property
+    def families(self) -> tuple[str, ...]:
+        if not self.address:
+            return (V4, V6)
+        return (V6,) if ":" in self.address else (V4,)
 
 
 @dataclass(frozen=True)
@@ -306,5 +310,24 @@ def read_docker_ports(raw: Sequence[Mapping[str, Any]]) -> tuple[tuple[DockerPor
             continue
         if not ports:
             problems.append(f"{path}.port: is missing; give the port on the host")
-        found |= {DockerPort(port, protocol) for port in ports}
-    return tuple(sorted(found, key=lambda port: (int(port.port.split(":")[0]), port.port, port.protocol))), problems
+        try:
+            address = _host_address(item.get("host_ip"))
+        except Invalid as error:
+            problems.append(f"{path}.host_ip: {error}")
+            continue
+        if address is not None:
+            found |= {DockerPort(port, protocol, address) for port in ports}
+    return tuple(
+        sorted(found, key=lambda one: (int(one.port.split(":")[0]), one.port, one.protocol, one.address))
+    ), problems
+
+
+def _host_address(value: Any) -> Optional[str]:
+    """The address that a port is published on: "" for all, None for one that nobody outside reaches."""
+    try:
+        address = ipaddress.ip_address(str(value or "0.0.0.0"))  # noqa: S104 - compared, not bound to
+    except ValueError:
+        raise Invalid(f"{value!r} is not an address of the host; leave it out for all of them") from None
+    if address.is_unspecified:
+        return ""
+    return None if address.is_loopback else str(address)

@@ -150,8 +150,10 @@ def plan_present(
     guard_before = [line for path in docker.FILES.values() for line in docker.commands(seen.text(path))]
     guard_lines = list(dict.fromkeys(guard_before))
     if guard is not None:
-        text = docker.render(*guard)
+        guard_lines = []
         for family, path in docker.FILES.items():
+            text = docker.render(*guard, family)
+            guard_lines += [line for line in docker.commands(text) if line not in guard_lines]
             if seen.text(path) != text:
                 files[path] = text
                 run_guard = True
@@ -160,7 +162,6 @@ def plan_present(
                 run_guard = True
                 if seen.text(path) == text:
                     steps += [f"apply the Docker rules again: {reason}" for reason in wrong]
-        guard_lines = docker.commands(text)
     before = [*before, *dict.fromkeys(guard_before)]
     after = [*after, *guard_lines]
     if not steps and not files and load == NOTHING and not run_guard:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._ufw import docker, live
-from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import V4, DockerPort
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import V4, V6, DockerPort
 
-TEXT = docker.render([DockerPort("8080"), DockerPort("53", "udp")], ["eth0"])
+TEXT = docker.render([DockerPort("8080"), DockerPort("53", "udp")], ["eth0"], V4)
 
 # iptables-save of a Debian 13 host with Docker 26.1 after the program has run.
 SAVED = """
@@ -58,6 +58,13 @@ def test_sees_what_is_wrong(old: str, new: str, told: str) -> None:
 def test_without_docker_there_is_nothing_to_guard() -> None:
     assert docker.differences(live.parse(":INPUT DROP [0:0]\n"), V4, TEXT) == []
     assert docker.differences(None, V4, TEXT) == []
+
+
+def test_an_address_is_for_its_own_family() -> None:
+    ports = [DockerPort("80", address="192.0.2.1"), DockerPort("81", address="2001:db8::1")]
+    v4, v6 = (docker.render(ports, ["eth0"], family) for family in (V4, V6))
+    assert docker.commands(v4)[:-1] == ["docker allow 80/tcp at 192.0.2.1 on eth0"]
+    assert docker.commands(v6)[:-1] == ["docker allow 81/tcp at 2001:db8::1 on eth0"]
 
 
 def test_says_itself_in_words() -> None:

@@ -104,6 +104,12 @@ def test_shows_itself_as_a_ufw_command(raw: dict[str, Any], command: str) -> Non
 def test_docker_ports_are_sorted_and_checked() -> None:
     ports, problems = read_docker_ports([{"port": "8080"}, {"port": "53", "protocol": "udp"}, {"port": "8080"}])
     assert (ports, problems) == ((DockerPort("53", "udp"), DockerPort("8080")), [])
+    published = [{"port": "80", "host_ip": ip} for ip in ("127.0.0.1", "::1", "192.0.2.1")] + [
+        {"port": "81", "host_ip": "::"}
+    ]
+    assert read_docker_ports(published)[0] == (DockerPort("80", address="192.0.2.1"), DockerPort("81"))
+    _ports, problems = read_docker_ports([{"port": "1", "host_ip": "here"}])
+    assert problems[0].startswith("docker_ports[0].host_ip: 'here' is not an address")
     _ports, problems = read_docker_ports([{"port": ""}, {"port": "99999"}, {"port": "1", "protocol": "icmp"}])
     assert [problem.split(" ")[0] for problem in problems] == [
         "docker_ports[0].port:",

@@ -173,7 +173,7 @@ def test_absent_disables_and_keeps_the_rules() -> None:
 
 
 GUARD = ([DockerPort("8080")], ["eth0"])
-GUARD_TEXT = docker.render(*GUARD)
+GUARD_TEXT = docker.render(*GUARD, V4)
 GUARDED = dict.fromkeys(docker.FILES.values(), GUARD_TEXT)
 
 
