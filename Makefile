@@ -7,7 +7,7 @@ LINK := .cache/collections/ansible_collections/slipway/ops
 LAB := $(BIN)/python tests/lab/lab.py
 export ANSIBLE_FORCE_COLOR ?= $(if $(CI),0,1)
 
-.PHONY: help setup demo demo-down test test-fast lint unit sanity wrong-input molecule site clean
+.PHONY: help setup demo demo-down test test-fast lint unit sanity wrong-input lab molecule site clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,7 +32,7 @@ demo: setup ## A bare Debian host becomes Marine Maroc's production server, over
 demo-down: setup ## Remove all that the demo made, and nothing else
 	@$(LAB) down
 
-test: setup lint unit sanity wrong-input molecule site ## Everything: lint, unit, sanity, every role's scenario, the whole system with its restore
+test: setup lint unit sanity wrong-input lab molecule site ## Everything: lint, unit, sanity, every role's scenario, the whole system with its restore
 	@echo "==> all tests passed"
 
 test-fast: setup lint unit ## The inner loop: lint, types and unit tests, under a minute
@@ -54,6 +54,11 @@ sanity: setup
 wrong-input: setup
 	@echo "==> wrong input stops before anything is touched"
 	@$(BIN)/python -m pytest -q tests/integration/wrong_input
+
+lab: setup
+	@echo "==> the lab's own stand-ins, for real"
+	@$(LAB) up --services
+	@$(BIN)/python -m pytest -q tests/lab
 
 molecule: setup
 	@echo "==> a scenario for every role"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ def run(scenario: str) -> tuple[str, int, float, Path]:
             code = subprocess.run(
                 [str(ROOT / ".venv/bin/molecule"), "test", "-s", scenario],
                 cwd=ROOT,
+                env={**os.environ, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

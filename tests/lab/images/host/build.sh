@@ -17,6 +17,11 @@ systemctl mask -q systemd-modules-load.service systemd-udevd.service systemd-ude
   getty.target console-getty.service systemd-logind-varlink.socket 2>/dev/null || true
 systemctl set-default -q multi-user.target
 
+# Kernel settings outside the network belong to the machine: a host that boots must not change them for all others.
+for file in /usr/lib/sysctl.d/*.conf; do
+  grep -E '^[[:space:]]*-?net[./]' "$file" > "/etc/sysctl.d/${file##*/}" || true
+done
+
 # One user as on a fresh server: key only (the lab copies it in), sudo without a password.
 getent group 1000 >/dev/null || groupadd --gid 1000 lab
 useradd --uid 1000 --gid 1000 --create-home --shell /bin/bash operator
