@@ -483,7 +483,7 @@ class ComposeEngine:
         code = self._exit_codes.get(container.id, container.exit_code)
         if container.state in (state.EXITED, "dead"):
             self._fail(container, f"ended with exit code {code}")
-        if container.restarts >= MAXIMUM_RESTARTS:
+        if container.restarts >= MAXIMUM_RESTARTS and not container.running:
             self._fail(container, f"ended {container.restarts} times, last with exit code {code}")
         # Between two starts the engine calls a container unhealthy that has never been asked.
         if container.running and container.health == state.UNHEALTHY:
@@ -491,10 +491,13 @@ class ComposeEngine:
             self._fail(container, f"is unhealthy (probe: {probe})" if probe else "is unhealthy")
 
     def _check_still_good(self, stack: Stack, containers: Iterable[str]) -> None:
-        for container_id in containers:
-            container = self._inspect(container_id)
-            if container is not None and not stack.is_job(container.service):
-                self._check_alive(container)
+        """Stricter than the gate: what has passed it must not end any more."""
+        for container in map(self._inspect, containers):
+            if container is None or stack.is_job(container.service):
+                continue
+            self._check_alive(container)
+            if not container.running:
+                self._fail(container, f"ended with exit code {container.exit_code} after it had been ready")
 
     def _fail(self, container: Container | None, what: str) -> None:
         if container is None:
