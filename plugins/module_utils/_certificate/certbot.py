@@ -81,11 +81,9 @@ def order_command(program: str, authority: Authority, name: str, domains: Sequen
     return command
 
 
-def renew_command(program: str, name: str = "", force: bool = False) -> list[str]:
-    """Renew what is due; certbot asks the authority (RFC 9773) and else goes by the remaining lifetime."""
-    command = [program, "renew", "--non-interactive", "--no-random-sleep-on-renew", *directories()]
-    if name:
-        command += ["--cert-name", name]
+def renew_command(program: str, name: str, force: bool = False) -> list[str]:
+    """Renew it if it is due; certbot asks the authority (RFC 9773) and else goes by the remaining lifetime."""
+    command = [program, "renew", "--non-interactive", "--no-random-sleep-on-renew", *directories(), "--cert-name", name]
     if force:
         command.append("--force-renewal")
     return command

@@ -45,11 +45,11 @@ def load(path: str = SETTINGS) -> tuple[Gateway, list[Request]]:
 
 def renew(gateway: Gateway, requests: list[Request], force: bool = False) -> Outcome:
     """certbot first, because it asks the authority when; then whatever is still not as it should be."""
+    # By name: a certificate that is not wanted any more is not renewed, so its names may leave the DNS.
     with gateway.lock():
-        problem = gateway.renew(force=force)
+        problems = [gateway.renew(request.name, force) for request in requests]
     outcome = converge(gateway, requests, plan.STATE_ISSUED)
-    if problem:
-        outcome.errors.insert(0, f"certbot could not renew: {problem}")
+    outcome.errors[:0] = [f"certbot could not renew {problem}" for problem in problems if problem]
     return outcome
 
 

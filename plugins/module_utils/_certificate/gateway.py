@@ -291,9 +291,9 @@ class Gateway:
             result = _run(command, ORDER_TIMEOUT_SECONDS, environment)
         return result
 
-    def renew(self, name: str = "", force: bool = False) -> str:
-        """Let certbot renew what is due; the problem in one line, or nothing."""
-        if not os.path.isdir(f"{certbot.CONFIG_DIRECTORY}/renewal"):
+    def renew(self, name: str, force: bool = False) -> str:
+        """Let certbot renew it if it is due; the problem in one line, or nothing."""
+        if not os.path.isfile(f"{certbot.CONFIG_DIRECTORY}/renewal/{name}.conf"):
             return ""
         result = _run(
             certbot.renew_command(self.tool.program, name, force),
@@ -320,7 +320,7 @@ class Gateway:
         if result.returncode != 0:
             raise CertificateError(f"nginx could not be reloaded: {_said(result)}; see: journalctl -u nginx")
 
-    def prove(self, request: Request, expected: Pair, seconds: int = 10) -> None:
+    def prove(self, request: Request, expected: Pair, seconds: int = 30) -> None:
         """Open new connections until each domain shows the published certificate."""
         deadline = time.monotonic() + seconds
         waiting = list(request.domains)

@@ -41,7 +41,7 @@ def test_order_without_address_or_profile() -> None:
 
 
 def test_renew() -> None:
-    assert certbot.renew_command("certbot")[:4] == [
+    assert certbot.renew_command("certbot", "a.example")[:4] == [
         "certbot",
         "renew",
         "--non-interactive",

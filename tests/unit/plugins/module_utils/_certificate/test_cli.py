@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._certificate import cli
+from ansible_collections.slipway.ops.plugins.module_utils._certificate.converge import Outcome
 from ansible_collections.slipway.ops.plugins.module_utils._certificate.gateway import CertificateError, Gateway
 from ansible_collections.slipway.ops.plugins.module_utils._certificate.names import Request
 from ansible_collections.slipway.ops.plugins.module_utils._certificate.plan import Observation
@@ -65,3 +67,19 @@ def test_hook_publishes_only_what_was_renewed(monkeypatch: pytest.MonkeyPatch) -
     requests = [Request("a.example", ("a.example",)), Request("b.example", ("b.example",))]
     assert cli.deployed(gateway, requests, "/etc/slipway/certbot/live/b.example/").errors == []
     assert done == ["b.example", "serve b.example"]
+
+
+def test_renewal_asks_for_wanted_names_only_and_tells_each_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def renew(self: Gateway, name: str, force: bool = False) -> str:
+        asked.append(name)
+        return "b.example: the authority said no" if name == "b.example" else ""
+
+    monkeypatch.setattr(Gateway, "lock", lambda self: contextlib.nullcontext())
+    monkeypatch.setattr(Gateway, "renew", renew)
+    monkeypatch.setattr(cli, "converge", lambda gateway, requests, state: Outcome(errors=["b.example: not served"]))
+    gateway = Gateway(cli.certbot.Authority(), cli.certbot.Tool())
+    outcome = cli.renew(gateway, [Request("a.example", ("a.example",)), Request("b.example", ("b.example",))])
+    assert asked == ["a.example", "b.example"]
+    assert outcome.errors == ["certbot could not renew b.example: the authority said no", "b.example: not served"]

@@ -73,7 +73,7 @@ class Host(Gateway):
     def read_pair(self, directory: str) -> tuple[Pair | None, str]:
         return pair(directory.split("/")[-2]), ""
 
-    def prove(self, request: Request, expected: Pair, seconds: int = 10) -> None:
+    def prove(self, request: Request, expected: Pair, seconds: int = 30) -> None:
         self._do(f"prove {request.name}")
 
 
