@@ -13,6 +13,8 @@ from typing import Any
 from . import settings
 from .shell import LabError, lock, output, run, say, step, wait_until
 
+WATCH_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
+
 
 def docker(*arguments: str) -> str:
     """Ask the engine; the answer is what it printed."""
@@ -26,7 +28,26 @@ def answers() -> bool:
 
 
 def ensure() -> None:
-    """Use the engine that runs; else start the one that is installed; else install one."""
+    """Use the engine that runs; else start the one that is installed; else install one. Make room for many systemds."""
+    find_or_start()
+    raise_watch_limit()
+
+
+def raise_watch_limit() -> None:
+    """Each systemd takes dozens of inotify instances, and all hosts share root's share of the machine's: 128 by default."""
+    if os.geteuid() == 0 and int(WATCH_LIMIT.read_text()) < settings.WATCH_INSTANCES:
+        settings.STATE.mkdir(parents=True, exist_ok=True)
+        settings.WATCH_INSTANCES_BEFORE.write_text(WATCH_LIMIT.read_text())
+        WATCH_LIMIT.write_text(str(settings.WATCH_INSTANCES))
+
+
+def restore_watch_limit() -> None:
+    if os.geteuid() == 0 and settings.WATCH_INSTANCES_BEFORE.exists():
+        WATCH_LIMIT.write_text(settings.WATCH_INSTANCES_BEFORE.read_text())
+        settings.WATCH_INSTANCES_BEFORE.unlink()
+
+
+def find_or_start() -> None:
     if answers():
         return
     with lock(settings.STATE / "engine.lock"):

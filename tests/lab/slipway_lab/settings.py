@@ -14,6 +14,8 @@ PEBBLE_ROOT = STATE / "pebble-root.pem"  # what a client trusts: Pebble's root a
 PEBBLE_DIRECTORY = STATE / "pebble-ca.pem"  # what an ACME client trusts: the directory's authority alone
 S3_FILE = STATE / "s3.json"
 DOCKERD_PID = STATE / "dockerd.pid"
+WATCH_INSTANCES_BEFORE = STATE / "inotify-instances-before"
+WATCH_INSTANCES = 4096
 DOCKERD_LOG = STATE / "dockerd.log"
 MACHINE_AUTHORITIES = Path("/usr/local/share/ca-certificates")
 

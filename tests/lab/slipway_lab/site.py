@@ -49,6 +49,7 @@ def down(with_images: bool = False) -> None:
         if with_images:
             with step("remove the lab's images"):
                 images.remove_all()
+    engine.restore_watch_limit()
     engine.stop_own()
     for path in (settings.PEBBLE_ROOT, settings.PEBBLE_DIRECTORY, settings.S3_FILE):
         path.unlink(missing_ok=True)
