@@ -20,6 +20,8 @@ DUMP_ARGUMENTS = (
     "--events",
     "--hex-blob",
     "--no-tablespaces",
+    # The date in the last line would make each dump a new one, to be stored again.
+    "--skip-dump-date",
     "--default-character-set=utf8mb4",
 )
 TRAILER = b"-- Dump completed"

@@ -1,0 +1,194 @@
+"""Backups that are made, read back, and refused when they would not be good."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+STATUS = "/var/lib/slipway/backup/fleet/status.json"
+DATABASE = "docker exec fleet-database-1"
+
+
+def slipway(host: Host, words: str) -> Any:
+    return json.loads(host.check_output(f"slipway {words} --json 2>/dev/null"))
+
+
+def status(host: Host) -> dict[str, Any]:
+    return json.loads(host.file(STATUS).content_string)
+
+
+def points(host: Host) -> list[str]:
+    return [point["point"] for point in slipway(host, "backup points")["points"] if point["verified"]]
+
+
+@pytest.fixture(scope="module")
+def first(host: Host) -> dict[str, Any]:
+    """The first backup is made by the unit, as the timer starts it."""
+    host.check_output("mkdir -p /var/lib/prometheus/node-exporter")
+    started = host.run("systemctl start slipway-backup-fleet.service")
+    assert started.rc == 0, host.check_output("journalctl -u slipway-backup-fleet.service --no-pager")
+    return status(host)
+
+
+def test_timer_is_armed(host: Host) -> None:
+    timer = host.service("slipway-backup-fleet.timer")
+    assert timer.is_enabled
+    assert timer.is_running
+
+
+def test_secrets_are_root_s_alone(host: Host) -> None:
+    for name in ("backup.json", "repository.password", "repository.environment"):
+        file = host.file(f"/etc/slipway/backup/fleet/{name}")
+        assert (file.user, file.mode) == ("root", 0o600)
+    assert host.file("/etc/slipway/backup").mode == 0o700
+
+
+def test_the_unit_makes_a_good_point(host: Host, first: dict[str, Any]) -> None:
+    assert first["ok"] is True
+    assert first["rows"] == 5004
+    assert points(host) == [first["point"]]
+    assert slipway(host, "backup points")["points"][0]["kind"] == "scheduled"
+    assert not host.file("/var/lib/slipway/backup/fleet/spool").exists
+    metrics = host.file("/var/lib/prometheus/node-exporter/slipway_backup.prom").content_string
+    assert f'slipway_backup_last_success_timestamp_seconds{{stack="fleet"}} {first["last_success_epoch"]}\n' in metrics
+
+
+def test_the_point_holds_dump_files_and_environment(host: Host, first: dict[str, Any]) -> None:
+    host.check_output("rm -rf /tmp/look && slipway restore --extract /tmp/look")
+    spool = "/tmp/look/var/lib/slipway/backup/fleet/spool"
+    manifest = json.loads(host.file(f"{spool}/manifest.json").content_string)
+    tables = manifest["sources"][0]["tables"]
+    assert tables == {"orders": 5002, "odd`name": 2, "empty_table": 0}
+    assert host.file(f"{spool}/database-fleetbase.sql").sha256sum == manifest["sources"][0]["sha256"]
+    photo = host.file("/tmp/look/var/lib/docker/volumes/fleet_uploads/_data/photos/a.jpg")
+    assert (photo.content_string, photo.uid, photo.gid, photo.mode) == ("hello\n", 33, 34, 0o600)
+    assert host.file("/tmp/look/etc/slipway/stacks/fleet/environment").content_string == "KEY=value\n"
+    host.check_output("rm -r /tmp/look")
+
+
+def test_no_secret_is_in_the_journal_or_the_status(host: Host, first: dict[str, Any]) -> None:
+    seen = host.check_output("journalctl --no-pager -o cat; cat /var/lib/slipway/backup/fleet/*")
+    assert "a repository password" not in seen
+    assert "$ecret" not in seen
+
+
+def refused(host: Host, before: list[str], words: str = "backup run") -> str:
+    """Run a backup that must fail; the good points stay, and the status says why. Returns the reason."""
+    done = host.run(f"slipway {words}")
+    assert done.rc == 1, done.stdout
+    assert points(host) == before
+    found = status(host)
+    assert found["ok"] is False
+    assert found["point"] == before[-1]
+    assert not host.file("/var/lib/slipway/backup/fleet/spool").exists
+    return str(found["error"])
+
+
+def test_a_dump_that_dies_half_way(host: Host, first: dict[str, Any]) -> None:
+    before = points(host)
+    tool = host.check_output("readlink -f /usr/bin/mariadb-dump")
+    host.check_output(f"mv {tool} {tool}.real")
+
+    def fake(script: str) -> None:
+        host.check_output(f"cat > {tool} <<'END' && chmod 755 {tool}\n#!/bin/sh\n{script}\nEND")
+
+    try:
+        fake("head -c 3000 /etc/services; kill -9 $$")
+        assert "the dump ended with exit status 137 after 2.9 KiB" in refused(host, before)
+        fake(f'{tool}.real "$@" | head -n -1')
+        assert "ends without its last line" in refused(host, before)
+        fake("exit 0")
+        assert "ends without its last line after 0 B" in refused(host, before)
+    finally:
+        host.check_output(f"mv {tool}.real {tool}")
+
+
+def sql(host: Host, *statements: str) -> None:
+    host.check_output(f"echo '{' '.join(statements)}' | fleet-sql")
+
+
+def test_a_database_that_lost_its_rows(host: Host, first: dict[str, Any]) -> None:
+    before = points(host)
+    sql(
+        host,
+        "CREATE DATABASE keep;",
+        "CREATE TABLE keep.a AS SELECT * FROM orders; DELETE FROM orders;",
+        "CREATE TABLE keep.b AS SELECT g FROM `odd``name`; DELETE FROM `odd``name`;",
+    )
+    try:
+        reason = refused(host, before)
+        assert "has no row now and had 5004" in reason
+        assert "--accept-smaller" in reason
+    finally:
+        sql(
+            host,
+            "INSERT INTO orders SELECT * FROM keep.a;",
+            "INSERT INTO `odd``name` (g) SELECT g FROM keep.b;",
+            "DROP DATABASE keep;",
+        )
+
+
+def test_a_full_disk(host: Host, first: dict[str, Any]) -> None:
+    before = points(host)
+    spool = "/var/lib/slipway/backup/fleet/spool"
+    host.check_output(f"mkdir -p {spool}.small && mount -t tmpfs -o size=1m tmpfs {spool}.small")
+    host.check_output(f"cp -a {STATUS} {spool}.small && mount --bind {spool}.small /var/lib/slipway/backup/fleet")
+    try:
+        done = host.run("slipway backup run")
+        assert done.rc == 1
+        assert "are free and the dumps need about" in done.stderr
+    finally:
+        host.check_output(f"umount /var/lib/slipway/backup/fleet && umount {spool}.small && rmdir {spool}.small")
+    assert points(host) == before
+
+
+def test_a_wrong_repository_password(host: Host, first: dict[str, Any]) -> None:
+    path = "/etc/slipway/backup/fleet/repository.password"
+    host.check_output(f"cp -a {path} {path}.good && echo wrong > {path}")
+    try:
+        done = host.run("slipway backup run")
+        assert done.rc == 1
+        assert "the repository's password is wrong" in done.stderr
+        assert done.stderr.count("\n") == 1
+    finally:
+        host.check_output(f"mv {path}.good {path}")
+
+
+def test_two_backups_at_once(host: Host, first: dict[str, Any]) -> None:
+    before = points(host)
+    done = host.run(
+        "(slipway backup run >/tmp/one 2>&1; echo $? >>/tmp/one) & sleep 0.8; slipway backup run; two=$?; wait;"
+        " tail -n 1 /tmp/one; exit $two"
+    )
+    assert done.rc == 4, done.stderr
+    assert "held by backup (manual)" in done.stderr
+    assert done.stdout.splitlines()[-1] == "0"
+    assert len(points(host)) == len(before)  # the older one of the same day has gone
+
+
+def test_what_has_not_changed_is_not_stored_again(host: Host, first: dict[str, Any]) -> None:
+    made = slipway(host, "backup run")
+    assert made["size_bytes"] > 500_000
+    assert made["added_bytes"] < 100_000
+    assert slipway(host, "backup verify")["point"] == made["point"]
+    assert slipway(host, "backup status")["overdue"] is False
+
+
+def test_a_damaged_repository_is_found(host: Host, first: dict[str, Any]) -> None:
+    before = points(host)
+    host.check_output("cp -a /srv/backup/fleet /srv/backup/fleet.good")
+    try:
+        # Every data pack loses a byte: what is read back cannot be right.
+        host.check_output(
+            "find /srv/backup/fleet/data -type f -exec chmod u+w {} +"
+            " -exec sh -c 'for f; do printf X | dd of=\"$f\" bs=1 seek=100 conv=notrunc status=none; done' sh {} +"
+        )
+        assert host.run("slipway backup verify").rc == 1
+        # What has not changed since is not stored again: a new point would stand on the damaged data.
+        assert host.run("slipway backup run").rc == 1
+    finally:
+        host.check_output("rm -r /srv/backup/fleet && mv /srv/backup/fleet.good /srv/backup/fleet")
+    assert points(host) == before

@@ -1,0 +1,122 @@
+"""Data that comes back, and old data that is kept."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from testinfra.host import Host
+
+VOLUMES = "/var/lib/docker/volumes"
+
+
+def slipway(host: Host, words: str) -> Any:
+    done = host.run(f"slipway {words} --json")
+    assert done.rc == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def sql(host: Host, text: str) -> str:
+    return host.check_output(f"echo '{text}' | fleet-sql")
+
+
+def regular(host: Host) -> list[str]:
+    return [point["point"] for point in slipway(host, "points")["points"] if point["kind"] == "manual"]
+
+
+def assert_whole(host: Host) -> None:
+    assert sql(host, "SELECT COUNT(*), MAX(id) FROM orders") == "5002\t5002"
+    assert sql(host, "SELECT HEX(photo), LENGTH(note) FROM orders WHERE id = 1") == "00FF27\t40"
+    assert sql(host, "SELECT SUM(h) FROM `odd``name`") == "5"
+    assert sql(host, "SELECT COUNT(*) FROM open_orders") == "5001"
+    assert (
+        sql(host, "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = DATABASE()")
+        == "new_order"
+    )
+    assert "nothing" in sql(host, "SHOW PROCEDURE STATUS WHERE db = DATABASE()")
+    photo = host.file(f"{VOLUMES}/fleet_uploads/_data/photos/a.jpg")
+    assert (photo.content_string, photo.uid, photo.gid, photo.mode) == ("hello\n", 33, 34, 0o600)
+    assert host.file(f"{VOLUMES}/fleet_uploads/_data").uid == 33
+    assert not host.file(f"{VOLUMES}/fleet_uploads/_data/new").exists
+    assert host.check_output("docker exec fleet-application-1 cat /data/photos/a.jpg") == "hello"
+    names = host.check_output("docker ps --format '{{.Names}}'").split()
+    assert sorted(names) == ["fleet-application-1", "fleet-cache-1", "fleet-database-1"]
+
+
+def test_the_play_brought_everything_back(host: Host) -> None:
+    assert_whole(host)
+
+
+def test_what_was_there_before_is_kept(host: Host) -> None:
+    saved = [point for point in slipway(host, "points")["points"] if point["kind"] == "before-restore"]
+    assert saved
+    assert saved[0]["verified"]
+    (previous,) = slipway(host, "backup status")["previous"]
+    assert host.file(f"{previous}/new").content_string == "new\n"
+
+
+def test_latest_is_never_what_a_restore_replaced(host: Host) -> None:
+    assert slipway(host, "restore --plan")["point"] == regular(host)[-1]
+
+
+def test_nothing_is_overwritten_without_the_target_s_name(host: Host) -> None:
+    for words in ("restore", "restore --confirm other", "restore --discard-previous"):
+        done = host.run(f"slipway {words}")
+        assert done.rc == 3
+        assert done.stderr.count("\n") == 1
+    done = host.run("slipway restore --point 20000101T000000Z --confirm fleet")
+    assert done.rc == 3
+    assert "there is none of this name" in done.stderr
+    assert_whole(host)
+
+
+def test_a_cache_runs_on(host: Host) -> None:
+    before = host.check_output("docker inspect --format '{{.State.StartedAt}}' fleet-cache-1")
+    slipway(host, "restore --confirm fleet")
+    assert host.check_output("docker inspect --format '{{.State.StartedAt}}' fleet-cache-1") == before
+    assert_whole(host)
+
+
+def test_a_killed_restore_is_ended_by_the_same_command(host: Host) -> None:
+    sql(host, "DELETE FROM orders")
+    host.check_output(f"echo precious > {VOLUMES}/fleet_uploads/_data/precious")
+    host.run(
+        "slipway restore --confirm fleet >/tmp/killed 2>&1 & pid=$!;"
+        " until grep -q ^loading /tmp/killed; do sleep 0.05; done;"
+        " kill -9 $pid; wait $pid; true"
+    )
+    interrupted = slipway(host, "backup status")["interrupted_restore"]
+    assert interrupted["step"] == "services stopped"
+    assert not host.run("docker ps --format '{{.Names}}'").stdout.count("application")
+    done = slipway(host, "restore --confirm fleet")
+    assert done["started_services"] == ["fleet-application-1"]
+    assert done["saved"]
+    assert_whole(host)
+    assert slipway(host, "backup status")["interrupted_restore"] is None
+    (kept,) = [path for path in done["previous"] if "fleet_uploads" in path]
+    assert host.file(f"{kept}/precious").content_string == "precious\n"
+
+
+def test_a_destroyed_database_begins_anew(host: Host) -> None:
+    host.check_output(f"rm -rf {VOLUMES}/fleet_mysql/_data/*")
+    done = slipway(host, "restore --confirm fleet")
+    assert_whole(host)
+    assert any("fleet_mysql" in path for path in done["previous"])
+
+
+def test_a_database_that_does_not_start_is_put_aside(host: Host) -> None:
+    host.check_output("docker stop fleet-database-1")
+    host.check_output(
+        f"sh -c 'for f in {VOLUMES}/fleet_mysql/_data/ibdata1 {VOLUMES}/fleet_mysql/_data/aria_log_control;"
+        " do head -c 100000 /dev/urandom > $f; done'"
+    )
+    done = slipway(host, "restore --confirm fleet")
+    assert_whole(host)
+    kept = [path for path in done["previous"] if "fleet_mysql" in path]
+    assert host.file(f"{kept[0]}/ibdata1").exists
+
+
+def test_old_data_goes_when_told(host: Host) -> None:
+    assert slipway(host, "restore --discard-previous --confirm fleet")["removed"]
+    assert slipway(host, "backup status")["previous"] == []
+    assert_whole(host)

@@ -1,0 +1,144 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._backup import restic
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
+    BackupError,
+    Place,
+    RepositoryMissing,
+    Settings,
+    Source,
+)
+
+SETTINGS = Settings("fleet", "s3:https://s3.example.com/bucket", (Source("volume", volume="v"),))
+PLACE = Place("fleet")
+
+
+def test_secrets_go_through_the_environment_alone() -> None:
+    environment = restic.environment(SETTINGS, PLACE, "# keys\nAWS_ACCESS_KEY_ID=id\nAWS_SECRET_ACCESS_KEY=a=b\n\n")
+    assert environment["AWS_SECRET_ACCESS_KEY"] == "a=b"
+    assert environment["RESTIC_REPOSITORY"] == SETTINGS.url
+    assert environment["RESTIC_PASSWORD_FILE"] == "/etc/slipway/backup/fleet/repository.password"
+    for command in (
+        restic.backup(SETTINGS, "p", "manual", ["/x"]),
+        restic.snapshots(SETTINGS),
+        restic.forget(SETTINGS, ["id"]),
+    ):
+        assert not [word for word in command if "password" in word or "s3:" in word]
+
+
+def test_a_snapshot_bears_the_stack_s_name_not_the_machine_s() -> None:
+    command = restic.backup(SETTINGS, "20260102T020000Z", "scheduled", ["/a", "/b"])
+    assert command == [
+        *("restic", "backup", "--json", "--host", "fleet"),
+        *("--tag", "slipway,point:20260102T020000Z,kind:scheduled", "--", "/a", "/b"),
+    ]
+
+
+def test_options_limit_and_authority() -> None:
+    settings = Settings("fleet", "x", (), options=("s3.bucket-lookup=path",), ca_file="/ca.pem", upload_limit_kib=100)
+    assert restic.backup(settings, "p", "manual", ["/a"]) == [
+        *("restic", "--option", "s3.bucket-lookup=path", "--cacert", "/ca.pem", "backup", "--json", "--host", "fleet"),
+        *("--tag", "slipway,point:p,kind:manual", "--limit-upload", "100", "--", "/a"),
+    ]
+
+
+def test_forgetting_needs_names() -> None:
+    with pytest.raises(ValueError, match="no snapshot"):
+        restic.forget(SETTINGS, [])
+
+
+def snapshot(number: int, *tags: str) -> dict[str, Any]:
+    return {"id": f"id{number}", "time": "2026-01-01T00:00:00Z", "tags": list(tags)}
+
+
+def test_points_are_what_bears_our_tags() -> None:
+    text = json.dumps(
+        [
+            snapshot(1, "slipway", "point:20260102T020000Z", "kind:scheduled"),
+            snapshot(2, "slipway-verified", "point:20260102T020000Z"),
+            snapshot(3, "slipway", "point:20260101T020000Z", "kind:strange"),
+            snapshot(4, "slipway", "point:nonsense"),
+            snapshot(5, "other"),
+            {"id": "id6", "tags": None},
+            snapshot(7, "slipway-verified", "point:20260103T020000Z"),
+        ]
+    )
+    points = restic.parse_snapshots(text)
+    assert [(point.name, point.kind, point.snapshot, point.verified, point.evidence) for point in points] == [
+        ("20260101T020000Z", "manual", "id3", False, ()),
+        ("20260102T020000Z", "scheduled", "id1", True, ("id2",)),
+    ]
+    assert restic.parse_snapshots("null") == []
+    assert restic.parse_snapshots("") == []
+
+
+def test_a_backup_without_its_summary_is_not_believed() -> None:
+    with pytest.raises(BackupError, match="ended without its summary"):
+        restic.summary(restic.parse_messages(['{"message_type":"status"}', "noise", "{broken"]))
+    assert restic.summary(restic.parse_messages(['{"message_type":"summary","snapshot_id":"x"}']))["snapshot_id"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("stderr", "vanished"),
+    [
+        ('{"message_type":"error","error":{"Op":"lstat","Path":"/a","Err":2},"item":"/a"}\n', False),
+        ('{"message_type":"error","error":{"message":"lstat /a: no such file or directory"},"item":"/a"}\n', True),
+        ("error: lstat /a: no such file or directory\n", True),
+        ("error: open /a: permission denied\nerror: lstat /b: no such file or directory\n", False),
+        ("Warning: at least one source file could not be read\n", False),
+        ("", False),
+    ],
+)
+def test_only_files_that_went_may_be_missing(stderr: str, vanished: bool) -> None:
+    assert restic.vanished_only(stderr) is vanished
+
+
+@pytest.mark.parametrize(
+    ("stderr", "kind", "text"),
+    [
+        pytest.param(
+            "Fatal: wrong password or no key found\n", BackupError, "the repository's password is wrong", id="password"
+        ),
+        pytest.param(
+            "Fatal: unable to open config file: stat /r/config: no such file or directory\n"
+            "Is there a repository at the following location?\n/r\n",
+            RepositoryMissing,
+            "there is no repository yet",
+            id="missing, local",
+        ),
+        pytest.param(
+            "Fatal: repository does not exist: unable to open config file: stat /r/config: no such file or directory",
+            RepositoryMissing,
+            "there is no repository yet",
+            id="missing, 0.18",
+        ),
+        pytest.param(
+            "Stat(<config/>) returned error, retrying after 1s: Stat: The specified bucket does not exist.\n",
+            RepositoryMissing,
+            "there is no repository yet",
+            id="missing bucket",
+        ),
+        pytest.param("Stat: The Access Key Id you provided does not exist in our records.", BackupError, "access key"),
+        pytest.param("Stat: The request signature we calculated does not match", BackupError, "S3 secret is wrong"),
+        pytest.param("Get http://x: dial tcp 1.2.3.4:80: connect: connection refused", BackupError, "nothing answers"),
+        pytest.param("dial tcp: lookup s3.lab: no such host", BackupError, "does not resolve"),
+        pytest.param("\nended by the limit of 60 s", BackupError, "does not answer"),
+        pytest.param("write /r/tmp: no space left on device", BackupError, "disk is full"),
+        pytest.param("unable to create lock: repository is already locked by PID 1", BackupError, "restic unlock"),
+        pytest.param("noise\nFatal: something new\n", BackupError, "Fatal: something new"),
+        pytest.param("", BackupError, "said nothing"),
+    ],
+)
+def test_complaints_become_one_line_with_a_remedy(stderr: str, kind: type[BackupError], text: str) -> None:
+    error = restic.explain(SETTINGS, "open", stderr)
+    assert type(error) is kind
+    assert str(error).startswith("repository s3:https://s3.example.com/bucket: open: ")
+    assert text in str(error)
+    assert "\n" not in str(error)
