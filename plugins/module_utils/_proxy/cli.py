@@ -29,11 +29,11 @@ def upstreams(argv: list[str]) -> int:
             return 0
         result = sync.sync(DockerGateway.connect(), places, Nginx(places.upstreams))
     except (EngineError, ProxyError) as error:
-        print(f"upstreams {arguments.action}: {error}", file=sys.stderr)
+        sys.stderr.write(f"upstreams {arguments.action}: {error}\n")
         return 1
     if arguments.json:
-        print(json.dumps(result, indent=2, sort_keys=True))
+        sys.stdout.write(json.dumps(result, indent=2, sort_keys=True) + "\n")
     else:
         for name, what in result.items():
-            print(f"{name}: {what}")
+            sys.stdout.write(f"{name}: {what}\n")
     return 0

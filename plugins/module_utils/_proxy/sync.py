@@ -61,10 +61,15 @@ def _program_version() -> int:
         return 0
 
 
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def watch(
     places: Places,
     connect: Callable[[], DockerGateway] = DockerGateway.connect,
-    say: Callable[[str], None] = lambda line: print(line, flush=True),
+    say: Callable[[str], None] = _say,
 ) -> None:
     """Sync at the start, after each event of a container and once a minute.
 
@@ -78,10 +83,10 @@ def watch(
     def listen(source: Iterator[dict[str, Any]]) -> None:
         try:
             for event in source:
-                if str(event.get("Action", "")).split(":")[0] in ACTIONS:
+                if str(event.get("Action", "")).partition(":")[0] in ACTIONS:
                     events.put(True)
         except EngineError as error:
-            print(error, file=sys.stderr, flush=True)
+            say(str(error))
         events.put(False)
 
     threading.Thread(target=listen, args=(connect().events(),), daemon=True).start()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._release import records
@@ -23,10 +24,10 @@ def status(argv: list[str]) -> int:
     places = Places()
     found = [read_status(name, places) for name in arguments.stack or records.stacks(places.stacks)]
     if arguments.json:
-        print(json.dumps(found, indent=2, sort_keys=True))
+        sys.stdout.write(json.dumps(found, indent=2, sort_keys=True) + "\n")
     else:
         for entry in found:
-            print("\n".join(_lines(entry)))
+            sys.stdout.write("\n".join(_lines(entry)) + "\n")
     good = all(
         entry["deployed"] and not entry["unfinished"] and all(service["ok"] for service in entry["services"].values())
         for entry in found

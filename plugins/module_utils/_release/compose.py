@@ -139,7 +139,7 @@ class ComposeEngine:
 
     def require(self) -> None:
         """Raise what is missing on this host."""
-        _ = self._gateway
+        self._connected = self._gateway
 
     def images(self, stack: Stack) -> dict[str, Image]:
         references = dict.fromkeys(service.image for service in stack.services.values())
@@ -213,7 +213,7 @@ class ComposeEngine:
             each.id for entry in plan.services if not self._is_late(stack, plan, entry.service) for each in entry.old
         }
         remaining = [each for each in self._containers(stack) if each.id not in leaving]
-        self._proxy.apply(upstreams.wanted(stack, remaining))
+        progress.reloaded = self._proxy.apply(upstreams.wanted(stack, remaining))
 
     def watch(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         monitored = [
@@ -226,7 +226,7 @@ class ComposeEngine:
         new = list(progress.created)
         while True:
             passed = self._clock.monotonic() - begun
-            drained = passed >= self._limits.drain or not self._proxy.draining()
+            drained = not progress.reloaded or passed >= self._limits.drain or not self._proxy.draining()
             if drained and passed >= monitor:
                 return
             self._check_still_good(stack, new)
@@ -329,7 +329,8 @@ class ComposeEngine:
 
     def _remember_upstreams(self, stack: Stack, progress: Progress) -> None:
         if not progress.switched:
-            progress.previous_upstreams = self._proxy.read(sorted(upstreams.wanted(stack, ())))
+            names = sorted(upstreams.wanted(stack, ()))
+            progress.previous_upstreams = {**upstreams.closed(names), **self._proxy.read(names)}
             progress.switched = True
             progress.record()
 
@@ -413,14 +414,14 @@ class ComposeEngine:
             progress.record()
 
     def _retire(self, stack: Stack, entry: ServicePlan, progress: Progress) -> None:
-        running = [each for each in entry.old if each.running]
-        progress.stopped.extend(each.id for each in running)
+        # Only what served comes back when the release is undone: a container that kept ending does not.
+        progress.stopped.extend(each.id for each in entry.old if each.running)
         progress.record()
-        self._stop(stack, running)
+        self._stop(stack, entry.old)
 
     def _stop(self, stack: Stack, containers: Iterable[Container]) -> None:
         self._gateway.stop_all(
-            (each.id, each.name, self._grace(stack, each.service)) for each in containers if each.running
+            (each.id, each.name, self._grace(stack, each.service)) for each in containers if each.alive
         )
 
     def _grace(self, stack: Stack, service: str) -> int:

@@ -236,7 +236,7 @@ def _healthcheck(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 def _host_config(stack: Stack, service: Service, files_directory: str) -> dict[str, Any]:
     plain = service.plain
-    policy, _, attempts = plain.get("restart", "no").partition(":")
+    policy, _colon, attempts = plain.get("restart", "no").partition(":")
     config: dict[str, Any] = {
         "RestartPolicy": {"Name": policy, "MaximumRetryCount": int(attempts or 0)},
         "NetworkMode": plain.get("network_mode", "default"),
@@ -284,7 +284,9 @@ def _host_config(stack: Stack, service: Service, files_directory: str) -> dict[s
     if "logging" in plain:
         config["LogConfig"] = {"Type": plain["logging"]["driver"], "Config": plain["logging"]["options"]}
     if "tmpfs" in plain:
-        config["Tmpfs"] = {path: options for path, _, options in (entry.partition(":") for entry in plain["tmpfs"])}
+        config["Tmpfs"] = {
+            path: options for path, _colon, options in (entry.partition(":") for entry in plain["tmpfs"])
+        }
     if "ulimits" in plain:
         config["Ulimits"] = [
             {"Name": name, "Soft": limit["soft"], "Hard": limit["hard"]} for name, limit in plain["ulimits"].items()

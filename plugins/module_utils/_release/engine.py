@@ -39,6 +39,7 @@ class Progress:
     stopped: list[str] = field(default_factory=list)
     up: list[str] = field(default_factory=list)
     switched: bool = False
+    reloaded: bool = False
     previous_upstreams: dict[str, str] = field(default_factory=dict)
     migrated: list[str] = field(default_factory=list)
 

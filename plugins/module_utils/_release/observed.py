@@ -51,6 +51,11 @@ class Container:
         return self.state == RUNNING
 
     @property
+    def alive(self) -> bool:
+        """Running, or about to run again by itself."""
+        return self.state in (RUNNING, "restarting", "paused")
+
+    @property
     def serving(self) -> bool:
         """Running and not found unhealthy."""
         return self.running and self.health != UNHEALTHY

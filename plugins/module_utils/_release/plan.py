@@ -252,8 +252,8 @@ def _plan_service(stack: Stack, service: Service, observed: Observed, restarted:
     base["migrate"] = bool(missing and service.migrate and not staying)
     if missing:
         free = (number for number in range(1, replicas + len(mine) + 1) if number not in {each.number for each in mine})
-        base["numbers"] = tuple(number for number, _ in zip(free, range(missing)))
-    running_old = [each for each in old if each.running]
+        base["numbers"] = tuple(number for number, _place in zip(free, range(missing)))
+    running_old = [each for each in old if each.alive]
     if not missing and not start:
         if not old:
             return ServicePlan(**{**base, "action": KEEP})

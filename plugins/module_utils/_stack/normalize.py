@@ -258,8 +258,8 @@ class Normalizer:
     def _devices(self, value: Any, path: str, problems: Problems) -> list[dict[str, str]]:
         result = []
         for item in values.texts(value, path, problems):
-            source, _, rest = item.partition(":")
-            target, _, permissions = rest.partition(":")
+            source, _colon, rest = item.partition(":")
+            target, _colon, permissions = rest.partition(":")
             result.append({"source": source, "target": target or source, "permissions": permissions or "rwm"})
         return result
 
@@ -351,7 +351,7 @@ class Normalizer:
         return result
 
     def _range(self, text: str, path: str) -> list[int] | None:
-        first, _, last = text.partition("-")
+        first, _dash, last = text.partition("-")
         if first.isdigit() and (not last or last.isdigit()):
             numbers = list(range(int(first), int(last or first) + 1))
             if numbers and numbers[0] >= 1 and numbers[-1] <= 65535:

@@ -78,7 +78,8 @@ def planned(*containers: Container, wish: Stack = STACK) -> ServicePlan:
         pytest.param([container(1, health="starting"), container(2)], "web: keep", id="still-starting"),
         pytest.param(
             [container(1, state="restarting"), container(2)],
-            "web: create (1 of 2 run): new 3, remove 1",
+            "web: stop-first (it is restarting; update_config.order is not set): new 3, remove 1, "
+            "gap: up to 10 s to stop and the time of its start",
             id="crash-loop",
         ),
         pytest.param(

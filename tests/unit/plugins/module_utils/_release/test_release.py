@@ -415,3 +415,31 @@ def test_absent_keeps_volumes(host: Any, document: Document) -> None:
     assert host.records().model() is None
     assert not host.release(document()).absent(check=False).changed
     assert outcomes(host) == ["succeeded", "removed"]
+
+
+def test_a_first_release_that_is_taken_back_serves_nowhere(host: Any, document: Document) -> None:
+    host.docker.fail_on = {"stop ": "x"}
+    watched = document("later", deploy={"replicas": 2, "update_config": {"order": "start-first"}})
+    release = host.release(watched)
+    watch = release.engine.watch
+
+    def turn_bad(*arguments: Any) -> None:
+        host.clock.now += 10
+        release.engine._check_still_good(arguments[0], arguments[2].created)
+        watch(*arguments)
+
+    release.engine.watch = turn_bad
+    with pytest.raises(ReleaseFailed, match="nothing of it is left running"):
+        release.present(check=False)
+    assert host.docker.there == {}
+    assert host.servers() == ["127.0.0.1"]
+
+
+def test_what_nginx_does_not_notice_is_not_drained(host: Any, document: Document) -> None:
+    host.release(document()).present(check=False)
+    host.proxy.drains_until = host.clock.now + 10_000
+    begun = host.clock.now
+    other = document()
+    other["services"]["worker"]["command"] = ["other"]
+    host.release(other).present(check=False)
+    assert host.clock.now - begun < host.limits.drain
