@@ -127,10 +127,11 @@ def test_a_neighbour_that_routes_to_the_containers_finds_them_closed(host: Any) 
         pytest.skip("no Docker here")
     neighbour = testinfra.get_host(f"ansible://firewall-bare?ansible_inventory={INVENTORY}", sudo=True)
     third = "2" if "bookworm" in here else "1"
-    assert host.run(f"busybox wget -q -T 2 -O /dev/null http://198.18.{third}.10:8080/bin/busybox").rc == 0
+    attempt = f"timeout 3 bash -c 'exec 3<>/dev/tcp/198.18.{third}.10/8080'"
+    assert host.run(attempt).rc == 0
     neighbour.check_output(f"ip route replace 198.18.{third}.0/24 via {address(host)}")
     try:
-        assert neighbour.run(f"busybox timeout 3 busybox nc 198.18.{third}.10 8080 < /dev/null").rc != 0
+        assert neighbour.run(attempt).rc != 0
     finally:
         neighbour.check_output(f"ip route del 198.18.{third}.0/24")
 
@@ -150,7 +151,7 @@ def test_containers_reach_out(host: Any) -> None:
         "ufw disable && ufw --force enable",
         "systemctl restart docker",
         "docker restart -t 0 declared same-container-port same-number",
-        "docker rm -f same-container-port && docker run -d --name same-container-port -p 9999:80"
+        "docker rm -f same-container-port && docker run -d --restart always --name same-container-port -p 9999:80"
         " scenario/web /bin/busybox httpd -f -p 80 -h /",
         "systemctl kill -s KILL docker.service; sleep 4; systemctl start docker",
         "iptables -F DOCKER-USER; systemctl restart docker",
