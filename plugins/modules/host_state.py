@@ -385,7 +385,7 @@ def main() -> None:
             store.arm(snapshot_of(wish, plan, seen, wish.armed.name, wish.armed.limit_seconds))
 
     try:
-        told = store.status(wish.armed.name) if wish.armed is not None else Status("", "")
+        told = store.settled(wish.armed.name) if wish.armed is not None else Status("", "")
         seen = host.observe(wish)
         plan = make_plan(wish, seen, module.check_mode)
         if plan.problems:

@@ -126,6 +126,13 @@ class Store:
             )
         return Status(name, NOTHING)
 
+    def settled(self, name: str) -> Status:
+        """The status once a script that is putting things back right now has ended."""
+        if not os.path.isdir(snapshots.ROOT):
+            return Status(name, NOTHING)
+        with self._locked(name):
+            return self.status(name)
+
     def names(self) -> list[str]:
         try:
             entries = sorted(os.listdir(snapshots.ROOT))

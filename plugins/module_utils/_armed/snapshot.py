@@ -20,6 +20,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._host.observed import 
     sysctl_path,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._host.steps import ActOnUnit, Plan, WriteSysctl, path_of
+from ansible_collections.slipway.ops.plugins.module_utils._host.units import UNIT_DIRECTORIES
 from ansible_collections.slipway.ops.plugins.module_utils._host.wish import Wish
 
 ROOT = "/var/lib/slipway/armed"
@@ -64,21 +65,28 @@ def snapshot_of(wish: Wish, plan: Plan, seen: Observation, name: str, limit_seco
         limit_seconds=limit_seconds,
         paths=tuple(paths.items()),
         sysctls=tuple((key, value) for key, value in sysctls.items() if value is not None),
-        commands=unit_commands([seen.units.get(unit, UnitState(unit)) for unit in touched]),
+        commands=unit_commands(
+            [seen.units.get(unit, UnitState(unit)) for unit in touched],
+            masked_now=[step.name for step in plan.units if isinstance(step, ActOnUnit) and step.verb == "mask"],
+            read_again=any(path.startswith(UNIT_DIRECTORIES) for path in paths),
+        ),
     )
 
 
-def unit_commands(before: Sequence[UnitState]) -> tuple[tuple[str, ...], ...]:
+def unit_commands(
+    before: Sequence[UnitState], masked_now: Sequence[str] = (), read_again: bool = False
+) -> tuple[tuple[str, ...], ...]:
     """Bring units back: read files again, enable as before, stop what was not running, start or restart the rest.
 
     systemd refuses to start a socket whose service runs, so with a socket among them all are stopped first.
     """
-    commands: list[tuple[str, ...]] = [("systemctl", "daemon-reload")] if before else []
+    commands: list[tuple[str, ...]] = [("systemctl", "daemon-reload")] if before or read_again else []
     for unit in before:
         if unit.load == "masked":
             commands.append(("systemctl", "mask", unit.name))
             continue
-        commands.append(("systemctl", "unmask", unit.name))
+        if unit.name in masked_now:
+            commands.append(("systemctl", "unmask", unit.name))
         if unit.file in ("enabled", "disabled"):
             commands.append(("systemctl", "enable" if unit.file == "enabled" else "disable", unit.name))
     sockets = [unit for unit in before if unit.name.endswith(".socket")]

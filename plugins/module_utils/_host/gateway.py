@@ -75,8 +75,9 @@ class Host:
         if wish.packages:
             packages = observed.parse_dpkg_status(self.text("/var/lib/dpkg/status"), frozenset(wish.packages))
         known = Observation(accounts=accounts, groups=groups)
-        owners = {account.uid: account.name for account in accounts.values()}
-        owning_groups = {group.gid: group.name for group in groups.values()}
+        # the first of several names for a number is the one that everybody shows
+        owners = {account.uid: account.name for account in reversed(list(accounts.values()))}
+        owning_groups = {group.gid: group.name for group in reversed(list(groups.values()))}
         return Observation(
             packages=packages,
             accounts=accounts,

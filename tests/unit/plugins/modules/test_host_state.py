@@ -112,7 +112,7 @@ def test_armed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_what_was_put_back_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshots, "ROOT", "/armed")
     monkeypatch.setattr(
-        arming.Store, "status", lambda self, name: arming.Status(name, arming.REVERTED, why="nobody came", at=1.0)
+        arming.Store, "settled", lambda self, name: arming.Status(name, arming.REVERTED, why="nobody came", at=1.0)
     )
     assert "armed change try: put back" in str(run(armed={"name": "try"})["warnings"])
 

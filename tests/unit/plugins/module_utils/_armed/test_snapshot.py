@@ -60,6 +60,19 @@ def test_units_go_back(before: list[UnitState], ends: list[tuple[str, str]]) -> 
     assert [(command[2], command[3]) for command in commands] == ends
 
 
+def test_units_are_enabled_and_unmasked_as_before() -> None:
+    before = [UnitState("x.service", "loaded", file="disabled"), UnitState("y.service", "masked", file="masked")]
+    commands = [" ".join(command) for command in snapshots.unit_commands(before, masked_now=["x.service"])]
+    assert commands[:4] == [
+        "systemctl daemon-reload",
+        "systemctl unmask x.service",
+        "systemctl disable x.service",
+        "systemctl mask y.service",
+    ]
+    assert snapshots.unit_commands([], read_again=True) == (("systemctl", "daemon-reload"),)
+    assert snapshots.unit_commands([]) == ()
+
+
 def test_arming_again_keeps_the_first_memory() -> None:
     first = Snapshot("ssh", 30, (("/a", OLD),), (("k", "1"),), (("x",),))
     second = Snapshot("ssh", 60, (("/a", PathState()), ("/b", OLD)), (("k", "2"),), (("x",), ("y",)))
