@@ -13,7 +13,15 @@ if command -v docker >/dev/null; then
     # Its own port has the number of the declared port on the host.
     web --name same-number --network routed --ip "198.18.$(hostname | grep -q bookworm && echo 2 || echo 1).10" -p 9998:8080 \
         scenario/web /bin/busybox httpd -f -p 8080 -h /
-    web --name udp -p 9997:53/udp scenario/web /bin/busybox nc -u -l -l -p 53 -e /bin/busybox echo hello
+    # A UDP echo, with the host's own Python: /bin and /lib are links into /usr.
+    tar -C / -c bin lib lib64 | docker import - scenario/python >/dev/null
+    web --name udp -p 9997:53/udp -v /usr:/usr:ro scenario/python /usr/bin/python3 -c "
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(('0.0.0.0', 53))
+while True:
+    server.sendto(*server.recvfrom(64))
+"
     web --name local -p 127.0.0.1:7777:80 scenario/web /bin/busybox httpd -f -p 80 -h /
 fi
 touch /run/published
