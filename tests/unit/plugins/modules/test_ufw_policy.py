@@ -100,9 +100,13 @@ def test_needs_to_know_the_public_interface(
     assert "docker_interfaces: the host has no default route" in run(capsys, rules=[SSH], docker_ports=[])["msg"]
 
 
-def test_warns_of_an_interface_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    result = run(capsys, rules=[SSH, {"interface": "wg0"}], _ansible_check_mode=True)
-    assert "wg0 does not exist" in json.dumps(result["warnings"])
+def test_warns_of_an_interface_that_is_not_there(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(basic.AnsibleModule, "warn", lambda _module, warning, **_more: warned.append(warning))
+    run(capsys, rules=[SSH, {"interface": "wg0"}], _ansible_check_mode=True)
+    assert warned == ["rules[1].interface: wg0 does not exist on this host at present"]
 
 
 def test_needs_the_program_for_docker(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
