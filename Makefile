@@ -7,7 +7,7 @@ LINK := .cache/collections/ansible_collections/slipway/ops
 LAB := $(BIN)/python tests/lab/lab.py
 export ANSIBLE_FORCE_COLOR ?= $(if $(CI),0,1)
 
-.PHONY: help setup demo demo-down test test-fast lint unit sanity wrong-input lab molecule site clean
+.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab molecule site clean prove-lockout
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,15 +32,18 @@ demo: setup ## A bare Debian host becomes Marine Maroc's production server, over
 demo-down: setup ## Remove all that the demo made, and nothing else
 	@$(LAB) down
 
-test: setup lint unit sanity wrong-input lab molecule site ## Everything: lint, unit, sanity, every role's scenario, the whole system with its restore
+test: setup lint unit ansible-lint sanity wrong-input lab molecule site ## Everything: lint, unit, sanity, every role's scenario, the whole system with its restore
 	@echo "==> all tests passed"
 
 test-fast: setup lint unit ## The inner loop: lint, types and unit tests, under a minute
 
 lint: setup
-	@echo "==> ruff, mypy, ansible-lint"
+	@echo "==> ruff and mypy"
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
 	@tests/types.sh
+
+ansible-lint: setup
+	@echo "==> ansible-lint, profile production"
 	@tests/lint.sh
 
 unit: setup
@@ -68,6 +71,10 @@ molecule: setup
 site: setup
 	@echo "==> the whole system: bare host, second run, backup, loss, restore, audit"
 	@$(BIN)/python -m pytest -q -s tests/integration/site
+
+prove-lockout: setup ## Change SSH in ten ways that would lock its operator out, on both Debian releases
+	@$(LAB) up --services
+	@for step in destroy create prepare converge side-effect verify destroy; do PATH="$(CURDIR)/$(BIN):$$PATH" molecule $$step -s ssh || exit 1; done
 
 clean: demo-down ## Remove the lab, the environment and the caches
 	@rm -rf $(VENV) .cache

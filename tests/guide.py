@@ -16,8 +16,9 @@ def page() -> str:
     lines = [
         "# What becomes of each Compose key",
         "",
-        "Written by `python tests/guide.py` from the table that also checks your file (`_stack/support.py`). A key that is not here is refused as",
-        "unknown, with the nearest known one. `*` stands for a name, `[]` for an item of a list.",
+        "Written by `python tests/guide.py` from the table that also checks your file (`_stack/support.py`).",
+        "A key that is not here is refused as unknown, with the nearest known one.",
+        "`*` stands for a name, `[]` for an item of a list.",
         "",
         "| key | on one host | note |",
         "|---|---|---|",

@@ -86,9 +86,9 @@ def test_defaults_and_argument_specs_are_twins(role: str) -> None:
     """Same keys, same order, same values; a variable without a default is required."""
     folder = ROOT / "roles" / role
     defaults = yaml.safe_load((folder / "defaults/main.yml").read_text(encoding="utf-8")) or {}
-    options = yaml.safe_load((folder / "meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]["main"][
-        "options"
-    ]
+    options = yaml.safe_load((folder / "meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"][
+        "main"
+    ]["options"]
     optional = [name for name, option in options.items() if not option.get("required")]
     assert optional == list(defaults)
     for name, option in options.items():

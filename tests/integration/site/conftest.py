@@ -16,6 +16,7 @@ BIN = ROOT / ".venv/bin"
 KEY = ROOT / ".cache/lab/id_ed25519"
 PROBE = "172.30.0.3"
 FLEET = "172.30.0.10"
+AUTHORITY = "/etc/ssl/lab/pebble-root.pem"
 SITE = "https://fleet.marinemaroc.com"
 
 
@@ -55,36 +56,36 @@ class Lab:
         assert not check or run.code == 0, run.output[-8000:]
         return run
 
-    def ssh(self, address: str, command: str, port: int = 22, check: bool = True) -> str:
+    def shell(self, address: str, shell: str, script: str, port: int = 22, check: bool = True) -> str:
+        """A script, by standard input: nothing in it is quoted twice."""
         done = subprocess.run(
             [
                 "ssh",
                 *("-i", str(KEY), "-p", str(port), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
                 *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"),
                 f"operator@{address}",
-                command,
+                shell,
             ],
-            stdin=subprocess.DEVNULL,
+            input=script,
             capture_output=True,
             text=True,
             timeout=300,
             check=False,
         )
-        assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        assert not check or done.returncode == 0, f"{script}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def probe(self, command: str, check: bool = True) -> str:
-        """A command on the machine that stands for the outside world."""
-        return self.ssh(PROBE, command, check=check)
+    def probe(self, script: str, check: bool = True) -> str:
+        """On the machine that stands for the outside world."""
+        return self.shell(PROBE, "sh -s", script, check=check)
 
-    def fleet(self, command: str, port: int = 2222, check: bool = True) -> str:
-        """A command as root on Marine Maroc's server."""
-        return self.ssh(FLEET, f"sudo sh -c '{command}'", port=port, check=check)
+    def fleet(self, script: str, port: int = 2222, check: bool = True) -> str:
+        """As root on Marine Maroc's server."""
+        return self.shell(FLEET, "sudo sh -s", script, port=port, check=check)
 
     def curl(self, path: str, *options: str) -> str:
-        return self.probe(
-            f"curl -sS --fail-with-body --max-time 20 --cacert /etc/ssl/lab/pebble-root.pem {' '.join(options)} {SITE}{path}"
-        )
+        given = " ".join(options)
+        return self.probe(f"curl -sS --fail-with-body --max-time 20 --cacert {AUTHORITY} {given} {SITE}{path}")
 
 
 @pytest.fixture(scope="session")

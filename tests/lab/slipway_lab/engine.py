@@ -34,7 +34,7 @@ def ensure() -> None:
 
 
 def raise_watch_limit() -> None:
-    """Each systemd takes dozens of inotify instances, and all hosts share root's share of the machine's: 128 by default."""
+    """Each systemd takes dozens of inotify instances, and all hosts share the machine's 128 of root."""
     if os.geteuid() == 0 and int(WATCH_LIMIT.read_text()) < settings.WATCH_INSTANCES:
         settings.STATE.mkdir(parents=True, exist_ok=True)
         settings.WATCH_INSTANCES_BEFORE.write_text(WATCH_LIMIT.read_text())
