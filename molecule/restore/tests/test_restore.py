@@ -97,6 +97,15 @@ def test_a_killed_restore_is_ended_by_the_same_command(host: Host) -> None:
     assert host.file(f"{kept}/precious").content_string == "precious\n"
 
 
+def test_a_restore_outlives_the_connection_that_began_it(host: Host) -> None:
+    sql(host, "DELETE FROM orders WHERE id > 7")
+    host.run(
+        "bash -c 'slipway restore --confirm fleet 2>&1 | head -n 3 & sleep 3; pkill -HUP -x slipway; wait; true';"
+        " while pgrep -x slipway; do sleep 0.2; done"
+    )
+    assert_whole(host)
+
+
 def test_a_destroyed_database_begins_anew(host: Host) -> None:
     host.check_output(f"rm -rf {VOLUMES}/fleet_mysql/_data/*")
     done = slipway(host, "restore --confirm fleet")

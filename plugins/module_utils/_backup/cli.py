@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -54,12 +54,15 @@ def tools_for(stack: str, progress: Callable[[str], None]) -> Tools:
 
 @contextmanager
 def held(stack: str, owner: str) -> Iterator[None]:
-    """The stack's lease. Being told to stop ends the job as an error does, so that what it began is put in order."""
+    """The stack's lease. Being told to stop ends the job as an error does, so that what it began is put in order. A
+    terminal that goes away (a lost connection) does not end it."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise BackupError(f"{owner}: was told to stop (signal {number})")
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGHUP)]
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with lease(stack, owner, ttl_seconds=LEASE_SECONDS):
             yield
@@ -68,7 +71,8 @@ def held(stack: str, owner: str) -> Iterator[None]:
     except (LeaseLost, LeaseError) as error:
         raise BackupError(str(error)) from error
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def run_backup(tools: Tools, kind: str, accept_smaller: bool = False) -> dict[str, Any]:
@@ -279,7 +283,9 @@ def restore(argv: list[str]) -> int:
 
 def _progress(as_json: bool) -> Callable[[str], None]:
     def show(line: str) -> None:
-        print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
+        # Nobody may be listening any more; the job goes on.
+        with suppress(OSError):
+            print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
 
     return show
 

@@ -149,6 +149,8 @@ class Container:
     running: bool
     health: str = ""
     one_off: bool = False
+    ended: bool = False
+    restarts: int = 0
     # Mount point inside the container → (volume, directory on the host).
     volumes: dict[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -183,6 +185,8 @@ class Docker:
             running=bool(state.get("Running")) and not state.get("Restarting"),
             health=(state.get("Health") or {}).get("Status", ""),
             one_off=labels.get(LABEL_ONE_OFF) == "True",
+            ended=state.get("Status") in ("exited", "dead"),
+            restarts=int(record.get("RestartCount") or 0),
             volumes={
                 mount["Destination"]: (mount["Name"], mount["Source"])
                 for mount in record.get("Mounts") or []

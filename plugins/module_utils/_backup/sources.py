@@ -35,6 +35,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
 # How long a server may take to start on the data it has, and to initialise itself on an empty volume.
 USABLE_SECONDS = 180
 READY_SECONDS = 300
+SILENT_SECONDS = 15
 # Restored data is put together and old data is kept beside the live directory: the same file system, so that a rename
 # is enough, and outside of it, so that no container sees it.
 INCOMING = ".slipway-incoming"
@@ -212,16 +213,27 @@ class MysqlAdapter(Adapter):
         return True
 
     def wait_ready(self, seconds: float, give_up_early: bool) -> bool:
-        """Wait until the container is healthy and the server answers. A server that starts on data may be given up as
-        soon as it is called unhealthy; one that initialises itself may be called so for a while."""
+        """Wait until the container is healthy and the server answers. A server that starts on data is given up as soon
+        as it is called unhealthy, ends again and again, or is healthy and yet does not answer; one that initialises
+        itself may be called anything for a while."""
+        host = self.tools.host
         container = self._container()
-        deadline = self.tools.host.now().timestamp() + seconds
+        restarts, begun = container.restarts, host.now().timestamp()
+        healthy_since = None
         while True:
             if container.ready and self.answers():
                 return True
-            if self.tools.host.now().timestamp() >= deadline or (give_up_early and container.health == "unhealthy"):
+            now = host.now().timestamp()
+            healthy_since = (healthy_since or now) if container.health == "healthy" else None
+            hopeless = (
+                container.health == "unhealthy"
+                or container.ended
+                or container.restarts - restarts >= 3
+                or (healthy_since is not None and now - healthy_since >= SILENT_SECONDS)
+            )
+            if now - begun >= seconds or (give_up_early and hopeless):
                 return False
-            self.tools.host.sleep(1)
+            host.sleep(1)
             container = self._container()
 
     def start(self, seconds: float = USABLE_SECONDS, give_up_early: bool = True) -> bool:
