@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import socket
@@ -11,7 +12,7 @@ from typing import Any
 
 from . import images, settings
 from .engine import docker, ensure_network, inspect
-from .shell import LabError, lock, run, step, wait_until
+from .shell import LabError, lock, run, say, step, wait_until
 
 # systemd as PID 1 without --privileged, which fails where the bounding set lacks CAP_SYS_RESOURCE.
 BOOT_OPTIONS = (
@@ -23,6 +24,7 @@ BOOT_OPTIONS = (
 # overlayfs does not nest: the engine inside needs real volumes
 DATA_VOLUMES = (("docker", "/var/lib/docker"), ("containerd", "/var/lib/containerd"))
 ALIASES_LABEL = f"{settings.LABEL}.aliases"
+KEY_LABEL = f"{settings.LABEL}.key"
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,16 @@ def names_of(name: str, aliases: tuple[str, ...]) -> tuple[str, ...]:
     return (name, f"{name}.lab", *aliases)
 
 
-def create_command(machine: Machine) -> list[str]:
+def key_mark(public_key: str) -> str:
+    """Tells one checkout's lab from another's: a host lets in by the key that it was made with alone."""
+    return hashlib.sha256(public_key.encode()).hexdigest()[:16]
+
+
+def create_command(machine: Machine, public_key: str) -> list[str]:
     """Builds the command; runs nothing."""
     command = ["docker", "create", f"--name={container_name(machine.name)}", f"--hostname={machine.name}"]
     command += [f"--label={settings.LABEL}={machine.kind}", f"--label={ALIASES_LABEL}={','.join(machine.aliases)}"]
+    command += [f"--label={KEY_LABEL}={key_mark(public_key)}"]
     command += [*BOOT_OPTIONS, f"--network={settings.NETWORK}"]
     command += [f"--volume={volume_name(machine.name, volume)}:{path}" for volume, path in machine.volumes]
     command += [f"--ip={machine.address}", f"--ip6={address_v6(machine.address)}"] if machine.address else []
@@ -126,13 +134,17 @@ def boot(machine: Machine) -> Host:
     found = inspect("container", container)
     if found is not None and not is_lab(found):
         raise LabError(f"a container {container} exists that is not the lab's: remove it, or choose another name")
+    if found is not None and found["Config"]["Labels"].get(KEY_LABEL) != key_mark(public_key):
+        say(f"{machine.name} belongs to another checkout's lab, whose key is not ours: it is made anew")
+        remove(machine.name)
+        found = None
     if found is not None and found["State"]["Running"]:
         return describe(machine.name)
     with step(f"boot {machine.name}"):
         if found is None:
             for volume, _path in machine.volumes:
                 docker("volume", "create", f"--label={settings.LABEL}", volume_name(machine.name, volume))
-            run(create_command(machine))
+            run(create_command(machine, public_key))
             run(["docker", "cp", "-", f"{container}:/"], stdin=authorized_keys(public_key))
         docker("start", container)
         host = describe(machine.name)

@@ -8,9 +8,11 @@ import tarfile
 import pytest
 from slipway_lab import cli, guide, hosts, settings
 
+KEY = "ssh-ed25519 AAAA x\n"
+
 
 def test_a_bare_host_gets_its_address_from_the_engine() -> None:
-    command = hosts.create_command(hosts.Machine("shop", "image", volumes=hosts.DATA_VOLUMES))
+    command = hosts.create_command(hosts.Machine("shop", "image", volumes=hosts.DATA_VOLUMES), KEY)
     assert command[-2:] == ["image", "/sbin/init"]
     assert "--name=slipway-lab-shop" in command
     assert "--volume=slipway-lab-shop-docker:/var/lib/docker" in command
@@ -19,14 +21,24 @@ def test_a_bare_host_gets_its_address_from_the_engine() -> None:
 
 
 def test_a_fixed_host_has_both_addresses_and_its_names() -> None:
-    command = hosts.create_command(hosts.Machine("fleet", "image", "172.30.0.10", ("fleet.example.com",)))
+    command = hosts.create_command(hosts.Machine("fleet", "image", "172.30.0.10", ("fleet.example.com",)), KEY)
     assert {"--ip=172.30.0.10", "--ip6=fd00:51:1b::a:10", "--network-alias=fleet.example.com"} <= set(command)
     assert f"--label={hosts.ALIASES_LABEL}=fleet.example.com" in command
 
 
+def test_a_host_of_another_checkout_can_be_told() -> None:
+    marks = {
+        part
+        for key in (KEY, "ssh-ed25519 BBBB y\n")
+        for part in hosts.create_command(hosts.Machine("shop", "image"), key)
+        if part.startswith(f"--label={hosts.KEY_LABEL}=")
+    }
+    assert len(marks) == 2
+
+
 def test_never_privileged() -> None:
     assert "--cap-drop=SYS_RESOURCE" in hosts.BOOT_OPTIONS
-    assert "--privileged" not in hosts.create_command(hosts.Machine("shop", "image"))
+    assert "--privileged" not in hosts.create_command(hosts.Machine("shop", "image"), KEY)
 
 
 def test_the_key_belongs_to_the_login_user() -> None:
