@@ -49,7 +49,7 @@ def test_security_updates_are_what_apt_understands(host: Host) -> None:
     dump = host.check_output("apt-config dump")
     assert 'APT::Periodic::Unattended-Upgrade "1";' in dump
     assert 'Unattended-Upgrade::Automatic-Reboot-Time "03:15";' in dump
-    assert '"^docker\\.io$"' in dump.replace('\\\\', '\\')
+    assert '"^docker\\.io$"' in dump.replace("\\\\", "\\")
     origins = [line for line in dump.splitlines() if line.startswith("Unattended-Upgrade::Origins-Pattern::")]
     assert origins
     assert not [line for line in origins if 'label=Debian"' in line]
