@@ -28,7 +28,13 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     public_url,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.retention import plan_retention
-from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Adapter, Tools, adapter_for, adapter_of
+from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import (
+    Adapter,
+    SourceMissing,
+    Tools,
+    adapter_for,
+    adapter_of,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
 # What must stay free on the spool's disk beside the dumps: other programs of the host write there too.
@@ -87,6 +93,8 @@ def _make(tools: Tools, kind: str, accept_smaller: bool, started: datetime) -> t
     if any(other.name == point for other in existing):
         raise BackupError(f"point {point}: exists already; wait a second and run the backup again")
     host.make_empty(place.spool)
+    if kind == KIND_BEFORE_RESTORE:
+        adapters = [adapter for adapter in adapters if _is_there(adapter)]
     _check_space(tools, adapters)
     records = [adapter.collect() for adapter in adapters]
     last = files.read_json(place.last_manifest)
@@ -140,6 +148,15 @@ def _make(tools: Tools, kind: str, accept_smaller: bool, started: datetime) -> t
         "removed": [],
         "warnings": warnings,
     }, found
+
+
+def _is_there(adapter: Adapter) -> bool:
+    try:
+        adapter.estimate()
+    except SourceMissing as error:
+        adapter.tools.progress(f"nothing to save: {error}")
+        return False
+    return True
 
 
 def _check_space(tools: Tools, adapters: Sequence[Adapter]) -> None:

@@ -312,7 +312,7 @@ class _Restore:
     def replace(self) -> list[dict[str, Any]]:
         tools, journal = self.tools, self.journal
         for database in self._databases():
-            if database.label in journal["anew"] or not database.start():
+            if database.label in journal["anew"] or not database.restart():
                 self._keep(database.begin_anew(journal["id"]))
                 journal["anew"] = [label for label in journal["anew"] if label != database.label]
                 self.note(journal["step"])

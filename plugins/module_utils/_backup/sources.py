@@ -63,6 +63,10 @@ class SourceError(BackupError):
     """A source cannot be read: the fault is in what should be backed up, not in the repository."""
 
 
+class SourceMissing(SourceError):
+    """The server answers and has no such database: there is nothing to read."""
+
+
 class Adapter(ABC):
     """The contract."""
 
@@ -135,7 +139,7 @@ class MysqlAdapter(Adapter):
         answer = self._sql(mysql.describe_sql(self.source.database), "ask the server").strip()
         fields = answer.split("\t")
         if len(fields) != 4:
-            raise SourceError(
+            raise SourceMissing(
                 f"{self.label}: the server has no database of this name; check x-slipway.database in the Compose file"
             )
         return fields[0], fields[1], fields[2], int(fields[3])
@@ -205,9 +209,9 @@ class MysqlAdapter(Adapter):
         return self.tools.place.state, int(record["bytes"])
 
     def answers(self) -> bool:
-        """Whether the server takes a login and has the database."""
+        """Whether the server takes a login."""
         try:
-            self._describe()
+            self._sql("SELECT 1;\n", "log in")
         except BackupError:
             return False
         return True
@@ -247,6 +251,14 @@ class MysqlAdapter(Adapter):
                 self.tools.progress(str(error))
                 return False
         return self.wait_ready(seconds, give_up_early)
+
+    def restart(self) -> bool:
+        """Stop the server and start it on what is really on the disk: one whose files were removed under it can go on
+        answering from what it holds open, and would lose all that is loaded into it."""
+        container = self._container()
+        self.tools.progress(f"restarting {container.name}")
+        self.tools.docker.stop([container])
+        return self.start()
 
     def begin_anew(self, restore_id: str) -> list[str]:
         """Put the broken data directory aside and let the image initialise an empty one; returns what was put aside."""

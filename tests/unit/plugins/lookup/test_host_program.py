@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
 from ansible.errors import AnsibleError
@@ -16,6 +17,6 @@ def test_returns_the_program_as_base64() -> None:
 
 
 @pytest.mark.parametrize(("terms", "options"), [(["x"], {}), ([], {"path": "x"})])
-def test_refuses_terms_and_options(terms: list[str], options: dict[str, str]) -> None:
+def test_refuses_terms_and_options(terms: list[str], options: dict[str, Any]) -> None:
     with pytest.raises(AnsibleError, match="takes no terms"):
         LookupModule().run(terms, **options)

@@ -1,0 +1,137 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._backup import cli
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
+    BackupError,
+    BusyError,
+    RefusedError,
+    UsageError,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import lease
+from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import World
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World(tmp_path)
+    monkeypatch.setattr(cli, "CONFIGURATION_DIRECTORY", str(tmp_path / "etc/backup"))
+    (tmp_path / "etc/backup/fleet").mkdir(parents=True)
+    monkeypatch.setattr(cli, "tools_for", lambda stack, progress: replace(world.tools, progress=progress))
+
+    @contextmanager
+    def local(name: str, owner: str, ttl_seconds: float = 300) -> Iterator[None]:
+        with lease(name, owner, ttl_seconds, directory=str(tmp_path / "lease")):
+            yield
+
+    monkeypatch.setattr(cli, "lease", local)
+    return world
+
+
+def test_run_points_verify_status(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.backup(["run"]) == 0
+    assert "3 rows, 1 files" in capsys.readouterr().out
+    assert cli.points([]) == 0
+    assert "20260101T020001Z  manual          good" in capsys.readouterr().out
+    assert cli.backup(["verify"]) == 0
+    assert "reads back as it was stored" in capsys.readouterr().out
+    assert cli.backup(["check"]) == 0
+    capsys.readouterr()
+    assert cli.backup(["status", "--json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert (status["newest_good"], status["overdue"], status["previous"]) == ("20260101T020001Z", False, [])
+
+
+def test_json_is_all_that_is_on_stdout(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.backup(["run", "--json", "--kind", "scheduled"]) == 0
+    seen = capsys.readouterr()
+    assert json.loads(seen.out)["kind"] == "scheduled"
+    assert "dumping database fleetbase" in seen.err
+
+
+def test_status_fails_without_a_good_point(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.backup(["status"]) == 1
+    assert "OVERDUE" in capsys.readouterr().out
+
+
+def test_freshness_comes_from_the_repository(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.backup(["run"])
+    world.points.clear()
+    assert world.status()["ok"] is True
+    assert cli.backup(["status"]) == 1
+
+
+def test_restore_and_its_plan(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.backup(["run"])
+    world.tables = {"orders": ["z"], "drivers": []}
+    assert cli.restore(["--plan"]) == 0
+    assert world.tables == {"orders": ["z"], "drivers": []}
+    with pytest.raises(RefusedError, match="nothing was named"):
+        cli.restore([])
+    capsys.readouterr()
+    assert cli.restore(["--confirm", "fleet"]) == 0
+    assert world.tables == {"orders": ["a", "b", "c"], "drivers": []}
+    assert "restore --discard-previous --confirm fleet" in capsys.readouterr().out
+    assert cli.restore(["--discard-previous", "--confirm", "fleet"]) == 0
+
+
+def test_a_plan_that_cannot_be_followed_fails(world: World) -> None:
+    cli.backup(["run"])
+    world.free = 0
+    assert cli.restore(["--plan"]) == RefusedError.exit_status
+
+
+def test_one_job_at_a_time(world: World, tmp_path: Path) -> None:
+    with lease("fleet", "release", directory=str(tmp_path / "lease")):
+        with pytest.raises(BusyError, match="held by release"):
+            cli.backup(["run"])
+        with pytest.raises(BusyError):
+            cli.restore(["--confirm", "fleet"])
+    assert cli.backup(["run"]) == 0
+
+
+def test_being_told_to_stop_is_an_error_that_is_noted(world: World) -> None:
+    def told(step: str) -> None:
+        if step == "store":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    world.happens = told  # type: ignore[method-assign]
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(BackupError, match="was told to stop"):
+        cli.backup(["run"])
+    assert "was told to stop" in world.status()["error"]
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert not Path(world.place.spool).exists()
+
+
+@pytest.mark.parametrize("argv", [[], ["rn"], ["run", "--kind", "before-restore"], ["run", "--what"]])
+def test_wrong_words(world: World, argv: list[str]) -> None:
+    with pytest.raises(UsageError, match="--help"):
+        cli.backup(argv)
+
+
+def test_which_stack_is_meant(world: World, tmp_path: Path) -> None:
+    (tmp_path / "etc/backup/shop").mkdir()
+    with pytest.raises(UsageError, match="--stack fleet"):
+        cli.points([])
+    assert cli.points(["--stack", "fleet"]) == 0
+    for name in ("fleet", "shop"):
+        (tmp_path / "etc/backup" / name).rmdir()
+    with pytest.raises(RefusedError, match="run the play with the role backup"):
+        cli.points([])
+
+
+def test_a_strange_stack_name_is_refused() -> None:
+    with pytest.raises(UsageError, match="is not a name of a stack"):
+        cli.tools_for("../etc", print)

@@ -1,0 +1,267 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
+    BackupError,
+    Point,
+    RefusedError,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._backup.restore import (
+    choose,
+    discard_previous,
+    extract,
+    is_store,
+    make_plan,
+    read_journal,
+    restore,
+    restore_status,
+)
+from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import Killed, World, wipe
+
+GOOD = {"orders": ["a", "b", "c"], "drivers": []}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A world with a point, after which data was lost."""
+    world = World(tmp_path)
+    (tmp_path / "volumes/fleet_mysql/_data/ibdata1").write_text("x", encoding="utf-8")
+    make_point(world.tools, "scheduled")
+    world.tables = {"orders": ["z"], "drivers": ["y"]}
+    (world.volume / "a.jpg").unlink()
+    world.upload("new.jpg", "new")
+    world.events.clear()
+    world.said.clear()
+    return world
+
+
+def assert_whole(world: World) -> None:
+    assert world.tables == GOOD
+    assert world.uploads == {"a.jpg": "hello"}
+    assert all(world.running.values())
+
+
+def test_everything_comes_back_in_order(world: World) -> None:
+    summary = restore(world.tools, "latest", "fleet")
+    assert_whole(world)
+    assert world.events == [
+        *("dump", "store", "mark"),
+        *("stop application", "stop database", "start database"),
+        *("empty the database", "load the dump", "unpack", "move _data", "move _data"),
+        "start application",
+    ]
+    assert summary["started_services"] == ["fleet-application-1"]
+    (previous,) = summary["previous"]
+    assert (Path(previous) / "new.jpg").read_text(encoding="utf-8") == "new"
+    saved = world.snapshots[f"snapshot-{summary['saved']}"]
+    assert any(b"'z'" in content for content in saved.values())
+    assert not Path(world.place.fetched).exists()
+
+
+def test_the_plan_changes_nothing(world: World) -> None:
+    plan = make_plan(world.tools, "latest")
+    assert plan.problems == []
+    assert "stop fleet-application-1" in plan.lines
+    assert any("2 tables with 3 rows" in line for line in plan.lines)
+    assert world.events == []
+    assert world.uploads == {"new.jpg": "new"}
+
+
+@pytest.mark.parametrize("confirm", ["", "other", "FLEET", "fleet "])
+def test_the_target_must_be_named(world: World, confirm: str) -> None:
+    with pytest.raises(RefusedError, match="say --confirm fleet when you mean it"):
+        restore(world.tools, "latest", confirm)
+    assert world.events == []
+
+
+def test_a_point_that_does_not_exist(world: World) -> None:
+    with pytest.raises(RefusedError, match="there is none of this name for stack fleet"):
+        restore(world.tools, "20000101T000000Z", "fleet")
+    assert world.events == []
+
+
+def test_a_disk_without_room(world: World) -> None:
+    world.free = 100 << 20
+    with pytest.raises(RefusedError, match="are free and the restore needs"):
+        restore(world.tools, "latest", "fleet")
+    assert world.events == []
+
+
+def test_a_stack_that_is_not_deployed(world: World) -> None:
+    del world.running["fleet-database-1"]
+    with pytest.raises(RefusedError, match="deploy the stack first"):
+        restore(world.tools, "latest", "fleet")
+    assert world.events == []
+
+
+def test_a_dump_that_comes_back_wrong_touches_nothing(world: World) -> None:
+    world.faults["read back"] = "sql"
+    with pytest.raises(BackupError, match="so nothing was touched"):
+        restore(world.tools, "latest", "fleet")
+    assert world.events == []
+    assert all(world.running.values())
+
+
+def test_a_repository_that_takes_no_safety_point_stops_the_restore(world: World) -> None:
+    world.faults["store"] = BackupError("the repository is read-only")
+    with pytest.raises(BackupError, match="read-only"):
+        restore(world.tools, "latest", "fleet")
+    assert world.tables == {"orders": ["z"], "drivers": ["y"]}
+    assert all(world.running.values())
+    restore(world.tools, "latest", "fleet", safety=False)
+    assert_whole(world)
+
+
+STEPS = ["dump", "store", "mark", "stop application", "stop database", "start database", "empty the database"]
+STEPS += ["load the dump", "unpack", "move _data", "start application"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_any_step_the_same_command_ends_it_and_the_old_data_is_kept(world: World, step: str) -> None:
+    world.faults[step] = Killed()
+    with pytest.raises(Killed):
+        restore(world.tools, "latest", "fleet")
+    assert restore_status(world.tools)["interrupted_restore"] is not None
+    del world.faults[step]
+    summary = restore(world.tools, "latest", "fleet")
+    assert_whole(world)
+    assert restore_status(world.tools)["interrupted_restore"] is None
+    assert summary["started_services"] == ["fleet-application-1"]
+    (previous,) = summary["previous"]
+    assert (Path(previous) / "new.jpg").exists()
+    saved = world.snapshots[f"snapshot-{summary['saved']}"]
+    assert any(b"'z'" in content for content in saved.values())
+
+
+def test_another_point_may_end_an_interrupted_restore(world: World) -> None:
+    world.faults["load the dump"] = Killed()
+    with pytest.raises(Killed):
+        restore(world.tools, "latest", "fleet")
+    del world.faults["load the dump"]
+    journal = read_journal(world.tools)
+    assert journal is not None
+    summary = restore(world.tools, journal["saved"], "fleet")
+    assert world.tables == {"orders": ["z"], "drivers": ["y"]}
+    assert world.uploads == {"new.jpg": "new"}
+    assert summary["saved"] == journal["saved"]
+    assert all(world.running.values())
+
+
+def test_a_new_point_does_not_change_what_an_interrupted_restore_means(world: World) -> None:
+    world.faults["load the dump"] = Killed()
+    with pytest.raises(Killed):
+        restore(world.tools, "latest", "fleet")
+    del world.faults["load the dump"]
+    world.points["20270101T000000Z"] = Point("20270101T000000Z", "scheduled", "s", True)
+    with pytest.raises(RefusedError, match="was interrupted"):
+        restore(world.tools, "latest", "fleet")
+
+
+def test_a_server_that_cannot_be_used_begins_anew(world: World) -> None:
+    world.server_works = False
+    world.faults["empty volume"] = True
+    summary = restore(world.tools, "latest", "fleet")
+    assert_whole(world)
+    assert summary["saved"] == ""
+    kept = [path for path in summary["previous"] if "fleet_mysql" in path]
+    assert (Path(kept[0]) / "ibdata1").read_text(encoding="utf-8") == "x"
+
+
+def test_data_that_cannot_be_dumped_is_put_aside_as_files(world: World) -> None:
+    world.faults.update({"dump": "dies", "empty volume": True})
+    summary = restore(world.tools, "latest", "fleet")
+    assert_whole(world)
+    assert any("fleet_mysql" in path for path in summary["previous"])
+
+
+def test_files_removed_under_a_running_server(world: World) -> None:
+    wipe(world.root / "volumes/fleet_mysql/_data")
+    world.faults["empty volume"] = True
+    restore(world.tools, "latest", "fleet")
+    assert_whole(world)
+    assert world.events.index("start database") < world.events.index("load the dump")
+
+
+def test_a_dropped_database_is_made_again(world: World) -> None:
+    world.tables = None
+    summary = restore(world.tools, "latest", "fleet")
+    assert_whole(world)
+    assert summary["saved"]
+
+
+def point(name: str, kind: str = "scheduled", verified: bool = True) -> Point:
+    return Point(name, kind, name, verified)
+
+
+ONE, TWO, THREE = "20260101T000000Z", "20260102T000000Z", "20260103T000000Z"
+
+
+@pytest.mark.parametrize(
+    ("points", "wanted", "chosen", "warnings"),
+    [
+        ([point(ONE), point(TWO)], "latest", TWO, 0),
+        ([point(ONE), point(TWO, "before-restore")], "latest", ONE, 0),
+        ([point(ONE), point(TWO, verified=False)], "latest", ONE, 1),
+        ([point(ONE), point(TWO, "before-restore")], TWO, TWO, 0),
+        ([point(ONE, verified=False)], ONE, ONE, 1),
+    ],
+)
+def test_which_point_is_meant(points: list[Point], wanted: str, chosen: str, warnings: int) -> None:
+    found, said = choose(points, wanted, "fleet")
+    assert (found.name, len(said)) == (chosen, warnings)
+
+
+@pytest.mark.parametrize(
+    ("points", "wanted"),
+    [([], "latest"), ([point(ONE, verified=False)], "latest"), ([point(ONE)], TWO), ([], ONE)],
+)
+def test_no_such_point(points: list[Point], wanted: str) -> None:
+    with pytest.raises(RefusedError):
+        choose(points, wanted, "fleet")
+
+
+@pytest.mark.parametrize(
+    ("image", "store"),
+    [
+        ("redis:7.4-alpine", True),
+        ("registry.test:5000/library/redis@sha256:abc", True),
+        ("valkey/valkey:8", True),
+        ("shop/application:redis", False),
+        ("redis.test/application:1", False),
+    ],
+)
+def test_caches_and_queues_run_on(world: World, image: str, store: bool) -> None:
+    assert is_store(replace(world.tools.docker.containers("fleet")[0], image=image)) is store
+
+
+def test_old_data_goes_only_when_told(world: World) -> None:
+    (previous,) = restore(world.tools, "latest", "fleet")["previous"]
+    with pytest.raises(RefusedError):
+        discard_previous(world.tools, "")
+    assert Path(previous).exists()
+    assert discard_previous(world.tools, "fleet") == [previous]
+    assert not Path(previous).exists()
+    assert discard_previous(world.tools, "fleet") == []
+
+
+def test_old_data_of_an_interrupted_restore_stays(world: World) -> None:
+    world.faults["start application"] = Killed()
+    with pytest.raises(Killed):
+        restore(world.tools, "latest", "fleet")
+    with pytest.raises(RefusedError, match="was interrupted"):
+        discard_previous(world.tools, "fleet")
+
+
+def test_a_point_can_be_looked_into(world: World, tmp_path: Path) -> None:
+    target = tmp_path / "look"
+    extract(world.tools, "latest", str(target))
+    assert list(target.rglob("database-fleetbase.sql"))
+    with pytest.raises(RefusedError, match="is not empty"):
+        extract(world.tools, "latest", str(target))

@@ -1,0 +1,295 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+"""A small world: a database, containers, volumes and a repository in memory, with faults that a test can switch on."""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Container, Host, Outcome
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
+    BackupError,
+    Place,
+    Point,
+    Retention,
+    Settings,
+    Source,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
+
+GIB = 1 << 30
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+class World:
+    """Everything outside of the package."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.faults: dict[str, Any] = {}
+        self.tables: dict[str, list[str]] | None = {"orders": ["a", "b", "c"], "drivers": []}
+        self.snapshots: dict[str, dict[str, bytes]] = {}
+        self.points: dict[str, Point] = {}
+        self.events: list[str] = []
+        self.said: list[str] = []
+        self.clock = datetime(2026, 1, 1, 2, 0, tzinfo=timezone.utc)
+        self.free = 100 * GIB
+        self.server_works = True
+        self.running = {"fleet-application-1": True, "fleet-cache-1": True, "fleet-database-1": True}
+        for volume in ("fleet_uploads", "fleet_mysql"):
+            (root / "volumes" / volume / "_data").mkdir(parents=True)
+        self.upload("a.jpg", "hello")
+        self.place = Place(
+            "fleet",
+            configuration_root=str(root / "etc/backup"),
+            state_root=str(root / "state"),
+            stacks_root=str(root / "etc/stacks"),
+            cache=str(root / "cache"),
+            metrics=str(root / "metrics"),
+        )
+        (root / "etc/stacks/fleet").mkdir(parents=True)
+        (root / "etc/stacks/fleet/stack.json").write_text("{}", encoding="utf-8")
+        sources = (
+            Source("mysql", "database", "fleetbase", "root", "MYSQL_ROOT_PASSWORD"),
+            Source("volume", volume="fleet_uploads"),
+        )
+        self.settings = Settings("fleet", "/repository", sources, Retention(daily=30))
+
+    @property
+    def tools(self) -> Tools:
+        return Tools(
+            self.settings,
+            self.place,
+            FakeDocker(self),  # type: ignore[arg-type]
+            FakeHost(self),
+            FakeRepository(self),  # type: ignore[arg-type]
+            self.said.append,
+        )
+
+    def upload(self, name: str, text: str) -> None:
+        (self.volume / name).write_text(text, encoding="utf-8")
+
+    @property
+    def volume(self) -> Path:
+        return self.root / "volumes/fleet_uploads/_data"
+
+    @property
+    def uploads(self) -> dict[str, str]:
+        return {path.name: path.read_text(encoding="utf-8") for path in sorted(self.volume.iterdir())}
+
+    def status(self) -> dict[str, Any]:
+        return dict(json.loads(Path(self.place.status).read_text(encoding="utf-8")))
+
+    def happens(self, step: str) -> None:
+        """Note a step; a fault of its name is raised after it."""
+        self.events.append(step)
+        error = self.faults.get(step)
+        if error is not None:
+            raise error
+
+
+class FakeHost(Host):
+    """The real one on the test's own directory, with a clock and a disk of the test's own."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def now(self) -> datetime:
+        self._world.clock += timedelta(seconds=1)
+        return self._world.clock
+
+    def sleep(self, seconds: float) -> None:
+        self._world.clock += timedelta(seconds=seconds)
+
+    def free_bytes(self, path: str) -> int:
+        return self._world.free
+
+    def move(self, path: str, target: str) -> None:
+        super().move(path, target)
+        self._world.happens(f"move {Path(path).name}")
+
+
+class FakeDocker:
+    """One container a service, and a server that understands what the adapters say."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def containers(self, stack: str) -> list[Container]:
+        images = {"application": "shop/application:1", "cache": "registry.test/redis:7.4", "database": "mysql:8.4"}
+        found = []
+        for name, running in self._world.running.items():
+            service = name.split("-")[1]
+            volumes = {"/var/lib/mysql": ("fleet_mysql", str(self._world.root / "volumes/fleet_mysql/_data"))}
+            broken = service == "database" and not self._world.server_works
+            found.append(
+                Container(
+                    name,
+                    name,
+                    service,
+                    images[service],
+                    "sha256:x",
+                    running,
+                    health="unhealthy" if broken else "healthy",
+                    volumes=volumes if service == "database" else {},
+                )
+            )
+        return found
+
+    def volume_directory(self, volume: str) -> str | None:
+        path = self._world.root / "volumes" / volume
+        return str(path / "_data") if path.is_dir() else None
+
+    def start(self, containers: Sequence[Container]) -> None:
+        for container in containers:
+            self._world.running[container.name] = True
+            if container.service == "database" and not any((self._world.root / "volumes/fleet_mysql/_data").iterdir()):
+                self._initialise()
+            self._world.happens(f"start {container.service}")
+
+    def _initialise(self) -> None:
+        """What the image's entry point does on an empty volume."""
+        if self._world.faults.get("empty volume") is None:
+            return
+        self._world.server_works = True
+        self._world.tables = {}
+
+    def stop(self, containers: Sequence[Container]) -> None:
+        for container in containers:
+            self._world.running[container.name] = False
+            self._world.happens(f"stop {container.service}")
+
+    def execute(self, container: Container, command: Sequence[str], text: str = "") -> Outcome:
+        world = self._world
+        if not world.server_works:
+            return Outcome(1, "", "ERROR 2002 (HY000): Can't connect to local server\n")
+        if text.startswith("SELECT VERSION()"):
+            size = 1000 * sum(len(rows) for rows in (world.tables or {}).values())
+            return Outcome(0, f"8.4.3\tutf8mb4\tutf8mb4_bin\t{size}\n" if world.tables is not None else "", "")
+        if text.startswith("SELECT 1;"):
+            return Outcome(0, "1\n", "")
+        if text.startswith("DROP DATABASE"):
+            world.tables = {}
+            world.happens("empty the database")
+            return Outcome(0, "", "")
+        asked = re.findall(r"SELECT (\d+), COUNT\(\*\) FROM `\w+`.`(\w+)`", text)
+        return Outcome(0, "".join(f"{index}\t{len((world.tables or {})[name])}\n" for index, name in asked), "")
+
+    def execute_to(self, container: Container, command: Sequence[str], sink: Callable[[bytes], None]) -> Outcome:
+        text = b""
+        for name, rows in (self._world.tables or {}).items():
+            text += f"CREATE TABLE `{name}` (\n);\n".encode()
+            text += b"".join(f"INSERT INTO `{name}` VALUES ('{row}');\n".encode() for row in rows)
+        text += b"-- Dump completed\n"
+        fault = self._world.faults.get("dump")
+        if fault == "dies":
+            sink(text[: len(text) // 2])
+            return Outcome(137, "", "Killed\n")
+        if fault == "is cut off":
+            sink(text[: len(text) // 2])
+            return Outcome(0, "", "")
+        if fault == "is empty":
+            return Outcome(0, "", "")
+        if fault == "complains":
+            sink(text)
+            return Outcome(0, "", "mysqldump: Error: 'Access denied'\n")
+        sink(text)
+        self._world.happens("dump")
+        return Outcome(0, "", "")
+
+    def execute_from(self, container: Container, command: Sequence[str], path: str) -> Outcome:
+        tables: dict[str, list[str]] = {}
+        for line in Path(path).read_text(encoding="utf-8").splitlines():
+            if line.startswith("CREATE TABLE"):
+                tables[line.split("`")[1]] = []
+            elif line.startswith("INSERT"):
+                tables[line.split("`")[1]].append(line.split("'")[1])
+        self._world.tables = tables
+        self._world.happens("load the dump")
+        return Outcome(0, "", "")
+
+
+class FakeRepository:
+    """Keeps snapshots in memory."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def points_now(self) -> list[Point]:
+        return [self._world.points[name] for name in sorted(self._world.points)]
+
+    def points(self) -> list[Point]:
+        if "repository" in self._world.faults:
+            raise BackupError(self._world.faults["repository"])
+        return self.points_now()
+
+    def store(self, point: str, kind: str, paths: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+        content = {}
+        for path in map(Path, paths):
+            for file in [path] if path.is_file() else (item for item in path.rglob("*") if item.is_file()):
+                content[str(file)] = file.read_bytes()
+        self._world.happens("store")
+        snapshot = f"snapshot-{point}"
+        self._world.snapshots[snapshot] = content
+        self._world.points[point] = Point(point, kind, snapshot, False)
+        return {"snapshot_id": snapshot, "data_added": 1}, []
+
+    def mark_verified(self, point: str, proof: dict[str, Any]) -> None:
+        self._world.points[point] = replace(self._world.points[point], verified=True, evidence=(f"proof-{point}",))
+        self._world.happens("mark")
+
+    def fetch(self, snapshot: str, path: str, target: str | None = None) -> tuple[str, int]:
+        content = self._world.snapshots[snapshot][path]
+        if self._world.faults.get("read back") == path.rsplit(".", 1)[-1]:
+            content = content[:-1] + b"X"
+        if target is not None:
+            Path(target).write_bytes(content)
+        return hashlib.sha256(content).hexdigest(), len(content)
+
+    def fetch_text(self, snapshot: str, path: str) -> str:
+        if self._world.faults.get("read back") == "json":
+            return "{"
+        return self._world.snapshots[snapshot][path].decode()
+
+    def count(self, snapshot: str, paths: Sequence[str]) -> dict[str, tuple[int, int]]:
+        found = {}
+        for path in paths:
+            inside = [data for name, data in self._world.snapshots[snapshot].items() if name.startswith(f"{path}/")]
+            found[path] = (
+                (0, 0) if self._world.faults.get("read back") == "files" else (len(inside), sum(map(len, inside)))
+            )
+        return found
+
+    def unpack(self, snapshot: str, target: str, path: str | None = None) -> None:
+        for name, data in self._world.snapshots[snapshot].items():
+            if path is None or name.startswith(f"{path}/"):
+                file = Path(target + name)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(data)
+        self._world.happens("unpack")
+
+    def check(self) -> None:
+        self._world.happens("check")
+
+    def remove(self, points: Sequence[Point]) -> None:
+        for point in points:
+            del self._world.points[point.name]
+        self._world.happens("remove")
+
+
+def wipe(path: Path) -> None:
+    """Remove what is in a directory."""
+    for child in path.iterdir():
+        shutil.rmtree(child) if child.is_dir() else child.unlink()
