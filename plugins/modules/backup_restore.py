@@ -66,7 +66,7 @@ plan:
   elements: str
   returned: success
 summary:
-  description: What was done; RV(summary.saved) names the point with the data that was there before.
+  description: What was done; C(saved) names the point with the data that was there before.
   type: dict
   returned: when not in check mode
   sample:
