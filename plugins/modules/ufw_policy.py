@@ -258,7 +258,7 @@ def main() -> None:
         return code, output, error
 
     firewall = gateway.Firewall(run)
-    planner = (lambda seen: plan_absent(seen)) if options["state"] == "absent" else wanted(module)
+    planner = plan_absent if options["state"] == "absent" else wanted(module)
     seen = firewall.observe()
     plan = planner(seen)
     if plan.changed and not module.check_mode:

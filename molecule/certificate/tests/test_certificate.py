@@ -159,7 +159,7 @@ def test_authority_that_is_down_does_not_count_as_a_failure(host: Any, settings:
     write(host, "/etc/slipway/certificate.json", settings)
     host.check_output("systemctl stop pebble.service")
     try:
-        for _ in range(3):
+        for _attempt in range(3):
             result = host.run("slipway certificate renew")
             assert result.rc == 1
             assert "Connection refused" in result.stderr
@@ -193,7 +193,7 @@ def test_refused_name_fails_in_one_line_and_then_is_not_asked_for_again(host: An
         "> /etc/nginx/slipway/upstreams/zz_blocked.conf; systemctl reload nginx; sleep 1"
     )
     try:
-        for _ in range(2):
+        for _attempt in range(2):
             result = host.run("slipway certificate renew")
             assert result.rc == 1
             assert "blocked.example.test: https://localhost:14000/dir issued nothing" in result.stderr

@@ -69,7 +69,7 @@ def test_nginx_runs_and_starts_at_boot(host: Any) -> None:
 
 
 def test_http_redirects_with_path_and_query(address: str) -> None:
-    status, headers, _ = ask(address, "/orders?page=2", tls=False)
+    status, headers, _text = ask(address, "/orders?page=2", tls=False)
     assert (status, headers["location"]) == (301, f"https://{HOST}/orders?page=2")
     assert headers["server"] == "nginx"
 
@@ -101,7 +101,7 @@ def test_unknown_names_are_dropped(address: str) -> None:
     ],
 )
 def test_routes_reach_their_service(address: str, path: str, service: str) -> None:
-    status, _, text = ask(address, path)
+    status, _headers, text = ask(address, path)
     assert (status, json.loads(text)["service"]) == (200, service)
 
 
@@ -116,7 +116,7 @@ def test_service_learns_who_asks_and_cannot_be_lied_to(address: str) -> None:
 
 def test_security_headers_are_sent_once_and_on_errors_too(address: str) -> None:
     for name, path in ((HOST, "/"), (SHOP, "/")):
-        _, headers, _ = ask(address, path, name=name)
+        _status, headers, _text = ask(address, path, name=name)
         assert headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
         assert headers["x-frame-options"] == "SAMEORIGIN"
         assert headers["x-content-type-options"] == "nosniff"
@@ -142,13 +142,13 @@ def test_websocket_is_upgraded_and_carries_data(address: str) -> None:
 
 
 def test_upgrade_is_not_passed_where_no_websocket_is(address: str) -> None:
-    status, _, text = ask(address, "/", headers={"Connection": "Upgrade", "Upgrade": "websocket"})
+    status, _headers, text = ask(address, "/", headers={"Connection": "Upgrade", "Upgrade": "websocket"})
     assert status == 200
     assert "upgrade" not in json.loads(text)["headers"]
 
 
 def test_service_that_is_down_gives_a_plain_page(address: str) -> None:
-    status, _, text = ask(address, "/", name=SHOP)
+    status, _headers, text = ask(address, "/", name=SHOP)
     assert status == 502
     assert "not available" in text
 
@@ -158,7 +158,7 @@ def test_slow_service_is_cut_at_its_own_limit(address: str) -> None:
 
 
 def test_what_the_service_says_passes_unchanged(address: str) -> None:
-    status, _, text = ask(address, "/health/degraded")
+    status, _headers, text = ask(address, "/health/degraded")
     assert status == 503
     assert json.loads(text)["service"] == "application"
 

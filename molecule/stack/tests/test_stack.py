@@ -58,7 +58,7 @@ def load(host: Host, seen: dict[str, int]) -> Iterator[None]:
         yield
     finally:
         host.run("touch /tmp/load-stop")
-        for _ in range(60):
+        for _attempt in range(60):
             if host.run("pgrep -f [/]root/load.py").rc != 0:
                 break
             time.sleep(0.5)
@@ -174,7 +174,7 @@ def test_a_restarted_container_is_found_again(host: Host) -> None:
     host.check_output(f"docker stop -t 0 {first} {second}")
     host.check_output(f"docker start {second}")
     host.check_output(f"docker start {first}")
-    for _ in range(40):
+    for _attempt in range(40):
         if fetch(host) == "2":
             break
         time.sleep(0.5)
@@ -200,7 +200,7 @@ def test_an_interrupted_release_is_cleaned_up(host: Host) -> None:
     command = ["ansible-playbook", "-i", os.environ["MOLECULE_INVENTORY_FILE"], f"{SCENARIO}/converge.yml"]
     command += ["--limit", host.backend.get_hostname(), "-e", "web_version=unhealthy"]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(240):
+    for _attempt in range(240):
         if host.run("docker ps -q --filter ancestor=try/web:unhealthy | grep .").rc == 0:
             break
         time.sleep(0.1)

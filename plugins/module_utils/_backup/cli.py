@@ -285,12 +285,15 @@ def _progress(as_json: bool) -> Callable[[str], None]:
     def show(line: str) -> None:
         # Nobody may be listening any more; the job goes on.
         with suppress(OSError):
-            print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
+            stream = sys.stderr if as_json else sys.stdout
+            stream.write(f"{line}\n")
+            stream.flush()
 
     return show
 
 
 def _tell(wanted: argparse.Namespace, result: dict[str, Any], lines: list[str]) -> int:
     text = json.dumps(result, indent=2, sort_keys=True) if wanted.json else "\n".join(lines)
-    print(text, flush=True)
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
     return 0

@@ -103,7 +103,7 @@ class Gateway:
 
     def observe(self, request: Request, wire: bool) -> Observation:
         current, problem = self.read_pair(self.current_directory(request.name))
-        lineage, _ = self.read_pair(self.lineage_directory(request.name))
+        lineage, _problem = self.read_pair(self.lineage_directory(request.name))
         return Observation(
             current=current,
             current_problem=problem,

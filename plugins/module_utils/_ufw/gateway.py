@@ -86,7 +86,7 @@ class Firewall:
 
     def _try(self, files: Mapping[str, str]) -> None:
         """Let the tools read the new rules before a file is replaced."""
-        tried = [(_LOAD[family], path, planning.RULES[family]) for family, path in planning.RULES.items()]
+        tried = [(_LOAD[family], path, path) for family, path in planning.RULES.items()]
         tried += [(_LOAD[family], path, path) for family, path in docker.FILES.items()]
         for tool, path, name in tried:
             if path in files:

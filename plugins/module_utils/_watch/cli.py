@@ -102,7 +102,9 @@ def _test(config: Configuration, token: str, now: float, as_json: bool) -> int:
     notices = [Notice(channel, f"test-{token}", TEST, message, now) for channel in config.channels]
     sent, failed, _undelivered = deliver(config, notices, now)
     if as_json:
-        print(json.dumps({"token": token, "sent": [notice.channel for notice in sent], "failed": failed}))
+        sys.stdout.write(
+            json.dumps({"token": token, "sent": [notice.channel for notice in sent], "failed": failed}) + "\n"
+        )
     else:
         sys.stdout.write(report.page([], sent, failed))
     return 1 if failed else 0
@@ -117,7 +119,7 @@ def _print(
     as_json: bool,
 ) -> None:
     if as_json:
-        print(json.dumps(report.document(config, verdicts, sent, failed, now)))
+        sys.stdout.write(json.dumps(report.document(config, verdicts, sent, failed, now)) + "\n")
     else:
         sys.stdout.write(report.page(verdicts, sent, failed))
 

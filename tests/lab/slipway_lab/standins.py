@@ -100,7 +100,7 @@ def forget() -> None:
 
 
 def in_registry(name: str) -> bool:
-    repository, _, tag = name.rpartition(":")
+    repository, _colon, tag = name.rpartition(":")
     url = f"http://{settings.SERVICES_ADDRESS}:{settings.REGISTRY_PORT}/v2/{repository}/manifests/{tag}"
     command = ["curl", "-fsS", "--noproxy", "*", "-o", "/dev/null", "-I", "-H", f"Accept: {MANIFESTS}", url]
     return run(command, check=False).returncode == 0

@@ -546,7 +546,7 @@ class SocketServer:
         with contextlib.suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {
-                key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in head[1:])
+                key.strip().lower(): value.strip() for key, _colon, value in (line.partition(":") for line in head[1:])
             }
             if headers.get("upgrade", "").lower() == "websocket" and "sec-websocket-key" in headers:
                 await self.talk(reader, writer, headers["sec-websocket-key"])

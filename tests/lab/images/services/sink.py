@@ -82,7 +82,7 @@ class Smtp(socketserver.StreamRequestHandler):
         recipients: list[str] = []
         self.reply("220 sink.lab ready")
         while line := self.rfile.readline(4096):
-            verb, _, argument = line.decode("utf-8", errors="replace").strip().partition(" ")
+            verb, _space, argument = line.decode("utf-8", errors="replace").strip().partition(" ")
             verb = verb.upper()
             if verb in ("HELO", "EHLO"):
                 self.reply("250 sink.lab")

@@ -26,7 +26,9 @@ ROUTES = [
 ]
 
 
-def render(template: str, release: str = "trixie", routes: list[dict[str, Any]] = ROUTES, **changed: Any) -> list[str]:
+def render(
+    template: str, release: str = "trixie", routes: list[dict[str, Any]] | None = None, **changed: Any
+) -> list[str]:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ROLE / "templates/etc/nginx"),
         undefined=jinja2.StrictUndefined,
@@ -35,7 +37,7 @@ def render(template: str, release: str = "trixie", routes: list[dict[str, Any]] 
         autoescape=False,
     )
     variables = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8"))
-    found = sites(routes)
+    found = sites(ROUTES if routes is None else routes)
     variables.update(__proxy_platform=platform(release).plain(), __proxy_sites=found, **changed)
     if found:
         variables["__proxy_site"] = found[0]

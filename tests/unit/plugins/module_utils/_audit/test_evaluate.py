@@ -489,4 +489,4 @@ def test_table_is_aligned_and_counted() -> None:
     assert all(line == line.rstrip() for line in lines.split("\n"))
     column = rows[0].index("for people")
     assert all(row[column] != " " and row[column - 1] == " " for row in rows)
-    assert lines.split("\n")[-1] == "fleet: 30 pass, 0 fail, 7 not applicable"
+    assert lines.rsplit("\n", maxsplit=1)[-1] == "fleet: 30 pass, 0 fail, 7 not applicable"

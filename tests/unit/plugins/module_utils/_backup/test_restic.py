@@ -138,7 +138,7 @@ def test_only_files_that_went_may_be_missing(stderr: str, vanished: bool) -> Non
 )
 def test_complaints_become_one_line_with_a_remedy(stderr: str, kind: type[BackupError], text: str) -> None:
     error = restic.explain(SETTINGS, "open", stderr)
-    assert type(error) is kind
+    assert error.__class__ is kind
     assert str(error).startswith("repository s3:https://s3.example.com/bucket: open: ")
     assert text in str(error)
     assert "\n" not in str(error)

@@ -56,7 +56,7 @@ def test_placeholder_is_stored_whole_and_observed(host: Gateway, tmp_path: Path)
 
 def test_current_is_swapped_and_few_generations_are_kept(host: Gateway, tmp_path: Path) -> None:
     serials = []
-    for _ in range(5):
+    for _attempt in range(5):
         host.make_placeholder(REQUEST)
         serials.append((tmp_path / "certificates/a.example/current").readlink().name)
     assert len(set(serials)) == 5

@@ -45,7 +45,7 @@ def test_forms(value: Any, wanted: Request) -> None:
     ],
 )
 def test_problems(values: list[Any], problem: str) -> None:
-    _, problems = parse_requests(values)
+    _requests, problems = parse_requests(values)
     assert any(line.startswith(problem) for line in problems), problems
 
 

@@ -33,7 +33,7 @@ def database(run: Any, **changes: str) -> Database:
 def test_finds_the_container_by_its_labels_and_gives_sql_by_standard_input() -> None:
     docker = Docker()
     assert database(docker).execute("SELECT 1;") == []
-    (ps, _), (execute, data) = docker.calls
+    (ps, _data), (execute, data) = docker.calls
     assert "label=com.docker.compose.project=fleet" in ps
     assert "label=com.docker.compose.service=database" in ps
     assert "status=running" in ps

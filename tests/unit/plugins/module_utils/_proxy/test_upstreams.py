@@ -44,7 +44,7 @@ def container(number: int, **changes: Any) -> Container:
 
 
 def servers(*containers: Container) -> list[str]:
-    (text,) = upstreams.wanted(STACK, containers).values()
+    text = "".join(upstreams.wanted(STACK, containers).values())
     return [line.strip() for line in text.splitlines() if line.strip().startswith("server")]
 
 
