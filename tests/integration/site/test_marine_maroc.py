@@ -17,7 +17,7 @@ find /etc /usr/local /opt /var/lib/slipway -xdev -type f -exec sha256sum {} + 2>
 find /etc /opt /home -xdev -not -path '/home/*/.ansible*' -printf '%p %m %u %g %l\n' | sort
 dpkg -l
 sysctl -a 2>/dev/null | grep -E '^net\.ipv[46]\.conf\.(all|default)|^net\.core'
-systemctl list-unit-files --no-legend
+systemctl list-unit-files --no-legend | grep -v transient
 """
 
 LOAD = f"""
