@@ -45,7 +45,7 @@ class Outcome:
 
 class _Tail:
     """Reads a pipe to its end in a thread, so that the command never waits for us; keeps the end. Calls `stop`
-    when one of the decisive texts has come."""
+    when one of the decisive texts has come (in lower case)."""
 
     def __init__(self, stream: IO[bytes], decisive: Sequence[str], stop: Callable[[], None]) -> None:
         self._stream = stream
@@ -58,7 +58,7 @@ class _Tail:
     def _read(self) -> None:
         for chunk in iter(lambda: os.read(self._stream.fileno(), 8192), b""):
             self._data = (self._data + chunk)[-STDERR_KEPT:]
-            if any(text in self._data for text in self._decisive):
+            if any(text in self._data.lower() for text in self._decisive):
                 self._stop()
 
     def text(self) -> str:
@@ -314,16 +314,16 @@ class Repository:
     def probe(self) -> None:
         """Raise RepositoryMissing when there is none, and BackupError when it cannot be opened."""
         command = restic.arguments(self.settings, "cat", "config", "--no-lock")
-        self._run(command, "open", limit_seconds=60, decisive=restic.DECISIVE)
+        self._run(command, "open", limit_seconds=60, decisive=restic.IMPATIENT)
 
     def initialise(self) -> None:
         command = restic.arguments(self.settings, "init")
-        self._run(command, "initialise", limit_seconds=120, decisive=restic.REFUSALS)
+        self._run(command, "initialise", limit_seconds=120, decisive=restic.DENIED)
 
     def points(self) -> list[Point]:
         """All points of the stack, oldest first."""
         command = restic.snapshots(self.settings)
-        outcome = self._run(command, "list the points", limit_seconds=300, decisive=restic.DECISIVE)
+        outcome = self._run(command, "list the points", limit_seconds=120, decisive=restic.PERMANENT)
         return restic.parse_snapshots(outcome.stdout)
 
     def store(self, point: str, kind: str, paths: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

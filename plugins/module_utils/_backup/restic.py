@@ -138,59 +138,44 @@ def vanished_only(text: str) -> bool:
     return bool(reasons) and all("no such file or directory" in reason for reason in reasons)
 
 
+# All of these are looked for without regard to case: S3 servers write the same sentence differently.
+MISSING_BUCKET = ("specified bucket does not exist", "nosuchbucket")
 MISSING = (
+    *MISSING_BUCKET,
     "no such file or directory",
-    "The specified key does not exist",
-    "The specified bucket does not exist",
-    "NoSuchBucket",
-    "NoSuchKey",
+    "specified key does not exist",
+    "nosuchkey",
     "file does not exist",
     "repository does not exist",
-    "config file does not exist",
 )
-# restic tries for a quarter of an hour before it says that an address or a key is wrong. When one of these comes at the
-# first touch of a repository, waiting does not help.
-REFUSALS = (
-    "Access Key Id you provided does not exist",
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "signature we calculated does not match",
-    "Access Denied",
-    "AccessDenied",
-    "connection refused",
-    "no such host",
-    "x509:",
-)
-DECISIVE = (*REFUSALS, "The specified bucket does not exist", "NoSuchBucket")
+UNKNOWN_KEY = ("access key id you provided does not exist", "invalidaccesskeyid")
+WRONG_SECRET = ("signaturedoesnotmatch", "signature we calculated does not match")
+DENIED = ("access denied", "accessdenied")
+UNTRUSTED = ("x509:",)
+REFUSED = ("connection refused",)
+UNRESOLVED = ("no such host", "server misbehaving")
+UNREACHABLE = ("i/o timeout", "context deadline exceeded", "no route to host", "network is unreachable")
+# restic tries for a quarter of an hour before it says that an address or a key is wrong. Waiting helps with none of the
+# first; with the second it may help a backup at night, and not someone who sets a repository up.
+PERMANENT = (*UNKNOWN_KEY, *WRONG_SECRET, *DENIED, *UNTRUSTED, *MISSING_BUCKET)
+IMPATIENT = (*PERMANENT, *REFUSED, *UNRESOLVED, *UNREACHABLE)
 EXPLANATIONS = (
     (("wrong password or no key found",), "the repository's password is wrong; give the one it was initialised with"),
-    (
-        ("Access Key Id you provided does not exist", "InvalidAccessKeyId"),
-        "the S3 access key is not known there; check the access key id",
-    ),
-    (("SignatureDoesNotMatch", "signature we calculated does not match"), "the S3 secret is wrong for this access key"),
-    (("Access Denied", "AccessDenied"), "access is denied; check the key's rights on the bucket"),
-    (("connection refused",), "nothing answers at this address; check the URL and that the server runs"),
-    (("no such host", "server misbehaving"), "the host name does not resolve; check the URL"),
-    (
-        (
-            "i/o timeout",
-            "context deadline exceeded",
-            "no route to host",
-            "network is unreachable",
-            "ended by the limit",
-        ),
-        "the server does not answer; check the network",
-    ),
-    (("x509:", "certificate"), "the server's TLS certificate is not trusted; name its CA file"),
+    (UNKNOWN_KEY, "the S3 access key is not known there; check the access key id"),
+    (WRONG_SECRET, "the S3 secret is wrong for this access key"),
+    (DENIED, "access is denied; check the key's rights on the bucket"),
+    (("host key verification failed",), "the SSH host key is not known; add it to root's known_hosts"),
+    (("permission denied (",), "SSH refuses the login; check the key"),
+    (UNTRUSTED, "the server's TLS certificate is not trusted; name its CA file"),
+    (REFUSED, "nothing answers at this address; check the URL and that the server runs"),
+    (UNRESOLVED, "the host name does not resolve; check the URL"),
+    ((*UNREACHABLE, "ended by the limit"), "the server does not answer; check the network"),
     (("no space left on device",), "the repository's disk is full; make room there"),
     (("permission denied", "operation not permitted"), "the files cannot be reached; check owner and rights"),
     (
         ("already locked",),
         "another restic holds the repository's lock; wait for it, or remove a dead one: restic unlock",
     ),
-    (("Host key verification failed",), "the SSH host key is not known; add it to root's known_hosts"),
-    (("Permission denied (",), "SSH refuses the login; check the key"),
 )
 
 
@@ -198,10 +183,11 @@ def explain(settings: Settings, attempt: str, stderr: str) -> BackupError:
     """Turn restic's complaint into one line that names the repository, the attempt and the remedy."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     where = f"repository {public_url(settings.url)}: {attempt}"
+    said = stderr.lower()
     for needles, remedy in EXPLANATIONS:
-        if any(needle in stderr for needle in needles):
+        if any(needle in said for needle in needles):
             return BackupError(f"{where}: {remedy}")
-    if any(needle in stderr for needle in MISSING) and ("config" in stderr or "repository" in stderr):
+    if any(needle in said for needle in MISSING) and ("config" in said or "repository" in said):
         return RepositoryMissing(f"{where}: there is no repository yet; run the play with the role backup")
     fatal = [line for line in lines if line.startswith("Fatal:")] or lines[-1:]
     return BackupError(f"{where}: {' '.join(fatal) or 'restic failed and said nothing'}")

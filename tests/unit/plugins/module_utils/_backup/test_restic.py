@@ -126,6 +126,8 @@ def test_only_files_that_went_may_be_missing(stderr: str, vanished: bool) -> Non
             id="missing bucket",
         ),
         pytest.param("Stat: The Access Key Id you provided does not exist in our records.", BackupError, "access key"),
+        pytest.param("Stat: The access key ID you provided does not exist in our records.", BackupError, "access key"),
+        pytest.param("user@host: Permission denied (publickey).", BackupError, "SSH refuses the login"),
         pytest.param("Stat: The request signature we calculated does not match", BackupError, "S3 secret is wrong"),
         pytest.param("Get http://x: dial tcp 1.2.3.4:80: connect: connection refused", BackupError, "nothing answers"),
         pytest.param("dial tcp: lookup s3.lab: no such host", BackupError, "does not resolve"),
