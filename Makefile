@@ -7,7 +7,7 @@ LINK := .cache/collections/ansible_collections/slipway/ops
 LAB := $(BIN)/python tests/lab/lab.py
 export ANSIBLE_FORCE_COLOR ?= $(if $(CI),0,1)
 
-.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab molecule site clean prove-lockout
+.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab molecule site clean prove-lockout prove-exposure
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -75,6 +75,10 @@ site: setup
 prove-lockout: setup ## Change SSH in ten ways that would lock its operator out, on both Debian releases
 	@$(LAB) up --services
 	@export SLIPWAY_TRIALS=99; for step in destroy create prepare converge side-effect verify destroy; do PATH="$(CURDIR)/$(BIN):$$PATH" molecule $$step -s ssh || exit 1; done
+
+prove-exposure: setup ## Look for open ports from another machine through every restart and reload, on both Debian releases
+	@$(LAB) up --services
+	@SLIPWAY_TRIALS=99 $(BIN)/python tests/scenarios.py firewall
 
 clean: demo-down ## Remove the lab, the environment and the caches
 	@rm -rf $(VENV) .cache

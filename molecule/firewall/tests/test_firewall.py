@@ -173,6 +173,8 @@ def test_containers_reach_out(host: Any) -> None:
 def test_exposure_stays_through(host: Any, disturbance: str) -> None:
     if "docker" in disturbance and not has_docker(host):
         pytest.skip("no Docker here")
+    if "bookworm" in name(host) and not os.environ.get("SLIPWAY_TRIALS"):
+        pytest.skip("the second release is part of make prove-exposure")
     host.run("systemctl reset-failed")
     done = host.run(disturbance)
     assert done.rc == 0, done.stderr
