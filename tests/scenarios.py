@@ -1,4 +1,8 @@
-"""Runs Molecule's scenarios, two at a time, with a line for each: python tests/scenarios.py [SCENARIO ...]."""
+"""Runs Molecule's scenarios, two at a time, with a line for each: python tests/scenarios.py [SCENARIO ...].
+
+A scenario that fails is tried once more, on fresh hosts, when the others are done and the machine is quiet; the line says so,
+and the log of the failure is kept beside (NAME.first.log).
+"""
 
 from __future__ import annotations
 
@@ -41,16 +45,28 @@ def run(scenario: str) -> tuple[str, int, float, Path]:
 def main(wanted: list[str]) -> int:
     scenarios = wanted or sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
     LOGS.mkdir(parents=True, exist_ok=True)
-    failed = 0
+    failed: list[str] = []
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         for done in concurrent.futures.as_completed([pool.submit(run, scenario) for scenario in scenarios]):
             scenario, code, seconds, log = done.result()
-            print(f"  {'ok    ' if code == 0 else 'FAILED'} {scenario:<14} {seconds:6.0f} s", flush=True)
+            tell(scenario, code, seconds, log)
             if code:
-                failed += 1
-                print("\n".join(log.read_text(encoding="utf-8").splitlines()[-TAIL_LINES:]), flush=True)
-    print(f"{len(scenarios) - failed} passed, {failed} failed", flush=True)
-    return 1 if failed else 0
+                failed.append(scenario)
+    lost = 0
+    for again in failed:
+        (LOGS / f"{again}.log").rename(LOGS / f"{again}.first.log")
+        scenario, code, seconds, log = run(again)
+        tell(f"{scenario} (second try)", code, seconds, log)
+        lost += code != 0
+    print(f"{len(scenarios) - lost} passed, {lost} failed", flush=True)
+    return 1 if lost else 0
+
+
+def tell(title: str, code: int, seconds: float, log: Path) -> None:
+    """One line, and the end of the log of what failed."""
+    print(f"  {'ok    ' if code == 0 else 'FAILED'} {title:<24} {seconds:6.0f} s", flush=True)
+    if code:
+        print("\n".join(log.read_text(encoding="utf-8").splitlines()[-TAIL_LINES:]), flush=True)
 
 
 if __name__ == "__main__":
