@@ -1,7 +1,7 @@
 """Runs Molecule's scenarios, two at a time, with a line for each: python tests/scenarios.py [SCENARIO ...].
 
-A scenario that fails is tried once more, on fresh hosts, when the others are done and the machine is quiet; the line says so,
-and the log of the failure is kept beside (NAME.first.log).
+A scenario that fails is tried once more, on fresh hosts, when the others are done and the machine is quiet. Its line
+says so, and the log of the failure is kept beside (NAME.first.log).
 """
 
 from __future__ import annotations
