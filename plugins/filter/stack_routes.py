@@ -29,7 +29,7 @@ RETURN = r"""
 _value:
   description:
     - C(host), C(path), C(service), C(port), C(upstream), C(upstream_file), C(websocket) (bool), C(timeout_seconds)
-      (float), C(requests_per_minute) (int, 0 is no limit), C(access_log) (bool) and C(max_body_mib) (int).
+      (int), C(requests_per_minute) (int, 0 is no limit), C(access_log) (bool) and C(max_body_mib) (int).
   type: list
   elements: dict
 """
