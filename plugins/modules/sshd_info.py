@@ -110,9 +110,10 @@ overriding:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.ops.plugins.module_utils._host.connection import connected_user, connection
 from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import Host, HostError
 from ansible_collections.slipway.ops.plugins.module_utils._sshd import access, configuration
-from ansible_collections.slipway.ops.plugins.module_utils._sshd.gateway import Sshd, connected_user, connection
+from ansible_collections.slipway.ops.plugins.module_utils._sshd.gateway import Sshd
 
 ARGUMENTS = {
     "port": {"type": "int", "default": 22},
@@ -130,7 +131,8 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     given = module.params
     sshd = Sshd(Host())
-    address, port = connection()
+    came = connection()
+    address, port = came.address, came.port
     user = given["login_user"] or connected_user()
     result: dict[str, object] = {
         "changed": False,

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from ansible_collections.slipway.ops.plugins.module_utils._host.observed import LINK, Account, Observation
 from ansible_collections.slipway.ops.plugins.module_utils._host.steps import RunCommand, Step
-from ansible_collections.slipway.ops.plugins.module_utils._host.wish import Directory, File, User, Wish
+from ansible_collections.slipway.ops.plugins.module_utils._host.wish import (
+    Directory,
+    File,
+    User,
+    Wish,
+    fingerprint,
+)
 
 SUDOERS = "/etc/sudoers.d/slipway-{name}"
 
@@ -132,6 +138,7 @@ def belongings(wish: Wish, seen: Observation, problems: list[str]) -> tuple[list
             for each in (path, path.rpartition("/")[0]):
                 if seen.path(each).kind == LINK:
                     problems.append(f"{each}: is a symbolic link in a place that {user.name} owns; remove it first")
+            _keep_a_way_in(user, seen, problems)
             directories.append(Directory(path.rpartition("/")[0], "0700", user.name, group, owned_parent=True))
             files.append(
                 File(
@@ -157,6 +164,34 @@ def belongings(wish: Wish, seen: Observation, problems: list[str]) -> tuple[list
                 )
             )
     return directories, files, absent
+
+
+def removed_keys(user: User, current: bytes) -> tuple[str, ...]:
+    """Fingerprints of the keys that would go, because they are not declared."""
+    if not user.authorized_keys_exclusive:
+        return ()
+    kept = {fingerprint(key) for key in user.authorized_keys}
+    there = (fingerprint(line) for line in current.decode("utf-8", "replace").splitlines())
+    return tuple(found for found in there if found and found not in kept)
+
+
+def _keep_a_way_in(user: User, seen: Observation, problems: list[str]) -> None:
+    """The key that this run came by stays, and so does one at least of the user who is connected."""
+    if seen.login is None or seen.login.user != user.name:
+        return
+    gone = removed_keys(user, seen.path(keys_path(user, seen)).content or b"")
+    if not gone:
+        return
+    where = f"users.{user.name}.authorized_keys"
+    if not user.authorized_keys:
+        problems.append(
+            f"{where}: no key is left of the user who this play connects as; add the public key to connect with"
+        )
+    elif seen.login.key in gone:
+        problems.append(
+            f"{where}: leaves out {seen.login.key}, the key that this play is connected with; "
+            "add it, or connect with one of those declared and remove it then"
+        )
 
 
 def authorized_keys(user: User, current: bytes) -> bytes:

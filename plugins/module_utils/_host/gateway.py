@@ -15,10 +15,17 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.slipway.ops.plugins.module_utils._host import observed
+from ansible_collections.slipway.ops.plugins.module_utils._host.accounts import keys_path, removed_keys
+from ansible_collections.slipway.ops.plugins.module_utils._host.connection import (
+    connected_user,
+    connection,
+    used_key,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._host.observed import (
+    Login,
     Observation,
     PathState,
     UnitState,
@@ -78,18 +85,28 @@ class Host:
         # the first of several names for a number is the one that everybody shows
         owners = {account.uid: account.name for account in reversed(list(accounts.values()))}
         owning_groups = {group.gid: group.name for group in reversed(list(groups.values()))}
+        paths = {path: self.path_state(path, owners, owning_groups) for path in paths_of_interest(wish, known)}
         return Observation(
             packages=packages,
             accounts=accounts,
             groups=groups,
-            paths={path: self.path_state(path, owners, owning_groups) for path in paths_of_interest(wish, known)},
+            paths=paths,
             sysctls={key: self.sysctl(key) for key, _value in wish.sysctls},
             units=self.units([unit.name for unit in wish.units]),
             programs=frozenset(
                 name for name in programs_of_interest(wish) if shutil.which(name, path=SEARCH_PATH) is not None
             ),
             pending=self.pending(),
+            login=self.login(wish, replace(known, paths=paths)),
         )
+
+    def login(self, wish: Wish, known: Observation) -> Login | None:
+        """Who is connected and by which key, asked only when that user is to lose a key."""
+        came, name = connection(), connected_user()
+        for user in wish.users if came.port else ():
+            if user.name == name and removed_keys(user, known.path(keys_path(user, known)).content or b""):
+                return Login(name, used_key(name, came))
+        return None
 
     def text(self, path: str) -> str:
         try:

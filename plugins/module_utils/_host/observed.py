@@ -68,6 +68,14 @@ class UnitState:
 
 
 @dataclass(frozen=True)
+class Login:
+    """The login that the request came by. `key` is its fingerprint, where the host knows it."""
+
+    user: str
+    key: str = ""
+
+
+@dataclass(frozen=True)
 class Observation:
     packages: frozenset[str] = frozenset()
     accounts: Mapping[str, Account] = field(default_factory=dict)
@@ -77,6 +85,7 @@ class Observation:
     units: Mapping[str, UnitState] = field(default_factory=dict)
     programs: frozenset[str] = frozenset()  # of the programs that checks and validations ask for
     pending: Mapping[str, str] = field(default_factory=dict)  # unit → restart or reload an earlier run still owes
+    login: Login | None = None  # only when keys of the connected user would go
 
     def path(self, path: str) -> PathState:
         return self.paths.get(path, PathState())

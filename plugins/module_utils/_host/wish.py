@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import difflib
+import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -309,6 +310,21 @@ def key_problem(line: str) -> str | None:
                 return f"says {word} but holds another type of key, or was cut off"
             return None
     return "is not a public key (ssh-ed25519 AAAA... comment)"
+
+
+def key_blob(line: str) -> tuple[str, bytes]:
+    """Type and body of the key in a line of an authorized_keys file; empty when it holds none."""
+    if not line.strip() or line.lstrip().startswith("#") or key_problem(line) is not None:
+        return "", b""
+    words = _words(line) or []
+    index = next(index for index, word in enumerate(words) if word in KEY_TYPES)
+    return words[index], base64.b64decode(words[index + 1].encode())
+
+
+def fingerprint(line: str) -> str:
+    """As ssh-keygen and sshd's log write it; empty when the line holds no key."""
+    _type, blob = key_blob(line)
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=") if blob else ""
 
 
 def _users(reader: Reader, arguments: Mapping[str, Any]) -> tuple[User, ...]:

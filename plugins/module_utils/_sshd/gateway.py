@@ -98,26 +98,3 @@ class Sshd:
                 break
             each = os.path.dirname(each)
         return ""
-
-
-def connection() -> tuple[str, int]:
-    """Address of the client and port on this host of the SSH connection we run in, from the processes above us."""
-    process = os.getpid()
-    while process > 1:
-        try:
-            with open(f"/proc/{process}/environ", "rb") as handle:
-                for entry in handle.read().split(b"\0"):
-                    if entry.startswith(b"SSH_CONNECTION="):
-                        words = entry.partition(b"=")[2].decode("ascii", "replace").split()
-                        if len(words) == 4 and words[3].isdigit():
-                            return words[0], int(words[3])
-            with open(f"/proc/{process}/stat", "rb") as handle:
-                process = int(handle.read().rpartition(b")")[2].split()[1])
-        except (OSError, ValueError, IndexError):
-            break
-    return "", 0
-
-
-def connected_user() -> str:
-    """Who logged in, before sudo made us root."""
-    return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name

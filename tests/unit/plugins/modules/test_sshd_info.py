@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.slipway.ops.plugins.module_utils._host.connection import Connection
 from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import HostError
-from ansible_collections.slipway.ops.plugins.module_utils._sshd import gateway
 from ansible_collections.slipway.ops.plugins.module_utils._sshd.access import Listener, Login
 from ansible_collections.slipway.ops.plugins.modules import sshd_info
 
@@ -49,7 +49,7 @@ class Sshd:
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     monkeypatch.setattr(sshd_info, "Sshd", Sshd)
     monkeypatch.setattr(sshd_info, "connected_user", lambda: "operator")
-    monkeypatch.setattr(sshd_info, "connection", lambda: ("192.0.2.1", 22))
+    monkeypatch.setattr(sshd_info, "connection", lambda: Connection("192.0.2.1", 50000, 22))
 
     warned: list[str] = []
     monkeypatch.setattr(AnsibleModule, "warn", lambda module, text: warned.append(text))
@@ -76,7 +76,7 @@ def test_survey(run: Any) -> None:
 def test_lockouts_are_problems(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sshd, "keys", 0)
     assert "no usable key" in run()["problems"][0]
-    monkeypatch.setattr(sshd_info, "connection", lambda: ("", 0))
+    monkeypatch.setattr(sshd_info, "connection", Connection)
     assert run()["problems"] == [], "this connection is not SSH's to lose"
 
 
@@ -93,9 +93,3 @@ def test_a_broken_configuration_is_told(run: Any, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Sshd, "effective", broken)
     assert run()["msg"] == "sshd -T: bad"
-
-
-def test_the_connection_is_found_above_us() -> None:
-    address, port = gateway.connection()
-    assert isinstance(address, str)
-    assert port >= 0

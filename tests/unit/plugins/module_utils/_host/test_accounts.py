@@ -4,16 +4,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._host import accounts
 from ansible_collections.slipway.ops.plugins.module_utils._host.observed import (
     Account,
     AccountGroup,
+    Login,
     Observation,
     PathState,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._host.steps import RunCommand
-from ansible_collections.slipway.ops.plugins.module_utils._host.wish import Group, User, Wish
+from ansible_collections.slipway.ops.plugins.module_utils._host.wish import Group, User, Wish, fingerprint
 
 DEPLOY = Account("deploy", 1001, 1001, "", "/home/deploy", "/bin/bash")
 SEEN = Observation(
@@ -114,3 +117,40 @@ def test_a_link_in_a_users_home_is_not_followed() -> None:
     )
     accounts.belongings(Wish(users=(User("deploy", authorized_keys=("k",)),)), seen, problems)
     assert "is a symbolic link" in problems[0]
+
+
+FIRST = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHA5c2dczsWP1BiO664mVlI0UArUM2QHorIeK+ZkX0Br first"
+SECOND = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHA5c2dczsWP1BiO664mVlI0UArUM2QHorIeK+ZkX0Bs second"
+BOTH = f"# mine\n{FIRST}\n\nrestrict {SECOND}\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("keys", "exclusive", "login", "says"),
+    [
+        pytest.param((SECOND,), True, Login("deploy", fingerprint(FIRST)), "the key that this play is", id="used"),
+        pytest.param((SECOND,), True, Login("deploy", fingerprint(SECOND)), "", id="another"),
+        pytest.param((SECOND,), True, Login("deploy"), "", id="not-known"),
+        pytest.param((SECOND,), True, None, "", id="not-by-ssh"),
+        pytest.param((SECOND,), True, Login("operator", fingerprint(FIRST)), "", id="another-user"),
+        pytest.param(
+            (FIRST.replace("first", "new comment"),), True, Login("deploy", fingerprint(FIRST)), "", id="same"
+        ),
+        pytest.param((), True, Login("deploy"), "no key is left", id="every-key"),
+        pytest.param((SECOND,), False, Login("deploy", fingerprint(FIRST)), "", id="nothing-goes"),
+    ],
+)
+def test_the_way_in_that_is_used_stays(keys: tuple[str, ...], exclusive: bool, login: Login | None, says: str) -> None:
+    path = PathState("file", "0600", "deploy", "deploy", BOTH)
+    seen = replace(SEEN, paths={"/home/deploy/.ssh/authorized_keys": path}, login=login)
+    problems: list[str] = []
+    user = User("deploy", authorized_keys=keys, authorized_keys_exclusive=exclusive)
+    accounts.belongings(Wish(users=(user,)), seen, problems)
+    assert len(problems) == (1 if says else 0)
+    assert all(line.startswith("users.deploy.authorized_keys: ") and says in line for line in problems)
+
+
+def test_removed_keys() -> None:
+    user = User("deploy", authorized_keys=(FIRST,), authorized_keys_exclusive=True)
+    assert accounts.removed_keys(user, BOTH) == (fingerprint(SECOND),)
+    assert fingerprint(f'from="192.0.2.1" {FIRST}') == fingerprint(FIRST)
+    assert fingerprint("# no key") == fingerprint("rubbish") == ""
