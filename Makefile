@@ -7,7 +7,7 @@ LINK := .cache/collections/ansible_collections/slipway/ops
 LAB := $(BIN)/python tests/lab/lab.py
 export ANSIBLE_FORCE_COLOR ?= $(if $(CI),0,1)
 
-.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab molecule site clean prove-lockout prove-exposure
+.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab molecule hosts site clean prove-lockout prove-exposure
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,7 +32,7 @@ demo: setup ## A bare Debian host becomes Marine Maroc's production server, over
 demo-down: setup ## Remove all that the demo made, and nothing else
 	@$(LAB) down
 
-test: setup lint unit ansible-lint sanity wrong-input lab molecule site ## Everything: lint, unit, sanity, every role's scenario, the whole system with its restore
+test: setup lint unit ansible-lint sanity wrong-input lab hosts molecule site ## Everything: lint, unit, sanity, every role's scenario, the whole system with its restore
 	@echo "==> all tests passed"
 
 test-fast: setup lint unit ## The inner loop: lint, types and unit tests, under a minute
@@ -67,6 +67,11 @@ molecule: setup
 	@echo "==> a scenario for every role"
 	@$(LAB) up --services
 	@$(BIN)/python tests/scenarios.py
+
+hosts: setup
+	@echo "==> all host roles on one bare host: check mode, first and second run"
+	@$(LAB) up --services
+	@$(BIN)/python -m pytest -q -s tests/integration/hosts
 
 site: setup
 	@echo "==> the whole system: bare host, second run, backup, loss, restore, audit"
