@@ -297,7 +297,7 @@ armed:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.ops.plugins.module_utils._armed.gateway import ARMED, REVERTED, Status, Store
+from ansible_collections.slipway.ops.plugins.module_utils._armed.gateway import ARMED, REVERTED, Store
 from ansible_collections.slipway.ops.plugins.module_utils._armed.snapshot import snapshot_of
 from ansible_collections.slipway.ops.plugins.module_utils._host import apply as applying
 from ansible_collections.slipway.ops.plugins.module_utils._host import report
@@ -385,7 +385,10 @@ def main() -> None:
             store.arm(snapshot_of(wish, plan, seen, wish.armed.name, wish.armed.limit_seconds))
 
     try:
-        told = store.settled(wish.armed.name) if wish.armed is not None else Status("", "")
+        if wish.armed is not None:
+            told = store.settled(wish.armed.name) if module.check_mode else store.told(wish.armed.name)
+            if told.state == REVERTED:
+                module.warn(f"armed change {told.line}")
         seen = host.observe(wish)
         plan = make_plan(wish, seen, module.check_mode)
         if plan.problems:
@@ -399,8 +402,6 @@ def main() -> None:
         if wish.armed is not None:
             status = store.status(wish.armed.name)
             armed = status.name if status.state == ARMED else None
-            if told.state == REVERTED:
-                warnings.append(f"armed change {told.line}")
     except HostError as error:
         message = str(error)
         if wish.armed is not None and store.status(wish.armed.name).state == ARMED:

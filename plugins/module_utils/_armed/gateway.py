@@ -44,6 +44,8 @@ class Status:
         if self.state == REVERTED:
             rest = f"; could not put back:{self.failed}" if self.failed else ""
             return f"{self.name}: put back at {when}, {self.why}{rest}"
+        if self.state == NOTHING:
+            return f"{self.name}: nothing is armed by this name"
         return f"{self.name}: {self.state}"
 
 
@@ -61,33 +63,62 @@ class Store:
     def arm(self, snapshot: Snapshot) -> None:
         """Have everything in place that puts the change back, before it is made."""
         with self._locked(snapshot.name):
-            state = snapshots.directory_of(snapshot.name)
-            whole = snapshots.merged(self._read(snapshot.name), snapshot)
-            timer = snapshots.timer_of(whole.name)
-            self.host.run(["systemctl", "stop", f"{timer}.timer"])
-            self.host.run(["systemctl", "reset-failed", f"{timer}.timer", f"{timer}.service"])
-            os.makedirs(f"{state}/files", mode=0o700, exist_ok=True)
-            for index, (_path, before) in enumerate(whole.paths):
-                if before.kind == FILE:
-                    self.host.write_file(
-                        f"{state}/files/{index}", before.content or b"", before.mode, before.owner, before.group
-                    )
-            self._write(f"{state}/revert.sh", snapshots.script(whole), "0700")
-            self._write(f"{state}/armed.json", snapshots.manifest(whole, time.time()), "0600")
-            unit = snapshots.boot_unit_of(whole.name)
-            self._write(f"{SYSTEM}/{unit}", snapshots.boot_unit(whole.name), "0644")
-            os.makedirs(f"{SYSTEM}/sysinit.target.wants", mode=0o755, exist_ok=True)
-            self.host.make_link(f"{SYSTEM}/sysinit.target.wants/{unit}", f"../{unit}")
-            done = self.host.run(
-                [
-                    "systemd-run", "--quiet", "--collect", f"--unit={timer}",
-                    f"--on-active={whole.limit_seconds}s", "--timer-property=AccuracySec=500ms",
-                    "/bin/sh", f"{state}/revert.sh",
-                ]
-            )  # fmt: skip
-            if done.code != 0:
-                self._forget(whole.name)
-                raise HostError(f"armed change {whole.name}: its timer could not be started: {done.said}")
+            self._refuse_shared(snapshot)
+            old = self._read(snapshot.name)
+            whole = snapshots.merged(old, snapshot)
+            try:
+                self._remember(whole)
+                self._start_timer(whole)
+            except (OSError, HostError) as error:
+                if old is None:
+                    self._forget(whole.name)
+                reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+                raise HostError(
+                    f"armed change {whole.name}: it could not be armed, so nothing was changed: {reason}"
+                ) from error
+
+    def _remember(self, whole: Snapshot) -> None:
+        """What an earlier arming stored stays as it is until the new list takes its place."""
+        state = snapshots.directory_of(whole.name)
+        os.makedirs(f"{state}/files", mode=0o700, exist_ok=True)
+        os.makedirs(f"{state}/data", mode=0o700, exist_ok=True)
+        for index, (_path, before) in enumerate(whole.paths):
+            if before.kind == FILE:
+                self.host.write_file(
+                    f"{state}/files/{index}", before.content or b"", before.mode, before.owner, before.group
+                )
+        for name, text in whole.data:
+            self._write(f"{state}/data/{name}", text, "0600")
+        self._write(f"{state}/revert.sh", snapshots.script(whole), "0700")
+        unit = snapshots.boot_unit_of(whole.name)
+        self._write(f"{SYSTEM}/{unit}", snapshots.boot_unit(whole.name), "0644")
+        os.makedirs(f"{SYSTEM}/sysinit.target.wants", mode=0o755, exist_ok=True)
+        self.host.make_link(f"{SYSTEM}/sysinit.target.wants/{unit}", f"../{unit}")
+        self._write(f"{state}/armed.json", snapshots.manifest(whole, time.time()), "0600")
+
+    def _start_timer(self, whole: Snapshot) -> None:
+        timer = snapshots.timer_of(whole.name)
+        self.host.run(["systemctl", "stop", f"{timer}.timer"])
+        self.host.run(["systemctl", "reset-failed", f"{timer}.timer", f"{timer}.service"])
+        done = self.host.run(
+            [
+                "systemd-run", "--quiet", "--collect", f"--unit={timer}",
+                f"--on-active={whole.limit_seconds}s", "--timer-property=AccuracySec=500ms",
+                "/bin/sh", f"{snapshots.directory_of(whole.name)}/revert.sh",
+            ]
+        )  # fmt: skip
+        if done.code != 0:
+            raise HostError(f"its timer could not be started: {done.said}")
+
+    def _refuse_shared(self, snapshot: Snapshot) -> None:
+        for name in self.names():
+            other = self._read(name) if name != snapshot.name and self.status(name).state == ARMED else None
+            both = snapshots.shared_paths(snapshot, other) if other is not None else []
+            if both:
+                raise HostError(
+                    f"armed change {snapshot.name}: {both[0]} belongs to the armed change {name} too, which waits for"
+                    f" its confirmation; run `slipway confirm {name}` or `slipway confirm {name} --revert` first"
+                )
 
     def confirm(self, name: str) -> Status:
         with self._locked(name):
@@ -96,9 +127,20 @@ class Store:
                 self._forget(name)
                 return Status(name, CONFIRMED)
             if status.state == REVERTED:
-                # told once; the next arming starts anew
-                shutil.rmtree(snapshots.directory_of(name), ignore_errors=True)
+                self._drop_told(name)
             return status
+
+    def told(self, name: str) -> Status:
+        """What was put back since the last run, once it is over; the next time there is nothing to tell."""
+        status = self.settled(name)
+        if status.state == REVERTED:
+            with self._locked(name):
+                self._drop_told(name)
+        return status
+
+    def _drop_told(self, name: str) -> None:
+        if self.status(name).state == REVERTED:
+            shutil.rmtree(snapshots.directory_of(name), ignore_errors=True)
 
     def revert(self, name: str, why: str) -> Status:
         """Put it back now. The script takes the lock itself."""
@@ -159,6 +201,9 @@ class Store:
             paths=tuple(paths),
             sysctls=tuple(found["sysctls"].items()),
             commands=tuple(tuple(command) for command in found["commands"]),
+            live=tuple((what, tuple(lines)) for what, lines in found.get("live", [])),
+            data=tuple((item, self.host.text(f"{state}/data/{item}")) for item in found.get("data", [])),
+            lock=found.get("lock", ""),
         )
 
     def _forget(self, name: str) -> None:
@@ -174,7 +219,7 @@ class Store:
         shutil.rmtree(state, ignore_errors=True)
 
     def _write(self, path: str, text: str, mode: str) -> None:
-        self.host.write_file(path, text.encode(), mode, "root", "root")
+        self.host.write_file(path, text.encode("utf-8", "surrogateescape"), mode, "root", "root")
 
     def _json(self, path: str) -> dict[str, Any]:
         try:

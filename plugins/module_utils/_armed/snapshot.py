@@ -9,6 +9,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ansible_collections.slipway.ops.plugins.module_utils._host.observed import (
     DIRECTORY,
@@ -25,15 +26,26 @@ from ansible_collections.slipway.ops.plugins.module_utils._host.wish import Wish
 
 ROOT = "/var/lib/slipway/armed"
 NO_BLOCK = "$block"  # left for the script: empty, or --no-block while the host boots
+# A POSIX lock cannot be held by a shell. A lock of the open file description excludes POSIX locks and outlives the
+# process that took it, for as long as the shell has the file open.
+TAKE_LOCK = (
+    "timeout 10 python3 -I -c 'import fcntl, struct; "
+    'fcntl.fcntl(8, fcntl.F_OFD_SETLKW, struct.pack("hhqqi", fcntl.F_WRLCK, 0, 0, 0, 0))\''
+)
 
 
 @dataclass(frozen=True)
 class Snapshot:
+    """What is put back: files, sysctls, commands, then what runs and is not made from files until the next boot."""
+
     name: str
     limit_seconds: int
     paths: tuple[tuple[str, PathState], ...] = ()
     sysctls: tuple[tuple[str, str], ...] = ()
     commands: tuple[tuple[str, ...], ...] = ()
+    live: tuple[tuple[str, tuple[str, ...]], ...] = ()  # what, and lines of shell; left out while the host boots
+    data: tuple[tuple[str, str], ...] = ()  # texts for these lines, under $state/data/
+    lock: str = ""  # file that other programs lock while they change the same
 
 
 def directory_of(name: str) -> str:
@@ -101,13 +113,39 @@ def unit_commands(
 
 
 def merged(old: Snapshot | None, new: Snapshot) -> Snapshot:
-    """A second arming before the first was confirmed: what the first remembers is the state to go back to."""
+    """A second arming before the first was confirmed: what the first remembers is the state to go back to.
+
+    The paths of the first come first, so that what is stored for them keeps its place.
+    """
     if old is None:
         return new
-    paths = {**dict(new.paths), **dict(old.paths)}
-    sysctls = {**dict(new.sysctls), **dict(old.sysctls)}
-    commands = list(old.commands) + [command for command in new.commands if command not in old.commands]
-    return Snapshot(new.name, new.limit_seconds, tuple(paths.items()), tuple(sysctls.items()), tuple(commands))
+    subjects = {command[-1] for command in old.commands}
+    return Snapshot(
+        name=new.name,
+        limit_seconds=new.limit_seconds,
+        paths=_first_wins(old.paths, new.paths),
+        sysctls=_first_wins(old.sysctls, new.sysctls),
+        commands=old.commands + tuple(command for command in new.commands if command[-1] not in subjects),
+        live=_first_wins(old.live, new.live),
+        data=_first_wins(old.data, new.data),
+        lock=old.lock or new.lock,
+    )
+
+
+Value = TypeVar("Value")
+
+
+def _first_wins(
+    old: tuple[tuple[str, Value], ...], new: tuple[tuple[str, Value], ...]
+) -> tuple[tuple[str, Value], ...]:
+    known = {name for name, _value in old}
+    return old + tuple((name, value) for name, value in new if name not in known)
+
+
+def shared_paths(one: Snapshot, other: Snapshot) -> list[str]:
+    """Files that both would put back, so that the later one undoes the earlier."""
+    theirs = dict(other.paths)
+    return [path for path, before in one.paths if path in theirs and {before.kind, theirs[path].kind} & {FILE, LINK}]
 
 
 def manifest(snapshot: Snapshot, armed_at: float) -> str:
@@ -130,6 +168,9 @@ def manifest(snapshot: Snapshot, armed_at: float) -> str:
                 ],
                 "sysctls": dict(snapshot.sysctls),
                 "commands": [list(command) for command in snapshot.commands],
+                "live": [[what, list(lines)] for what, lines in snapshot.live],
+                "data": [name for name, _text in snapshot.data],
+                "lock": snapshot.lock,
             },
             indent=1,
         )
@@ -138,7 +179,7 @@ def manifest(snapshot: Snapshot, armed_at: float) -> str:
 
 
 def script(snapshot: Snapshot) -> str:
-    """A shell script that needs nothing but coreutils, flock and systemctl."""
+    """A shell script that needs nothing but coreutils, flock, systemctl, and for a foreign lock Python."""
     state = directory_of(snapshot.name)
     lines = [
         "#!/bin/sh",
@@ -162,6 +203,9 @@ def script(snapshot: Snapshot) -> str:
         '  mkdir -p -- "$3" && chown -- "$2" "$3" && chmod -- "$1" "$3" || missed "$3"',
         "}",
     ]
+    if snapshot.lock:
+        # Whoever holds it for longer does not keep the change in place.
+        lines.append(f'[ -n "$block" ] || {{ exec 8>> {shlex.quote(snapshot.lock)} && {TAKE_LOCK}; }} || true')
     for index, (path, before) in reversed(list(enumerate(snapshot.paths))):
         quoted = shlex.quote(path)
         if before.kind == FILE:
@@ -179,12 +223,17 @@ def script(snapshot: Snapshot) -> str:
     for command in snapshot.commands:
         words = " ".join(word if word == NO_BLOCK else shlex.quote(word) for word in command)
         lines.append(f"{words} || missed {shlex.quote(' '.join(word for word in command if word != NO_BLOCK))}")
+    if snapshot.live:
+        lines.append('if [ -z "$block" ]; then')
+        for what, steps in snapshot.live:
+            lines += [f"  {{ {step}; }} || missed {shlex.quote(what)}" for step in steps]
+        lines.append("fi")
     name = shlex.quote(snapshot.name)
     lines += [
         """printf '{"name": "%s", "reverted_at": %s, "why": "%s", "failed": "%s"}\\n' \\""",
         f'  {name} "$(date +%s)" "$why" "$failed" \\',
         '  > "$state/reverted.json.new" && mv -f "$state/reverted.json.new" "$state/reverted.json"',
-        'rm -rf -- "$state/armed.json" "$state/files"',
+        'rm -rf -- "$state/armed.json" "$state/files" "$state/data"',
         f"rm -f -- /etc/systemd/system/{boot_unit_of(snapshot.name)} \\",
         f"  /etc/systemd/system/sysinit.target.wants/{boot_unit_of(snapshot.name)}",
         f"systemctl --no-block stop {timer_of(snapshot.name)}.timer 2> /dev/null",

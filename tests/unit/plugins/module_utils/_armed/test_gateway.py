@@ -4,8 +4,12 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._armed import cli, gateway
@@ -23,6 +27,7 @@ class Quiet(Host):
         super().__init__()
         self.ran: list[str] = []
         self.fails = ""
+        self.full = ""
 
     def run(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Completed:
         self.ran.append(" ".join(argv))
@@ -31,6 +36,11 @@ class Quiet(Host):
             (directory / "armed.json").unlink()
             (directory / "reverted.json").write_text(f'{{"reverted_at": 7, "why": "{argv[2]}", "failed": ""}}')
         return Completed(1, "", "no systemd") if argv[0] == self.fails else Completed(0, "", "")
+
+    def write_file(self, path: str, *arguments: Any, **options: Any) -> None:
+        if self.full and path.endswith(self.full):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        super().write_file(path, *arguments, **options)
 
     def ids(self, owner: str, group: str) -> tuple[int, int]:
         return -1, -1
@@ -80,13 +90,14 @@ def test_what_was_put_back_is_told_and_not_confirmed(host: Quiet) -> None:
 
 def test_without_a_timer_nothing_is_armed(host: Quiet) -> None:
     host.fails = "systemd-run"
-    with pytest.raises(HostError, match="armed change ssh: its timer could not be started: no systemd"):
+    with pytest.raises(HostError, match="so nothing was changed: its timer could not be started: no systemd"):
         Store(host).arm(Snapshot("ssh", 60))
     assert Store(host).status("ssh").state == gateway.NOTHING
 
 
 def test_command_line(host: Quiet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(cli, "Host", lambda: host)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert cli.confirm([]) == 0
     assert capsys.readouterr().out == "nothing is armed on this host\n"
     Store(host).arm(Snapshot("ssh", 60))
@@ -94,7 +105,87 @@ def test_command_line(host: Quiet, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert '"state": "armed"' in capsys.readouterr().out
     assert cli.confirm(["ssh"]) == 0
     assert cli.confirm(["ssh"]) == 1
-    assert capsys.readouterr().out == "ssh: confirmed\nssh: nothing\n"
+    told = capsys.readouterr().out.splitlines()
+    assert told == ["ssh: confirmed", cli.BY_HAND, "ssh: nothing is armed by this name", "armed on this host: nothing"]
     Store(host).arm(Snapshot("ssh", 60))
     assert cli.confirm(["ssh", "--revert"]) == 0
     assert "put back at 1970-01-01 00:00:07 UTC, an operator asked for it" in capsys.readouterr().out
+
+
+def test_command_line_lists_the_seconds_left(
+    host: Quiet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "Host", lambda: host)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    Store(host).arm(Snapshot("firewall", 60))
+    Store(host).arm(Snapshot("ssh", 90))
+    assert cli.confirm([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["firewall", "ssh"]
+    assert "puts itself back in 60 s" in lines[0]
+    assert cli.confirm(["--json"]) == 0
+    assert [round(item["left_seconds"]) for item in json.loads(capsys.readouterr().out)] == [60, 90]
+    assert cli.confirm(["fire"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "armed on this host: firewall, ssh"
+
+
+def test_command_line_is_for_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(PermissionError, match="use sudo slipway confirm"):
+        cli.confirm(["ssh"])
+    with pytest.raises(SystemExit):
+        cli.confirm(["--revert"])
+
+
+@pytest.mark.parametrize("full", ["files/0", "data/live", "revert.sh", "armed.json", "-boot.service"])
+def test_a_full_disk_is_found_before_anything_is_changed(host: Quiet, tmp_path: Path, full: str) -> None:
+    host.full = full
+    whole = Snapshot("ssh", 60, (("/etc/x", OLD),), data=(("live", "x"),))
+    with pytest.raises(HostError, match=f"nothing was changed: .*{full}: No space left"):
+        Store(host).arm(whole)
+    assert Store(host).status("ssh").state == gateway.NOTHING
+    assert list((tmp_path / "system").rglob("slipway*")) == []
+    assert not [line for line in host.ran if line.startswith("systemd-run")]
+
+
+def test_a_full_disk_leaves_an_earlier_arming_as_it_is(host: Quiet, tmp_path: Path) -> None:
+    store = Store(host)
+    store.arm(Snapshot("ssh", 60, (("/etc/x", OLD),)))
+    before = (tmp_path / "armed/ssh/revert.sh").read_text()
+    host.ran.clear()
+    host.full = "files/1"
+    with pytest.raises(HostError, match="No space left"):
+        store.arm(Snapshot("ssh", 90, (("/etc/a", OLD), ("/etc/x", PathState()))))
+    assert store.status("ssh").state == gateway.ARMED
+    assert (tmp_path / "armed/ssh/revert.sh").read_text() == before
+    assert (tmp_path / "armed/ssh/files/0").read_bytes() == b"old"
+    assert host.ran == [], "its timer runs on"
+
+
+def test_what_runs_is_remembered_across_a_second_arming(host: Quiet, tmp_path: Path) -> None:
+    store = Store(host)
+    store.arm(Snapshot("firewall", 60, live=(("rules", ("load old",)),), data=(("rules", "old"),), lock="/run/x.lock"))
+    store.arm(Snapshot("firewall", 60, live=(("rules", ("load new",)),), data=(("rules", "new"),)))
+    script = (tmp_path / "armed/firewall/revert.sh").read_text()
+    assert "load old" in script
+    assert "load new" not in script
+    assert "/run/x.lock" in script
+    assert (tmp_path / "armed/firewall/data/rules").read_text() == "old"
+
+
+def test_two_changes_have_their_own_memory_and_share_no_file(host: Quiet) -> None:
+    store = Store(host)
+    store.arm(Snapshot("ssh", 60, (("/etc/ssh/x", OLD), ("/etc/new", PathState()))))
+    store.arm(Snapshot("firewall", 60, (("/etc/ufw/user.rules", OLD), ("/etc/new", PathState()))))
+    with pytest.raises(HostError, match=r"/etc/ssh/x belongs to the armed change ssh too.*`slipway confirm ssh"):
+        store.arm(Snapshot("firewall", 60, (("/etc/ssh/x", OLD),)))
+    assert store.confirm("ssh").state == gateway.CONFIRMED
+    assert store.status("firewall").state == gateway.ARMED
+
+
+def test_what_was_put_back_is_told_to_one_run(host: Quiet) -> None:
+    store = Store(host)
+    store.arm(Snapshot("ssh", 60))
+    store.revert("ssh", "the network was lost")
+    assert store.told("ssh").why == "the network was lost"
+    assert store.told("ssh").state == gateway.NOTHING

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 from pathlib import Path
 
@@ -81,6 +82,58 @@ def test_arming_again_keeps_the_first_memory() -> None:
     assert dict(found.sysctls) == {"k": "1"}
     assert found.commands == (("x",), ("y",))
     assert found.limit_seconds == 60
+
+
+def test_arming_again_does_not_remember_how_a_unit_was_in_between() -> None:
+    stop, restart = ("systemctl", "stop", "x.service"), ("systemctl", "restart", "x.service")
+    found = merged(Snapshot("ssh", 30, commands=(stop,)), Snapshot("ssh", 30, commands=(restart, ("other",))))
+    assert found.commands == (stop, ("other",))
+
+
+def script_for(tmp_path: Path, snapshot: Snapshot) -> str:
+    state = tmp_path / "armed" / snapshot.name
+    (state / "data").mkdir(parents=True)
+    (state / "armed.json").write_text("{}")
+    for name, text in snapshot.data:
+        (state / "data" / name).write_text(text)
+    found = snapshots.script(snapshot)
+    return found.replace("systemctl", ":").replace("/etc/systemd/system", str(tmp_path)).replace("logger -t", ": -t")
+
+
+LIVE = Snapshot(
+    "try", 30, live=(("rules", ('cat "$state/data/rules" > loaded',)), ("the rest", ("false && x",))),
+    data=(("rules", "old"),), lock="the.lock",
+)  # fmt: skip
+
+
+def test_what_runs_is_put_back_at_once_but_not_at_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "ROOT", str(tmp_path / "armed"))
+    script = script_for(tmp_path, LIVE)
+    at_boot = subprocess.run(["sh", "-c", script, "revert", "why", "boot"], cwd=tmp_path, check=False)
+    assert at_boot.returncode == 0
+    assert not (tmp_path / "loaded").exists()
+    (tmp_path / "armed/try/armed.json").write_text("{}")
+    (tmp_path / "armed/try/data").mkdir()
+    (tmp_path / "armed/try/data/rules").write_text("old")
+    assert subprocess.run(["sh", "-c", script], cwd=tmp_path, check=False).returncode == 1
+    assert (tmp_path / "loaded").read_text() == "old"
+    assert '"failed": " the rest"' in (tmp_path / "armed/try/reverted.json").read_text()
+    assert not (tmp_path / "armed/try/data").exists()
+
+
+def test_it_waits_for_a_program_that_changes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs such as ufw take a POSIX lock, which a shell cannot take."""
+    monkeypatch.setattr(snapshots, "ROOT", str(tmp_path / "armed"))
+    script = script_for(tmp_path, LIVE)
+    with open(tmp_path / "the.lock", "w", encoding="ascii") as held:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+        with subprocess.Popen(["sh", "-c", script], cwd=tmp_path) as running:
+            with pytest.raises(subprocess.TimeoutExpired):
+                running.wait(1)
+            assert not (tmp_path / "loaded").exists()
+            fcntl.lockf(held, fcntl.LOCK_UN)
+            running.wait(5)
+    assert (tmp_path / "loaded").read_text() == "old"
 
 
 def test_the_script_puts_back_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
