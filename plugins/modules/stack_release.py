@@ -13,11 +13,11 @@ author: Slipway contributors (@slipway)
 description:
   - Brings the containers of one host to the model of a stack, as read by P(slipway.ops.stack#lookup).
   - >-
-    A release has phases: lease, plan, pull, prepare (networks, volumes, files), migrate (once, from the new image),
-    start (new replicas beside the old ones, through the health gate), switch (all upstreams of nginx in one graceful
-    reload), watch (old requests end, C(update_config.monitor) is observed), replace (services that cannot run twice),
-    finish (the old containers are stopped). A failure before the end of C(replace) puts everything back; the old
-    version serves on.
+    A release has phases: lease, plan, pull, recovery point (when a migration is pending), prepare (networks, volumes,
+    files), migrate (once, from the new image), start (new replicas beside the old ones, through the health gate),
+    switch (all upstreams of nginx in one graceful reload), watch (old requests end, C(update_config.monitor) is
+    observed), replace (services that cannot run twice), finish (the old containers are stopped). A failure before the
+    end of C(replace) puts everything back; the old version serves on.
   - >-
     Per service the plan says keep, create, start, roll (new beside old), stop-first (with the reason and the gap) or
     remove.
@@ -69,6 +69,24 @@ options:
     description: How long to wait for another job on the stack, such as a backup.
     type: int
     default: 300
+  recovery_point:
+    description:
+      - Whether to make a recovery point before a migration, where the stack is backed up from this host. The point is
+        read back before the migration begins; when it cannot be made, nothing is migrated and the release fails.
+    type: bool
+    default: true
+  confirmed_volumes:
+    description:
+      - Full names of volumes whose data may be left behind by this version. Without its name here, a volume that holds
+        data is neither dropped, exchanged for another nor covered by a new mount; the release is refused.
+    type: list
+    elements: str
+    default: []
+  confirmed_point_max_age_hours:
+    description:
+      - How old the newest recovery point that was read back may be when O(confirmed_volumes) applies, in hours.
+    type: float
+    default: 24
   upstream_directory:
     description: Where nginx reads its upstreams on the host.
     type: path
@@ -126,12 +144,9 @@ import json
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import LeaseError
 from ansible_collections.slipway.ops.plugins.module_utils._release.compose import Limits
-from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
-from ansible_collections.slipway.ops.plugins.module_utils._release.plan import PlanError
-from ansible_collections.slipway.ops.plugins.module_utils._release.release import ReleaseFailed
-from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places, Settings, release
+from ansible_collections.slipway.ops.plugins.module_utils._release.release import Policy
+from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import FAILURES, Places, Settings, release
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
 
@@ -147,6 +162,9 @@ def main() -> None:
             "drain_seconds": {"type": "int", "default": 30},
             "migration_timeout_seconds": {"type": "int", "default": 3600},
             "lease_wait_seconds": {"type": "int", "default": 300},
+            "recovery_point": {"type": "bool", "default": True},
+            "confirmed_volumes": {"type": "list", "elements": "str", "default": []},
+            "confirmed_point_max_age_hours": {"type": "float", "default": 24},
             "upstream_directory": {"type": "path", "default": "/etc/nginx/slipway/upstreams"},
         },
         supports_check_mode=True,
@@ -161,13 +179,18 @@ def main() -> None:
             given["drain_seconds"],
             given["migration_timeout_seconds"],
         ),
+        policy=Policy(
+            given["recovery_point"],
+            tuple(given["confirmed_volumes"]),
+            given["confirmed_point_max_age_hours"] * 3600,
+        ),
         places=Places(upstreams=given["upstream_directory"]),
     )
     try:
         work = release(Stack(json.loads(given["model"])), json.loads(given["environment"]), settings)
         act = work.present if given["state"] == "present" else work.absent
         outcome = act(module.check_mode)
-    except (ReleaseFailed, PlanError, EngineError, LeaseError) as error:
+    except FAILURES as error:
         module.fail_json(msg=str(error))
         return
     result = {"changed": outcome.changed, "plan": outcome.plan, "release": outcome.release}

@@ -216,6 +216,25 @@ def test_an_interrupted_release_is_cleaned_up(host: Host) -> None:
     assert "interrupted" in {record["outcome"] for record in state(host)["history"]}
 
 
+def test_rollback_loses_no_request_and_migrates_nothing(host: Host) -> None:
+    name = containers(host, "web")[0]["Name"].lstrip("/")
+    migrations = host.check_output(f"docker exec {name} cat /data/migrations")
+    plan = json.loads(host.check_output("slipway rollback try --plan --json"))
+    assert versions(host) == {"try/web:3"}
+    seen: dict[str, int] = {}
+    with load(host, seen):
+        done = json.loads(host.check_output("slipway rollback try --json"))
+        time.sleep(1)
+    assert (done["from"], done["to"], done["plan"]) == (plan["from"], plan["to"], plan["plan"])
+    assert set(seen) == {"2", "3"}, seen
+    assert versions(host) == {"try/web:2"}
+    name = containers(host, "web")[0]["Name"].lstrip("/")
+    assert host.check_output(f"docker exec {name} cat /data/migrations") == migrations
+    assert "canary-9d42e1" in host.check_output(f"docker exec {name} cat /etc/web/settings.ini")
+    assert [record.get("back_to") for record in state(host)["history"]][-1] == done["to"]
+    assert "release 9999" in host.run("slipway rollback try --to 9999").stderr
+
+
 def test_absent_keeps_the_volume(host: Host) -> None:
     for changed in ("1", "0"):
         result = release(host, "stack_state=absent", "web_version=3")

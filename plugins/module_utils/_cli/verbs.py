@@ -30,11 +30,13 @@ class Verb(NamedTuple):
 
 VERBS: tuple[Verb, ...] = (
     Verb("status", "_release.cli", "status", "what runs here: releases, services, the last backup"),
+    Verb("rollback", "_release.cli", "rollback", "bring the last good release back, as it was"),
     Verb("backup", "_backup.cli", "backup", "make a recovery point now, list the points, read one back"),
     Verb("restore", "_backup.cli", "restore", "bring a stack's data back from a recovery point"),
     Verb("points", "_backup.cli", "points", "list the recovery points (the same as: backup points)"),
     Verb("upstreams", "_proxy.cli", "upstreams", "write nginx's upstream files from the running containers"),
     Verb("certificate", "_certificate.cli", "certificate", "publish a renewed certificate and prove that it is served"),
     Verb("watch", "_watch.cli", "watch", "look at health, logs and backups once, and tell when something is wrong"),
+    Verb("prune", "_docker.cli", "prune", "keep Docker's images and build cache within their budget"),
     Verb("confirm", "_armed.cli", "confirm", "keep an armed change, which would otherwise undo itself"),
 )

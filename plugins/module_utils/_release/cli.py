@@ -1,18 +1,24 @@
 # Copyright: Slipway contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`slipway status`: what of each stack runs on this host."""
+"""`slipway status` and `slipway rollback`: what of each stack runs on this host, and the way back."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._release import records
 from ansible_collections.slipway.ops.plugins.module_utils._release.status import status as read_status
-from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
+from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import (
+    FAILURES,
+    Places,
+    Settings,
+    rolling_back,
+)
 
 
 def status(argv: list[str]) -> int:
@@ -52,3 +58,40 @@ def _lines(entry: dict[str, Any]) -> list[str]:
             for each in service["containers"]
         )
     return lines
+
+
+def rollback(argv: list[str]) -> int:
+    """Bring the last good release back, or the one asked for. Ends with 1 when that failed."""
+    parser = argparse.ArgumentParser(prog="slipway rollback", description="Bring an earlier good release back.")
+    parser.add_argument("stack", nargs="?", help="name of the stack; may be left out where there is only one")
+    parser.add_argument("--to", type=int, metavar="RELEASE", help="its number; the last good one before this without")
+    parser.add_argument("--plan", action="store_true", help="only show what would be done")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args(argv)
+    names = records.stacks(Places().stacks)
+    name = arguments.stack or (names[0] if len(names) == 1 else "")
+    if not name:
+        parser.error(f"name the stack, one of: {', '.join(names) or 'none is deployed on this host'}")
+    settings = Settings(actor=os.environ.get("SUDO_USER") or "root")
+    try:
+        work, target = rolling_back(name, arguments.to, settings)
+        outcome = work.present(arguments.plan)
+    except FAILURES as error:
+        sys.stderr.write(f"slipway rollback: {error}\n")
+        return 1
+    done = "would go" if arguments.plan else "went"
+    if arguments.json:
+        found = {
+            "stack": name,
+            "changed": outcome.changed,
+            "from": target.current,
+            "to": target.kept.release,
+            "release": outcome.release,
+            "plan": outcome.plan,
+            "notes": list(target.notes),
+        }
+        sys.stdout.write(json.dumps(found, indent=2, sort_keys=True) + "\n")
+        return 0
+    head = f"{name}: {done} back from release {target.current} to {target.kept.release}, as release {outcome.release}"
+    sys.stdout.write("\n".join([head, *(f"  {line}" for line in (*outcome.plan, *target.notes))]) + "\n")
+    return 0

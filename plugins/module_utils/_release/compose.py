@@ -46,6 +46,8 @@ class Gateway(Protocol):
     def networks(self) -> list[dict[str, Any]]: ...
     def volumes(self) -> list[str]: ...
     def pull(self, reference: str) -> None: ...
+    def tag(self, image: str, reference: str) -> None: ...
+    def has_data(self, volume: str) -> bool: ...
     def create_network(self, body: Mapping[str, Any]) -> None: ...
     def remove_network(self, name: str) -> None: ...
     def create_volume(self, body: Mapping[str, Any]) -> None: ...
@@ -153,7 +155,27 @@ class ComposeEngine:
         raw = self._gateway.inspect(container)
         return None if raw is None else state.parse_container(raw)
 
+    def has_image(self, image_id: str) -> bool:
+        return self._gateway.image(image_id) is not None
+
+    def has_data(self, volume: str) -> bool:
+        return self._gateway.has_data(volume)
+
     # Phases
+
+    def pin(self, images: Mapping[str, Image]) -> None:
+        for reference, image in images.items():
+            here = self._gateway.image(reference)
+            if here is not None and here["Id"] == image.id:
+                continue
+            if not self.has_image(image.id):
+                if not image.digest:
+                    raise EngineError(
+                        f"image {reference}: the one of that release is not on this host any more and no registry "
+                        "gave it a digest to fetch it by; load it or release another version"
+                    )
+                self._gateway.pull(image.digest)
+            self._gateway.tag(image.id, reference)
 
     def pull(self, stack: Stack, plan: Plan) -> bool:
         changed = False

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -94,6 +95,26 @@ class DockerGateway:
             for event in self._client.pull(reference, stream=True, decode=True):
                 if "error" in event:
                     raise EngineError(f"pull {reference}: {event['error']}; check the name and the registry's login")
+
+    def tag(self, image: str, reference: str) -> None:
+        named = ":" in reference.rpartition("/")[2]  # a colon before the last slash belongs to the registry's port
+        repository, _colon, tag = reference.rpartition(":") if named else (reference, "", "latest")
+        with _translated(f"tag {reference}"):
+            self._client.tag(image, repository, tag, force=True)
+
+    def has_data(self, volume: str) -> bool:
+        import docker.errors
+
+        with _translated(f"volume {volume}"):
+            try:
+                place = self._client.inspect_volume(volume).get("Mountpoint") or ""
+            except docker.errors.NotFound:
+                return False
+        try:
+            with os.scandir(place) as entries:
+                return next(entries, None) is not None
+        except FileNotFoundError:
+            return False
 
     def create_network(self, body: Mapping[str, Any]) -> None:
         with _translated(f"network {body['Name']}"):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Observed
+from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Image, Observed
 from ansible_collections.slipway.ops.plugins.module_utils._release.plan import Plan
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
@@ -42,6 +42,7 @@ class Progress:
     reloaded: bool = False
     previous_upstreams: dict[str, str] = field(default_factory=dict)
     migrated: list[str] = field(default_factory=list)
+    recovery_point: str = ""
 
     def plain(self) -> dict[str, Any]:
         return {
@@ -53,6 +54,7 @@ class Progress:
             "switched": self.switched,
             "previous_upstreams": self.previous_upstreams,
             "migrated": self.migrated,
+            "recovery_point": self.recovery_point,
         }
 
     def record(self) -> None:
@@ -67,6 +69,15 @@ class Engine(Protocol):
 
     def observe(self, stack: Stack) -> Observed:
         """What runs; `available` False where the engine is not installed or not started."""
+
+    def has_image(self, image_id: str) -> bool:
+        """Whether this very image is here, under whatever name."""
+
+    def has_data(self, volume: str) -> bool:
+        """Whether the volume exists and holds something."""
+
+    def pin(self, images: Mapping[str, Image]) -> None:
+        """Have these very images under their references, whatever the references mean by now."""
 
     def pull(self, stack: Stack, plan: Plan) -> bool:
         """Bring the images here; True when a local image is another one now."""

@@ -77,6 +77,7 @@ class Plan:
     records: tuple[str, ...] = ()
     pending_commands: tuple[str, ...] = ()
     absent_networks: tuple[str, ...] = ()
+    recovery_point: bool = False
     images: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -94,6 +95,7 @@ class Plan:
         return [
             *(f"remove the stray container {each.name}" for each in self.strays),
             *(f"pull {reference}" for reference in self.pulls),
+            *(["make a recovery point, because a migration is pending"] if self.recovery_point else []),
             *(f"create network {name}" for name in self.networks),
             *(f"create volume {name}" for name in self.volumes),
             *(each.line() for each in self.moving),

@@ -8,13 +8,29 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._release.container import HostFile
+from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Image
 from ansible_collections.slipway.ops.plugins.module_utils._stack.derived import STACK_DIRECTORY
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
 STATE = files.STATE_DIRECTORY + "/stacks"
+KEPT_RELEASES = 10
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A good release, whole: what is needed to run it again as it was."""
+
+    release: int
+    model: Mapping[str, Any]
+    variables: Mapping[str, str]
+    images: Mapping[str, Image]
+
+    def same_as(self, other: Kept) -> bool:
+        return (self.model, self.variables, self.images) == (other.model, other.variables, other.images)
 
 
 def environment_text(variables: Mapping[str, str]) -> str:
@@ -70,6 +86,34 @@ class Records:
     def add_history(self, record: Mapping[str, Any]) -> None:
         files.ensure_directory(self.state, 0o700)
         files.append_json_line(self._kept("history.jsonl"), dict(record))
+
+    @property
+    def _releases(self) -> str:
+        return self._kept("releases")
+
+    def keep_release(self, kept: Kept) -> None:
+        """Keep what a good release was, for the way back; the oldest beyond the limit go."""
+        files.ensure_directory(self._releases, 0o700)
+        images = {name: {"id": image.id, "digest": image.digest} for name, image in kept.images.items()}
+        value = {"model": dict(kept.model), "variables": dict(kept.variables), "images": images}
+        files.write_json(os.path.join(self._releases, f"{kept.release}.json"), value, 0o600)
+        for number in self.kept_releases()[KEPT_RELEASES:]:
+            files.remove(os.path.join(self._releases, f"{number}.json"))
+
+    def kept_releases(self) -> list[int]:
+        """The numbers of the kept releases, newest first."""
+        try:
+            names = os.listdir(self._releases)
+        except FileNotFoundError:
+            return []
+        return sorted((int(name[:-5]) for name in names if name[:-5].isdigit()), reverse=True)
+
+    def kept_release(self, number: int) -> Kept | None:
+        value = files.read_json(os.path.join(self._releases, f"{number}.json"))
+        if not isinstance(value, dict):
+            return None
+        images = {name: Image(entry["id"], entry["digest"]) for name, entry in value["images"].items()}
+        return Kept(number, value["model"], value["variables"], images)
 
     def journal(self) -> dict[str, Any] | None:
         value = files.read_json(self._kept("journal.json"))

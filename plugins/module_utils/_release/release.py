@@ -8,21 +8,29 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from typing import Any, Protocol
 
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import Lease, LeaseLost
 from ansible_collections.slipway.ops.plugins.module_utils._proxy import upstreams
 from ansible_collections.slipway.ops.plugins.module_utils._release import report
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Engine, EngineError, Progress
 from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Observed
-from ansible_collections.slipway.ops.plugins.module_utils._release.plan import Plan, make_plan, removal_plan
-from ansible_collections.slipway.ops.plugins.module_utils._release.records import Records, environment_text
+from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
+    Plan,
+    PlanError,
+    make_plan,
+    removal_plan,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._release.records import Kept, Records, environment_text
+from ansible_collections.slipway.ops.plugins.module_utils._release.volumes import Leaving, leaving
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
 AFTER_RELEASE = "after_release"
-PULL, PREPARE, MIGRATE, START, SWITCH, WATCH, REPLACE, FINISH = (
+PULL, POINT, PREPARE, MIGRATE, START, SWITCH, WATCH, REPLACE, FINISH = (
     "pull",
+    "recovery point",
     "prepare",
     "migrate",
     "start",
@@ -39,6 +47,28 @@ class ReleaseFailed(Exception):
     """The release did not happen, or what runs is not what was asked; one line that says which."""
 
 
+class RecoveryPoints(Protocol):
+    """What a release asks of the stack's backups."""
+
+    def configured(self) -> bool:
+        """Whether this stack is backed up from this host."""
+
+    def make(self) -> str:
+        """Make a point now and return its name. The caller holds the lease."""
+
+    def age_seconds(self) -> float | None:
+        """The age of the newest point that was read back; None without one."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a release may do."""
+
+    recovery_point: bool = True
+    confirmed_volumes: tuple[str, ...] = ()
+    confirmed_point_max_age_seconds: float = 86400
+
+
 @dataclass(frozen=True)
 class Outcome:
     changed: bool
@@ -49,28 +79,55 @@ class Outcome:
     images: Mapping[str, str] = field(default_factory=dict)
 
 
+def without_migrations(stack: Stack) -> Stack:
+    """The same stack, but it neither migrates nor asks the registry what its tags mean today."""
+    services = {
+        name: {
+            **{key: value for key, value in plain.items() if key != "pull_policy"},
+            "slipway": {key: value for key, value in plain["slipway"].items() if key != "migrate"},
+        }
+        for name, plain in stack.plain["services"].items()
+    }
+    return Stack({**stack.plain, "services": services})
+
+
 def _now() -> str:
     return datetime.fromtimestamp(time.time(), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Release:
+    """`back_to` is a kept release: its images under their tags, no migration, its own model in the records."""
+
     def __init__(
-        self, engine: Engine, records: Records, lease: Leaser, stack: Stack, variables: Mapping[str, str], actor: str
+        self,
+        engine: Engine,
+        records: Records,
+        lease: Leaser,
+        stack: Stack,
+        variables: Mapping[str, str],
+        actor: str,
+        points: RecoveryPoints,
+        policy: Policy,
+        back_to: Kept | None = None,
     ) -> None:
         self.engine = engine
         self.records = records
         self.lease = lease
-        self.stack = stack
+        self.model = stack.plain
+        self.stack = stack if back_to is None else without_migrations(stack)
         self.variables = variables
         self.actor = actor
+        self.points = points
+        self.policy = policy
+        self.back_to = back_to
 
     def present(self, check: bool) -> Outcome:
         """Bring the host to the stack; in check mode say only what would happen."""
         observed = self.engine.observe(self.stack)
         plan = self._plan(observed)
         journal = self.records.journal()
-        before, model = self.records.model(), self.stack.plain
-        old, new = report.view(before), report.view(model, before)
+        before = self.records.model()
+        old, new = report.view(before), report.view(self.model, before)
         if check:
             return Outcome(plan.changed or journal is not None, plan.release, plan.lines(), old, new)
         self.engine.require()
@@ -97,7 +154,7 @@ class Release:
                 self.engine.close(self.stack, plan)
             self.records.remove_deployed()
             self.records.clear_journal()
-            self._record(plan, "removed", "", _now(), [])
+            self._record(plan, "removed", "", _now())
         return Outcome(True, plan.release, plan.lines(), before=report.view(before))
 
     # Planning
@@ -107,19 +164,60 @@ class Release:
         return max(self.records.last_release(), int(journal.get("release", 0))) + 1
 
     def _plan(self, observed: Observed) -> Plan:
+        self._refuse_loss(observed)
         journal = self.records.journal() or {}
         pending = journal.get("services", []) if journal.get("phase") == AFTER_RELEASE else []
-        return make_plan(
+        observed, fetched = self._pinned(observed)
+        plan = make_plan(
             self.stack,
             observed,
             self._next(),
             self._record_changes(),
             tuple(name for name in pending if name in self.stack.services),
         )
+        return replace(
+            plan,
+            pulls=tuple(dict.fromkeys([*plan.pulls, *fetched])),
+            recovery_point=self._wants_point(plan, observed),
+        )
+
+    def _pinned(self, observed: Observed) -> tuple[Observed, list[str]]:
+        """As if each image of the kept release were here under its tag already; and those that must be fetched."""
+        if self.back_to is None or not observed.available:
+            return observed, []
+        pins = self.back_to.images
+        missing = [image.digest or image.id for image in pins.values() if not self.engine.has_image(image.id)]
+        return replace(observed, images={**observed.images, **pins}), missing
+
+    def _wants_point(self, plan: Plan, observed: Observed) -> bool:
+        """Before a migration, when there is data that it could spoil."""
+        migrates = any(each.migrate for each in plan.services)
+        return migrates and self.policy.recovery_point and bool(observed.containers) and self.points.configured()
+
+    def _refuse_loss(self, observed: Observed) -> None:
+        """A volume with data is neither renamed, dropped nor covered without its name and a fresh recovery point."""
+        before = self.records.model()
+        if before is None or not observed.available:
+            return
+        lost = [each for each in leaving(Stack(before), self.stack) if self.engine.has_data(each.volume)]
+        unconfirmed = [each for each in lost if each.volume not in self.policy.confirmed_volumes]
+        if unconfirmed:
+            raise PlanError("; ".join(each.refusal() for each in unconfirmed))
+        if lost:
+            self._require_fresh_point(lost)
+
+    def _require_fresh_point(self, lost: list[Leaving]) -> None:
+        age, limit = self.points.age_seconds(), self.policy.confirmed_point_max_age_seconds
+        if age is None or age > limit:
+            found = "there is none" if age is None else f"the newest is {age / 3600:.1f} h old"
+            raise PlanError(
+                f"{lost[0].path}: leaving the volume {lost[0].volume} needs a recovery point that was read back and is "
+                f"younger than {limit / 3600:g} h, {found}; run: slipway backup run --stack {self.stack.name}"
+            )
 
     def _record_changes(self) -> tuple[str, ...]:
         changes = []
-        if self.records.model() != self.stack.plain:
+        if self.records.model() != self.model:
             changes.append("stack.json")
         written = self.records.environment()
         if written != environment_text(self.variables):
@@ -143,19 +241,23 @@ class Release:
         begun = _now()
         carried = self._recover()
         plan = self._plan(self.engine.observe(self.stack))
+        fetched = plan.pulls
         try:
-            if self.engine.pull(self.stack, plan):
-                pulled = plan.pulls
+            if self.back_to is not None:
+                self.engine.pin(self.back_to.images)
                 plan = self._plan(self.engine.observe(self.stack))
-                plan = Plan(**{**plan.__dict__, "pulls": pulled})
+            if self.engine.pull(self.stack, plan):
+                plan = self._plan(self.engine.observe(self.stack))
+            plan = replace(plan, pulls=fetched)
         except EngineError as error:
-            self._record(plan, "failed", str(error), begun, [], PULL)
+            self._record(plan, "failed", str(error), begun, phase=PULL)
             raise ReleaseFailed(self._message(plan, PULL, error, [])) from error
         if not plan.changed:
             self.records.clear_journal()
             return plan
         progress = Progress(release=plan.release, save=self.records.write_journal, stopped=carried)
         phases: tuple[tuple[str, Callable[[Stack, Plan, Progress], None]], ...] = (
+            (POINT, self._make_point),
             (PREPARE, self.engine.prepare),
             (MIGRATE, self.engine.migrate),
             (START, self.engine.start),
@@ -176,6 +278,11 @@ class Release:
                 self._give_up(plan, progress, error, begun)
         self._commit(plan, progress, begun)
         return plan
+
+    def _make_point(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        if plan.recovery_point:
+            progress.recovery_point = self.points.make()
+            progress.record()
 
     def _recover(self) -> list[str]:
         """Clean up after an interrupted release; returns what it had stopped, for our own undoing."""
@@ -200,7 +307,7 @@ class Release:
             left = self.engine.undo(self.stack, plan, progress)
         except Exception as second:
             left = [str(second)]
-        self._record(plan, "failed", str(error), begun, progress.migrated, progress.phase)
+        self._record(plan, "failed", str(error), begun, progress, progress.phase)
         if not left:
             self.records.clear_journal()
         if isinstance(error, Exception):
@@ -218,13 +325,13 @@ class Release:
         services = [each.service for each in plan.moving if each.numbers or each.start]
         after = [name for name in services if name in self.stack.services and self.stack.services[name].after_release]
         after = list(dict.fromkeys([*after, *plan.pending_commands]))
-        self.records.write_deployed(self.stack.plain, self.variables)
+        self.records.write_deployed(self.model, self.variables)
         journal = {"release": plan.release, "phase": AFTER_RELEASE, "services": after}
         self.records.write_journal(journal)
         try:
             self.engine.run_after(self.stack, after)
         except EngineError as error:
-            self._record(plan, "failed", str(error), begun, progress.migrated, AFTER_RELEASE)
+            self._record(plan, "failed", str(error), begun, progress, AFTER_RELEASE)
             raise ReleaseFailed(
                 f"release {plan.release} of {self.stack.name} failed in phase {AFTER_RELEASE}: {error}"
             ) from error
@@ -239,11 +346,13 @@ class Release:
         except EngineError as error:
             left = [str(error)]
         if left:
-            self._record(plan, "failed", "; ".join(left), begun, progress.migrated, "verify")
+            self._record(plan, "failed", "; ".join(left), begun, progress, "verify")
             raise ReleaseFailed(
                 f"release {plan.release} of {self.stack.name} does not run as asked: {'; '.join(left)}; run again"
             )
-        self._record(plan, "succeeded", "", begun, progress.migrated)
+        images = self.engine.observe(self.stack).images
+        self.records.keep_release(Kept(plan.release, self.model, self.variables, images))
+        self._record(plan, "succeeded", "", begun, progress)
 
     # Records
 
@@ -255,9 +364,13 @@ class Release:
             if service.image in observed.images
         }
 
-    def _record(self, plan: Plan, outcome: str, reason: str, begun: str, migrated: list[str], phase: str = "") -> None:
+    def _record(
+        self, plan: Plan, outcome: str, reason: str, begun: str, progress: Progress | None = None, phase: str = ""
+    ) -> None:
+        back: dict[str, Any] = {} if self.back_to is None else {"back_to": self.back_to.release}
         self.records.add_history(
             {
+                **back,
                 "release": plan.release,
                 "outcome": outcome,
                 "reason": reason,
@@ -268,6 +381,7 @@ class Release:
                 "services": {each.service: each.action for each in plan.moving},
                 "images": self._images() if outcome == "succeeded" else {},
                 "config_hashes": {name: self.stack.config_hash(name) for name in self.stack.services},
-                "migrated": migrated,
+                "migrated": progress.migrated if progress else [],
+                "recovery_point": progress.recovery_point if progress else "",
             }
         )

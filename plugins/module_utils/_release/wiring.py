@@ -11,15 +11,22 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import DIRECTORY, Lease, lease
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError
+from ansible_collections.slipway.ops.plugins.module_utils._backup.recovery import BackupPoints
+from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import DIRECTORY, Lease, LeaseError, lease
 from ansible_collections.slipway.ops.plugins.module_utils._proxy.gateway import Nginx
-from ansible_collections.slipway.ops.plugins.module_utils._release import report
+from ansible_collections.slipway.ops.plugins.module_utils._release import report, rollback
 from ansible_collections.slipway.ops.plugins.module_utils._release.compose import ComposeEngine, Gateway, Limits
 from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import DockerGateway
-from ansible_collections.slipway.ops.plugins.module_utils._release.records import STATE, Records
-from ansible_collections.slipway.ops.plugins.module_utils._release.release import Release
+from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
+from ansible_collections.slipway.ops.plugins.module_utils._release.plan import PlanError
+from ansible_collections.slipway.ops.plugins.module_utils._release.records import STATE, Kept, Records
+from ansible_collections.slipway.ops.plugins.module_utils._release.release import Policy, Release, ReleaseFailed
 from ansible_collections.slipway.ops.plugins.module_utils._stack.derived import STACK_DIRECTORY, UPSTREAM_DIRECTORY
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
+
+# What a caller should expect of a release, each with its one line.
+FAILURES = (ReleaseFailed, rollback.RollbackRefused, PlanError, EngineError, LeaseError, BackupError)
 
 EMPTY: Mapping[str, Any] = {
     "services": {},
@@ -47,6 +54,7 @@ class Settings:
     lease_ttl_seconds: float = 120
     lease_wait_seconds: float = 300
     limits: Limits = field(default_factory=Limits)
+    policy: Policy = field(default_factory=Policy)
     places: Places = field(default_factory=Places)
 
 
@@ -67,6 +75,7 @@ def release(
     variables: Mapping[str, str],
     settings: Settings,
     connect: Callable[[], Gateway] = DockerGateway.connect,
+    back_to: Kept | None = None,
 ) -> Release:
     places = settings.places
     records = Records(stack.name, places.stacks, places.state)
@@ -82,4 +91,18 @@ def release(
     def take(owner: str) -> AbstractContextManager[Lease]:
         return lease(stack.name, owner, settings.lease_ttl_seconds, settings.lease_wait_seconds, places.leases)
 
-    return Release(engine, records, take, stack, variables, settings.actor)
+    points = BackupPoints(stack.name)
+    return Release(engine, records, take, stack, variables, settings.actor, points, settings.policy, back_to)
+
+
+def rolling_back(
+    name: str,
+    wanted: int | None,
+    settings: Settings,
+    connect: Callable[[], Gateway] = DockerGateway.connect,
+) -> tuple[Release, rollback.Target]:
+    """The release that brings a kept one back, and what it goes back to. Raises RollbackRefused."""
+    records = Records(name, settings.places.stacks, settings.places.state)
+    target = rollback.choose(name, records.history(), records.kept_release, wanted)
+    kept = target.kept
+    return release(Stack(kept.model), kept.variables, settings, connect, back_to=kept), target

@@ -14,8 +14,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._release import report
 from ansible_collections.slipway.ops.plugins.module_utils._release.compose import ComposeEngine, Limits
 from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import EngineMissing
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
-from ansible_collections.slipway.ops.plugins.module_utils._release.records import Records
-from ansible_collections.slipway.ops.plugins.module_utils._release.release import Release
+from ansible_collections.slipway.ops.plugins.module_utils._release.records import Kept, Records
+from ansible_collections.slipway.ops.plugins.module_utils._release.release import Policy, Release
+from ansible_collections.slipway.ops.plugins.module_utils._release.rollback import Target, choose
 from ansible_collections.slipway.ops.plugins.module_utils._stack.load import load
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
@@ -69,6 +70,7 @@ class Docker:
         self.registry: dict[str, str] = {}
         self.nets: dict[str, dict[str, Any]] = {}
         self.vols: list[str] = []
+        self.full: set[str] = set()
         self.calls: list[str] = []
         self.fail_on: dict[str, str] = {}
         self.exit_codes: dict[str, int] = {}
@@ -103,6 +105,8 @@ class Docker:
         return entry
 
     def image(self, reference: str) -> dict[str, Any] | None:
+        if reference in self.images.values():
+            return {"Id": reference, "RepoDigests": []}
         if reference not in self.images:
             return None
         return {"Id": self.images[reference], "RepoDigests": [f"{reference.split(':')[0]}@{self.images[reference]}"]}
@@ -115,9 +119,19 @@ class Docker:
 
     def pull(self, reference: str) -> None:
         self._call(f"pull {reference}")
+        if "@" in reference:
+            self.images[reference] = reference.partition("@")[2]
+            return
         if reference not in self.registry:
             raise EngineError(f"pull {reference}: not found")
         self.images[reference] = self.registry[reference]
+
+    def tag(self, image: str, reference: str) -> None:
+        self._call(f"tag {image} {reference}")
+        self.images[reference] = image
+
+    def has_data(self, volume: str) -> bool:
+        return volume in self.full
 
     def create_network(self, body: Mapping[str, Any]) -> None:
         self._call(f"network {body['Name']}")
@@ -199,6 +213,28 @@ class Docker:
         )
 
 
+class Points:
+    """The stack's backups; `age` None is none at all."""
+
+    def __init__(self, calls: list[str]) -> None:
+        self.calls = calls
+        self.set_up = False
+        self.age: float | None = None
+        self.error: Exception | None = None
+
+    def configured(self) -> bool:
+        return self.set_up
+
+    def make(self) -> str:
+        self.calls.append("recovery point")
+        if self.error:
+            raise self.error
+        return "20260101T000000Z"
+
+    def age_seconds(self) -> float | None:
+        return self.age
+
+
 class Host:
     """Everything on one host, and releases on it."""
 
@@ -206,6 +242,8 @@ class Host:
         self.directory = directory
         self.clock = Clock()
         self.docker = Docker(self.clock)
+        self.points = Points(self.docker.calls)
+        self.policy = Policy()
         self.proxy = Proxy()
         self.proxy.clock = self.clock
         self.connected = True
@@ -220,7 +258,12 @@ class Host:
             raise EngineMissing("the Python package docker is missing; install python3-docker")
         return self.docker
 
-    def release(self, document: Mapping[str, Any] | Stack) -> Release:
+    def rollback(self, wanted: int | None = None) -> tuple[Release, Target]:
+        records = self.records()
+        target = choose("t", records.history(), records.kept_release, wanted)
+        return self.release(Stack(target.kept.model), target.kept), target
+
+    def release(self, document: Mapping[str, Any] | Stack, back_to: Kept | None = None) -> Release:
         stack = document if isinstance(document, Stack) else self.stack(document)
         records = self.records(stack.name)
         secrets = report.secrets_of(stack, self.variables)
@@ -230,8 +273,11 @@ class Host:
             records,
             lambda owner: lease(stack.name, owner, directory=str(self.directory / "lease")),
             stack,
-            self.variables,
+            self.variables if back_to is None else back_to.variables,
             "tester",
+            self.points,
+            self.policy,
+            back_to,
         )
 
     def stack(self, document: Mapping[str, Any]) -> Stack:
