@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._docker.daemon import daemon_settings, needs_restart
 from ansible_collections.slipway.ops.plugins.module_utils._docker.openpgp import fingerprints
+from ansible_collections.slipway.ops.plugins.module_utils._docker.prune import CONFIG_FILE as PRUNE_FILE
 
 # AppArmor's parser is no dependency of the engine, but no container starts without it where the kernel has AppArmor.
 COMMON_PACKAGES = ("apparmor", "python3-docker")
@@ -30,6 +31,7 @@ HOLD_FILE = "/etc/apt/apt.conf.d/52slipway-docker"
 KEY_FILE = "/etc/apt/keyrings/slipway-docker.asc"
 SOURCES_FILE = "/etc/apt/sources.list.d/slipway-docker.sources"
 PIN_FILE = "/etc/apt/preferences.d/slipway-docker"
+AT_LEAST_ONE = ("prune_days", "prune_keep_releases")
 # dockerd checks its file since version 23; before that, at least the JSON is checked.
 VALIDATE = (
     'sh -c \'if dockerd --help | grep -q -e --validate; then exec dockerd --validate --config-file "$0";'
@@ -40,14 +42,18 @@ VALIDATE = (
 def engine_state(options: Mapping[str, Any], release: str) -> tuple[dict[str, Any], list[str]]:
     """Arguments for host_state, and every problem with the options."""
     settings, problems = daemon_settings(options)
-    if int(options.get("prune_days", 1)) < 1:
-        problems.append("prune_days: must be at least 1")
+    problems += [f"{name}: must be at least 1" for name in AT_LEAST_ONE if int(options.get(name, 1)) < 1]
+    if not 0 <= int(options.get("disk_budget_percent", 0)) <= 100:
+        problems.append("disk_budget_percent: must be 0 to 100")
+    if int(options.get("disk_budget_gib", 0)) < 0:
+        problems.append("disk_budget_gib: must be 0 or more")
     prune = bool(options.get("prune_enabled", True))
     files: list[dict[str, Any]] = [
         {"path": DAEMON_FILE, "content": _json(settings), "validate": VALIDATE},
         {"path": RESTART_FILE, "content": _json(needs_restart(settings))},
         {"path": "/etc/systemd/system/slipway-docker-prune.service"},
         {"path": "/etc/systemd/system/slipway-docker-prune.timer"},
+        {"path": PRUNE_FILE, "content": _json(_prune_settings(options))},
     ]
     hold = bool(options.get("hold", True))
     if hold:
@@ -102,6 +108,16 @@ def engine_packages(options: Mapping[str, Any], release: str) -> list[str]:
     if options.get("repository_url"):
         return list(REPOSITORY_PACKAGES)
     return list(DISTRIBUTION_PACKAGES.get(release, ("docker.io",)))
+
+
+def _prune_settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "budget_gib": int(options.get("disk_budget_gib", 0)),
+        "budget_percent": int(options.get("disk_budget_percent", 0)),
+        "unused_days": int(options.get("prune_days", 7)),
+        "keep_releases": int(options.get("prune_keep_releases", 2)),
+        "textfile": str(options.get("prune_textfile") or ""),
+    }
 
 
 def _json(value: Mapping[str, Any]) -> str:

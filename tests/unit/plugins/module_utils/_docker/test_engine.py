@@ -59,6 +59,20 @@ def test_switches() -> None:
     assert (on["units"][1]["state"], off["units"][1]["state"]) == ("started", "stopped")
 
 
+def test_the_budget_reaches_the_program() -> None:
+    state, problems = engine_state({"disk_budget_gib": 20, "disk_budget_percent": 0, "prune_days": 3}, "trixie")
+    assert problems == []
+    content = next(json.loads(file["content"]) for file in state["files"] if file["path"].endswith("prune.json"))
+    assert content == {
+        "budget_gib": 20, "budget_percent": 0, "unused_days": 3, "keep_releases": 2, "textfile": "",
+    }  # fmt: skip
+
+
+def test_limits_of_numbers_are_told_at_once() -> None:
+    wrong = {"prune_days": 0, "prune_keep_releases": 0, "disk_budget_percent": 101, "disk_budget_gib": -1}
+    assert len(engine_state(wrong, "trixie")[1]) == 4
+
+
 def test_the_distribution_needs_no_source() -> None:
     assert source_state({}) == ({"packages": [], "files": []}, [])
 
