@@ -12,11 +12,18 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
+from ansible_collections.slipway.ops.plugins.module_utils._proxy.traffic import Answer, Follower
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
+
+ACCESS_LOG = "/var/log/nginx/access.log"
 
 
 class ProxyError(Exception):
     """nginx refused the new upstreams; the old ones are back in place."""
+
+
+class Answers(Protocol):
+    def read(self) -> list[Answer]: ...
 
 
 class Proxy(Protocol):
@@ -26,11 +33,14 @@ class Proxy(Protocol):
 
     def draining(self) -> bool: ...
 
+    def follow(self) -> Answers: ...
+
 
 class Nginx:
-    def __init__(self, directory: str, pid_file: str = "/run/nginx.pid") -> None:
+    def __init__(self, directory: str, pid_file: str = "/run/nginx.pid", access_log: str = ACCESS_LOG) -> None:
         self.directory = directory
         self.pid_file = pid_file
+        self.access_log = access_log
 
     def read(self, names: list[str]) -> dict[str, str]:
         found = {name: files.read_text(os.path.join(self.directory, name)) for name in names}
@@ -59,6 +69,10 @@ class Nginx:
     def draining(self) -> bool:
         """Whether workers of an earlier configuration still finish their requests."""
         return any(title.endswith("is shutting down") for title in self._workers().values())
+
+    def follow(self) -> Follower:
+        """What is answered from now on."""
+        return Follower(self.access_log)
 
     def _master(self) -> int | None:
         text = (files.read_text(self.pid_file) or "").strip()

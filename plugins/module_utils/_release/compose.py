@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from ansible_collections.slipway.ops.plugins.module_utils._proxy import upstreams
-from ansible_collections.slipway.ops.plugins.module_utils._proxy.gateway import Proxy
+from ansible_collections.slipway.ops.plugins.module_utils._proxy.gateway import Answers, Proxy
 from ansible_collections.slipway.ops.plugins.module_utils._release import observed as state
 from ansible_collections.slipway.ops.plugins.module_utils._release import report
 from ansible_collections.slipway.ops.plugins.module_utils._release.container import (
@@ -23,6 +23,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.container imp
     volume_body,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Capabilities, EngineError, Progress
+from ansible_collections.slipway.ops.plugins.module_utils._release.judge import Judge
 from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Container, Image, Observed
 from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
     KEEP,
@@ -108,6 +109,7 @@ class ComposeEngine:
         self._secrets = list(secrets)
         self._seen: dict[str, tuple[str, float]] = {}
         self._exit_codes: dict[str, int] = {}
+        self._answers: Answers | None = None
 
     @property
     def _gateway(self) -> Gateway:
@@ -235,6 +237,7 @@ class ComposeEngine:
             each.id for entry in plan.services if not self._is_late(stack, plan, entry.service) for each in entry.old
         }
         remaining = [each for each in self._containers(stack) if each.id not in leaving]
+        self._answers = self._proxy.follow()
         progress.reloaded = self._proxy.apply(upstreams.wanted(stack, remaining))
 
     def watch(self, stack: Stack, plan: Plan, progress: Progress) -> None:
@@ -246,13 +249,30 @@ class ComposeEngine:
         begun = self._clock.monotonic()
         monitor = max(monitored, default=0.0)
         new = list(progress.created)
+        judge = Judge(stack, self._servers(stack, new))
+        restarts = {each.id: each.restarts for each in map(self._inspect, new) if each is not None}
         while True:
             passed = self._clock.monotonic() - begun
             drained = not progress.reloaded or passed >= self._limits.drain or not self._proxy.draining()
             if drained and passed >= monitor:
                 return
-            self._check_still_good(stack, new)
+            self._check_still_good(stack, restarts)
+            if self._answers is not None:
+                judge.add(self._answers.read())
+            if judge.verdict():
+                raise EngineError(judge.verdict())
             self._clock.sleep(POLL_SECONDS)
+
+    def _servers(self, stack: Stack, containers: Iterable[str]) -> dict[str, str]:
+        """Where nginx reaches the new replicas, and of which service each is."""
+        found: dict[str, str] = {}
+        for container in map(self._inspect, containers):
+            if container is None or container.service not in stack.services:
+                continue
+            address = upstreams.address(stack, container, container.service)
+            ports = {route["port"] for route in stack.services[container.service].routes}
+            found.update({f"{address}:{port}": container.service for port in ports if address})
+        return found
 
     def replace(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         for name in stack.start_order():
@@ -513,14 +533,16 @@ class ComposeEngine:
             probe = report.last_lines(report.mask(container.health_log, self._secrets), 3)
             self._fail(container, f"is unhealthy (probe: {probe})" if probe else "is unhealthy")
 
-    def _check_still_good(self, stack: Stack, containers: Iterable[str]) -> None:
-        """Stricter than the gate: what has passed it must not end any more."""
-        for container in map(self._inspect, containers):
+    def _check_still_good(self, stack: Stack, restarts: Mapping[str, int]) -> None:
+        """Stricter than the gate: what has passed it must not end any more, not even to be started again."""
+        for container in map(self._inspect, restarts):
             if container is None or stack.is_job(container.service):
                 continue
             self._check_alive(container)
             if not container.running:
                 self._fail(container, f"ended with exit code {container.exit_code} after it had been ready")
+            if container.restarts > restarts[container.id]:
+                self._fail(container, "was started again after it had been ready")
 
     def _fail(self, container: Container | None, what: str) -> None:
         if container is None:

@@ -63,6 +63,10 @@ class Service:
         return list(self.plain["slipway"]["after_release"])
 
     @property
+    def watch(self) -> dict[str, Any]:
+        return dict(self.plain["slipway"]["watch"])
+
+    @property
     def database(self) -> dict[str, Any] | None:
         return self.plain["slipway"].get("database")
 

@@ -644,6 +644,7 @@ class Normalizer:
         if raw.get("backup") is not None:
             result["backup"] = bool(values.boolean(raw["backup"], f"{path}.backup", self.problems))
         result["routes"] = self._routes(raw.get("routes"), f"{path}.routes")
+        result["watch"] = self._watch(raw.get("watch"), f"{path}.watch")
         if raw.get("migrate") is not None:
             result["migrate"] = values.words(raw["migrate"], f"{path}.migrate", self.problems)
         commands = raw.get("after_release")
@@ -703,6 +704,17 @@ class Normalizer:
                     "max_body_mib": -(-limit // 2**20),
                 }
             )
+        return result
+
+    def _watch(self, value: Any, path: str) -> dict[str, Any]:
+        raw = values.mapping(value, path, self.problems)
+        ratio = values.decimal(raw.get("error_ratio", 0.05), f"{path}.error_ratio", self.problems)
+        if ratio is not None and not 0 <= ratio <= 1:
+            self.problems.add(f"{path}.error_ratio", f"{ratio:g} is no ratio", "write 0.05 for five in a hundred")
+        errors = values.integer(raw.get("minimum_errors", 5), f"{path}.minimum_errors", self.problems, 1)
+        result: dict[str, Any] = {"error_ratio": ratio, "minimum_errors": errors}
+        if raw.get("p95") is not None:
+            result["p95_seconds"] = values.duration(raw["p95"], f"{path}.p95", self.problems)
         return result
 
     def _database(self, service: Mapping[str, Any], value: Any, path: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import lease
 from ansible_collections.slipway.ops.plugins.module_utils._proxy.gateway import ProxyError
+from ansible_collections.slipway.ops.plugins.module_utils._proxy.traffic import Answer
 from ansible_collections.slipway.ops.plugins.module_utils._release import report
 from ansible_collections.slipway.ops.plugins.module_utils._release.compose import ComposeEngine, Limits
 from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import EngineMissing
@@ -34,6 +36,17 @@ class Clock:
         self.sleeping()
 
 
+class Answers:
+    """What the servers in the upstream files answer to two requests a read."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self.proxy = proxy
+
+    def read(self) -> list[Answer]:
+        servers = re.findall(r"server (\S+);", "".join(self.proxy.files.values()))
+        return [self.proxy.answer(server) for server in servers]
+
+
 class Proxy:
     """nginx with its files; `served` is every set of files that it was reloaded with."""
 
@@ -43,6 +56,7 @@ class Proxy:
         self.broken = False
         self.drains_until = 0.0
         self.clock: Clock | None = None
+        self.answer: Callable[[str], Answer] = lambda server: Answer(server, 200, 0.01)
 
     def read(self, names: list[str]) -> dict[str, str]:
         return {name: self.files[name] for name in names if name in self.files}
@@ -55,6 +69,9 @@ class Proxy:
         self.files.update(upstreams)
         self.served.append(dict(self.files))
         return True
+
+    def follow(self) -> Answers:
+        return Answers(self)
 
     def draining(self) -> bool:
         return self.clock is not None and self.clock.now < self.drains_until

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import LeaseHeld, LeaseLost, lease
+from ansible_collections.slipway.ops.plugins.module_utils._proxy.traffic import Answer
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
 from ansible_collections.slipway.ops.plugins.module_utils._release.plan import PlanError
 from ansible_collections.slipway.ops.plugins.module_utils._release.release import ReleaseFailed
@@ -425,7 +427,7 @@ def test_a_first_release_that_is_taken_back_serves_nowhere(host: Any, document: 
 
     def turn_bad(*arguments: Any) -> None:
         host.clock.now += 10
-        release.engine._check_still_good(arguments[0], arguments[2].created)
+        release.engine._check_still_good(arguments[0], dict.fromkeys(arguments[2].created, 0))
         watch(*arguments)
 
     release.engine.watch = turn_bad
@@ -433,6 +435,57 @@ def test_a_first_release_that_is_taken_back_serves_nowhere(host: Any, document: 
         release.present(check=False)
     assert host.docker.there == {}
     assert host.servers() == ["127.0.0.1"]
+
+
+WATCHED = {"deploy": {"replicas": 2, "update_config": {"order": "start-first", "monitor": "60s"}}}
+
+
+def _bad(host: Any, kind: str) -> Callable[[str], Answer]:
+    """What the new replicas, third and fourth container of web, answer from 30 seconds after the switch on."""
+    begun = host.clock.now
+
+    def answer(server: str) -> Answer:
+        new = server not in old
+        late = new and host.clock.now - begun > 40
+        return Answer(server, 500 if late and kind == "errors" else 200, 3.0 if late and kind == "slow" else 0.01)
+
+    old = set(re.findall(r"server (\S+);", "".join(host.proxy.files.values())))
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("errors", r"services\.web: \d+ of \d+ requests got an error of 500 or above from the new version"),
+        ("slow", r"services\.web: 95 of 100 requests to the new version take up to 3.00 s"),
+    ],
+)
+def test_a_version_that_answers_badly_later_is_taken_back_unattended(
+    host: Any, document: Document, kind: str, reason: str
+) -> None:
+    host.release(document(**WATCHED)).present(check=False)
+    host.proxy.answer = _bad(host, kind)
+    other = document("2", **WATCHED)
+    other["services"]["web"]["x-slipway"]["watch"] = {"p95": "2s"}
+    with pytest.raises(ReleaseFailed, match=f"failed in phase watch: {reason}.*; the old version serves on"):
+        host.release(other).present(check=False)
+    assert host.docker.names("running") == FIRST
+    assert host.servers() == ["t-web-1", "t-web-2"]
+    assert outcomes(host) == ["succeeded", "failed"]
+
+
+def test_a_replica_that_comes_back_by_itself_was_gone_all_the_same(host: Any, document: Document) -> None:
+    host.release(document(**WATCHED)).present(check=False)
+
+    def crash() -> None:
+        for entry in host.docker.there.values():
+            if entry["Name"] == "/t-web-3" and host.clock.now - entry["started"] > 30:
+                entry["RestartCount"] = 1
+
+    host.clock.sleeping = crash
+    with pytest.raises(ReleaseFailed, match="t-web-3 was started again after it had been ready"):
+        host.release(document("2", **WATCHED)).present(check=False)
+    assert host.docker.names("running") == FIRST
 
 
 def test_what_nginx_does_not_notice_is_not_drained(host: Any, document: Document) -> None:
