@@ -297,14 +297,10 @@ armed:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.ops.plugins.module_utils._armed.gateway import ARMED, REVERTED, Store
-from ansible_collections.slipway.ops.plugins.module_utils._armed.snapshot import snapshot_of
-from ansible_collections.slipway.ops.plugins.module_utils._host import apply as applying
+from ansible_collections.slipway.ops.plugins.module_utils._armed.converge import converge
+from ansible_collections.slipway.ops.plugins.module_utils._armed.gateway import Store
 from ansible_collections.slipway.ops.plugins.module_utils._host import report
 from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import Host, HostError
-from ansible_collections.slipway.ops.plugins.module_utils._host.observed import Observation
-from ansible_collections.slipway.ops.plugins.module_utils._host.plan import make_plan, refusals
-from ansible_collections.slipway.ops.plugins.module_utils._host.steps import Plan
 from ansible_collections.slipway.ops.plugins.module_utils._host.wish import parse
 
 NAMED: dict[str, object] = {"name": {"type": "str", "required": True}}
@@ -378,42 +374,15 @@ def main() -> None:
     if problems:
         module.fail_json(msg="\n".join(problems))
     host = Host()
-    store = Store(host)
-
-    def arm(plan: Plan, seen: Observation) -> None:
-        if wish.armed is not None:
-            store.arm(snapshot_of(wish, plan, seen, wish.armed.name, wish.armed.limit_seconds))
-
     try:
-        if wish.armed is not None:
-            told = store.settled(wish.armed.name) if module.check_mode else store.told(wish.armed.name)
-            if told.state == REVERTED:
-                module.warn(f"armed change {told.line}")
-        seen = host.observe(wish)
-        plan = make_plan(wish, seen, module.check_mode)
-        if plan.problems:
-            module.fail_json(msg="\n".join(plan.problems))
-        steps, warnings, armed = list(plan.steps), list(plan.warnings), None
-        if module.check_mode:
-            warnings += refusals(plan, seen, host.try_validate)
-        else:
-            outcome = applying.apply(host, wish, plan, seen, arm)
-            steps, warnings = outcome.steps, outcome.warnings
-        if wish.armed is not None:
-            status = store.status(wish.armed.name)
-            armed = status.name if status.state == ARMED else None
+        done = converge(host, Store(host), wish, module.check_mode, module.warn)
     except HostError as error:
-        message = str(error)
-        if wish.armed is not None and store.status(wish.armed.name).state == ARMED:
-            message += f"\narmed change {store.revert(wish.armed.name, message).line}"
-        module.fail_json(msg=message)
-    for warning in warnings:
-        module.warn(warning)
-    result = {"changed": bool(steps), "plan": report.lines(steps)}
-    if armed is not None:
-        result["armed"] = armed
-    if module._diff and steps:
-        result["diff"] = report.diff(steps)
+        module.fail_json(msg=str(error))
+    result = {"changed": bool(done.steps), "plan": report.lines(done.steps)}
+    if done.armed is not None:
+        result["armed"] = done.armed
+    if module._diff and done.steps:
+        result["diff"] = report.diff(done.steps)
     module.exit_json(**result)
 
 
