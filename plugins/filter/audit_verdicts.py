@@ -20,7 +20,7 @@ options:
   expected:
     description:
       - What the operator wants. The keys are the variables of the role C(audit) without their prefix, C(stack_name),
-        C(host_names), C(addresses), C(routes), C(ssh_port), C(allowed_ports), C(users), C(minimum_cpus),
+        C(host_names), C(addresses), C(routes), C(ssh_port), C(users), C(minimum_cpus),
         C(minimum_memory_mib), C(minimum_disk_gib), C(maximum_disk_used_percent), C(maximum_restarts), C(backup_unit),
         C(backup_max_age_hours), C(monitoring_units), C(ignored_units), C(certificate_minimum_days),
         C(response_p95_milliseconds) and C(required_headers).

@@ -11,8 +11,8 @@ short_description: Observe on a host what an audit of it needs to know
 version_added: 0.1.0
 author: Slipway contributors (@slipway)
 description:
-  - Collects in one call the state of units, containers, firewall, sshd, certificates, backups, releases, listening
-    sockets, users and sizes of a host. Changes nothing.
+  - Collects in one call the state of units, containers, firewall, sshd, certificates, backups, releases, users
+    of ports, users and sizes of a host. Changes nothing.
   - What cannot be observed is said inside the observation (C(error)); a bare host is observed like any other.
   - Values of the stack's environment are never returned, only the names of variables that are empty or left at an
     example value.
@@ -101,8 +101,11 @@ audit:
     sshd:
       description: Effective settings of sshd.
       type: dict
-    listening:
-      description: TCP sockets that listen, with the process behind each.
+    owners:
+      description:
+        - Who uses the host's TCP and UDP ports, each with C(address), C(port), C(protocol), and the C(process) that
+          listens or the C(container) that publishes its C(container_port) there.
+        - A process in a container has the container's name as well.
       type: list
       elements: dict
     certificates:

@@ -14,7 +14,6 @@ description:
   - Runs on another machine than the one that is audited, and asks the system only what any client may ask.
   - For each host name it resolves the name, makes a handshake with a verified chain, tries every version of TLS, notes
     the redirect from HTTP, asks for the start page, the health page and each route, and times some requests.
-  - Tries to connect to a bounded list of TCP ports.
   - Needs nothing but Python on the machine that it runs on, and no other user's rights.
 options:
   host_names:
@@ -23,29 +22,6 @@ options:
     type: list
     elements: str
     default: []
-  addresses:
-    description:
-      - Addresses whose ports are tried.
-    type: list
-    elements: str
-    default: []
-  host_addresses:
-    description:
-      - The host's own addresses. Those that the O(host_names) resolve to are tried beside O(addresses).
-    type: list
-    elements: str
-    default: []
-  ports:
-    description:
-      - TCP ports to try on each address.
-    type: list
-    elements: int
-    default: []
-  port_timeout_seconds:
-    description:
-      - Longest time to wait for one port, in seconds. 128 ports are tried at once.
-    type: float
-    default: 2
   ca_file:
     description:
       - File on this machine with the authorities to trust, for a private authority. By default those of the machine.
@@ -96,8 +72,6 @@ EXAMPLES = r"""
 - name: Look at the system from outside
   slipway.ops.audit_probe:
     host_names: [fleet.marinemaroc.com]
-    addresses: [203.0.113.10]
-    ports: [22, 80, 443, 2222, 3306, 6379]
   delegate_to: probe
   register: seen
 """
@@ -112,13 +86,6 @@ outside:
     names:
       description: Addresses, handshake, redirect, versions of TLS, pages and times of each host name.
       type: dict
-    open_ports:
-      description: For each address the ports that accepted a connection.
-      type: dict
-    scanned_ports:
-      description: The ports that were tried.
-      type: list
-      elements: int
     load_asked:
       description: Whether a load was asked for.
       type: bool
@@ -131,14 +98,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._exposure import gatew
 
 MAXIMUM_LOAD_REQUESTS = 10000
 MAXIMUM_LOAD_CONCURRENCY = 200
-MAXIMUM_PORTS = 4096
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "host_names": {"type": "list", "elements": "str", "default": []},
-    "addresses": {"type": "list", "elements": "str", "default": []},
-    "host_addresses": {"type": "list", "elements": "str", "default": []},
-    "ports": {"type": "list", "elements": "int", "default": []},
-    "port_timeout_seconds": {"type": "float", "default": 2},
     "ca_file": {"type": "path"},
     "health_path": {"type": "str", "default": "/health"},
     "routes": {"type": "list", "elements": "dict", "default": []},
@@ -158,9 +120,6 @@ def problems(options: dict[str, Any]) -> list[str]:
             found.append(f"{name}: must be 1 to {limit}")
     if not 0 < options["requests"] <= MAXIMUM_LOAD_REQUESTS:
         found.append(f"requests: must be 1 to {MAXIMUM_LOAD_REQUESTS}")
-    if len(options["ports"]) > MAXIMUM_PORTS:
-        found.append(f"ports: at most {MAXIMUM_PORTS} can be tried")
-    found.extend(f"ports: {port} is not 1 to 65535" for port in options["ports"] if not 0 < port < 65536)
     found.extend(
         f"routes[{index}].path: is missing" for index, route in enumerate(options["routes"]) if "path" not in route
     )
@@ -184,19 +143,7 @@ def main() -> None:
         client = gateway.Client(name, 443, context, options["timeout_seconds"])
         routes = [route for route in options["routes"] if route.get("host", name) == name]
         names[name] = gateway.observe_name(client, options["health_path"], routes, options["requests"], load)
-    resolved = {address for seen in names.values() for address in seen["addresses"]}
-    # A name that leads elsewhere must not have another's host scanned.
-    addresses = sorted({*options["addresses"], *(resolved & set(options["host_addresses"]))})
-    ports = sorted(set(options["ports"]))
-    module.exit_json(
-        changed=False,
-        outside={
-            "names": names,
-            "open_ports": gateway.open_ports(addresses, ports, options["port_timeout_seconds"]),
-            "scanned_ports": ports,
-            "load_asked": options["load"],
-        },
-    )
+    module.exit_json(changed=False, outside={"names": names, "load_asked": options["load"]})
 
 
 if __name__ == "__main__":

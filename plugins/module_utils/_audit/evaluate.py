@@ -15,11 +15,13 @@ from datetime import datetime
 from typing import Any, Optional
 
 from ansible_collections.slipway.ops.plugins.module_utils._audit.checklist import LINES, PEOPLE, Line
+from ansible_collections.slipway.ops.plugins.module_utils._exposure.findings import sentence
 
 PASS = "pass"  # noqa: S105
 FAIL = "fail"
 NOT_APPLICABLE = "not applicable"
-STATUSES = (PASS, FAIL, NOT_APPLICABLE)
+WARNING = "warning"
+STATUSES = (PASS, FAIL, NOT_APPLICABLE, WARNING)
 
 _HOUR = 3600
 _DAY = 24 * _HOUR
@@ -37,7 +39,6 @@ class Expectations:
     addresses: Sequence[str] = ()
     routes: Sequence[Mapping[str, Any]] = ()
     ssh_port: int = 22
-    allowed_ports: Sequence[int] = ()
     users: Sequence[str] = ()
     minimum_cpus: int = 1
     minimum_memory_mib: int = 1
@@ -456,20 +457,24 @@ def _tls(evidence: Evidence) -> Answer:
 
 
 def _port_problems(evidence: Evidence) -> list[str]:
-    if evidence.outside is None:
+    exposure = (evidence.outside or {}).get("exposure")
+    if not exposure:
         return ["nobody looked at the ports from outside"]
-    found = {port for ports in (evidence.outside.get("open_ports") or {}).values() for port in ports}
-    allowed = set(evidence.expected.allowed_ports)
-    if not found:
-        return ["no port answers from outside, not even a declared one: this proves nothing"]
-    problems = []
-    processes = {entry["port"]: entry["process"] for entry in evidence.host.get("listening") or []}
-    for address, ports in sorted(evidence.outside["open_ports"].items()):
-        for port in ports:
-            if port not in allowed:
-                behind = f" ({processes[port]})" if processes.get(port) else ""
-                problems.append(f"{address} port {port}{behind} is open and not declared")
-    return problems
+    problems = [f"nothing is proved about {reason}" for reason in exposure["inconclusive"]]
+    return problems + [sentence(finding) for finding in exposure["undeclared"]]
+
+
+def _ports_seen(evidence: Evidence) -> str:
+    exposure = (evidence.outside or {})["exposure"]
+    addresses = exposure["addresses"]
+    found = sorted({port for seen in addresses.values() for port in seen["tcp_open"]})
+    tried = f"{_count(exposure['tcp_ports'], 'TCP port')} tried at {_listed(addresses)} in {exposure['seconds']:.0f} s"
+    left_out = f", not at {_listed(exposure['left_out'])}" if exposure["left_out"] else ""
+    return f"{tried}{left_out}; open are {_listed(found, shown=10)}, all declared"
+
+
+def _unreachable_ports(evidence: Evidence) -> list[str]:
+    return [sentence(finding) for finding in ((evidence.outside or {}).get("exposure") or {}).get("unreachable") or []]
 
 
 def _sshd_problems(evidence: Evidence) -> list[str]:
@@ -495,8 +500,9 @@ def _security(evidence: Evidence) -> Answer:
     for name in evidence.expected.host_names:
         seen = evidence.names.get(name)
         problems.extend([f"{name}: was not looked at"] if seen is None else _tls_problems(evidence, name, seen))
-    scanned = len((evidence.outside or {}).get("scanned_ports") or [])
-    return _judge(problems, f"{_count(scanned, 'port')} tried from outside; sshd by keys alone; TLS and headers good")
+    if problems:
+        return _failed(*problems)
+    return _passed(f"{_ports_seen(evidence)}; sshd by keys alone; TLS and headers good")
 
 
 def _firewall(evidence: Evidence) -> Answer:
@@ -514,8 +520,12 @@ def _firewall(evidence: Evidence) -> Answer:
         if policy != "DROP":
             problems.append(f"the kernel's {version} policy for incoming is {policy or firewall['error'] or 'unknown'}")
     problems.extend(_port_problems(evidence))
-    ports = _listed(evidence.expected.allowed_ports, shown=10)
-    return _judge(problems, f"incoming is dropped by default; open from outside: none but {ports}")
+    if problems:
+        return _failed(*problems)
+    closed = _unreachable_ports(evidence)
+    if closed:
+        return Answer(WARNING, "; ".join(closed))
+    return _passed(f"incoming is dropped by default; {_ports_seen(evidence)}")
 
 
 def _health(evidence: Evidence) -> Answer:
@@ -726,6 +736,6 @@ def table(records: Sequence[Mapping[str, str]], host: str = "") -> str:
         row = f"  {record['status']:<{status_width}}  {record['text']:<{text_width}}  {record['reason']}"
         lines.append(row.rstrip())
     counts = {status: sum(1 for record in records if record["status"] == status) for status in STATUSES}
-    summary = ", ".join(f"{counts[status]} {status}" for status in STATUSES)
+    summary = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status] or status != WARNING)
     lines.append(f"{host}: {summary}" if host else summary)
     return "\n".join(lines)

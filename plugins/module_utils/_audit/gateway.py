@@ -8,6 +8,7 @@ What cannot be observed is said in the observation itself (``error``), so that o
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import grp
 import hashlib
@@ -235,10 +236,20 @@ def sshd() -> dict[str, Any]:
     return {"settings": parse.sshd_settings(output) if status == 0 else {}, "error": error if status else ""}
 
 
-def listening() -> list[dict[str, Any]]:
-    """Return the TCP sockets that listen, with the process behind each."""
-    _status, output, _error = _run("ss", "-H", "-l", "-t", "-n", "-p")
-    return parse.listeners(output)
+def owners() -> list[dict[str, Any]]:
+    """Return who uses the host's ports: the process of each listening socket, the container of each published port."""
+    listed: list[dict[str, Any]] = []
+    if os.path.exists(DOCKER_SOCKET):
+        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+            listed = _ask_docker("/containers/json")
+    names = {str(entry["Id"]): parse.container_name(entry) for entry in listed}
+    found: list[dict[str, Any]] = []
+    for protocol, option in (("tcp", "-t"), ("udp", "-u")):
+        _status, output, _error = _run("ss", "-H", "-l", option, "-n", "-p")
+        found += parse.listeners(output, protocol)
+    for owner in found:
+        owner["container"] = parse.container_of(_read(f"/proc/{owner.pop('pid')}/cgroup") or "", names)
+    return found + parse.published(listed)
 
 
 def addresses() -> list[str]:
@@ -320,6 +331,6 @@ def observe(
         "backup": backup(stack_name),
         "firewall": firewall(),
         "sshd": sshd(),
-        "listening": listening(),
+        "owners": owners(),
         "certificates": certificates(certificate_directory, host_names, 443),
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
@@ -15,7 +15,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._stack.model import St
 _EXAMPLE_VALUES = re.compile(r"^(change[-_ ]?me|example|secret|password|todo|xxx+|<.*>|your[-_ ].*)$", re.I)
 _UFW_TUPLE = re.compile(r"^### tuple ### (?P<action>\S+) (?P<protocol>\S+) (?P<port>\S+) ")
 _LISTENER = re.compile(r"^\S+\s+\d+\s+\d+\s+(?P<address>\S+):(?P<port>\d+)\s+\S+(?:\s+(?P<process>.*))?$")
-_PROCESS = re.compile(r'\("(?P<name>[^"]+)"')
+_PROCESS = re.compile(r'\("(?P<name>[^"]+)",pid=(?P<pid>\d+)')
+_CONTAINER_ID = re.compile(r"\b[0-9a-f]{64}\b")
+_DOCKER_BRIDGE = re.compile(r"^(docker\d+|docker_gwbridge|br-[0-9a-f]{12})$")
 _FIELD = re.compile(r"^(?P<key>[A-Za-z]+)=(?P<value>.*)$")
 
 UNIT_PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "Result")
@@ -74,19 +76,50 @@ def default_policy(output: str) -> Optional[str]:
     return match.group(1) if match else None
 
 
-def listeners(output: str) -> list[dict[str, Any]]:
-    """Read ``ss -H -l -t -n -p``."""
+def listeners(output: str, protocol: str = "tcp") -> list[dict[str, Any]]:
+    """Read ``ss -H -l -n -p`` of one protocol, each socket once, with the first process that holds it."""
     found: list[dict[str, Any]] = []
     for line in output.splitlines():
         match = _LISTENER.match(line.strip())
         if match is None:
             continue
         process = _PROCESS.search(match["process"] or "")
-        address = match["address"].strip("[]").partition("%")[0]
-        record = {"address": address, "port": int(match["port"]), "process": process["name"] if process else ""}
+        record = {
+            "address": match["address"].partition("%")[0].strip("[]"),
+            "port": int(match["port"]),
+            "protocol": protocol,
+            "process": process["name"] if process else "",
+            "pid": int(process["pid"]) if process else 0,
+        }
         if record not in found:
             found.append(record)
     return found
+
+
+def published(listed: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Take the published ports from Docker's list of containers. Without a proxy no process listens on them."""
+    return [
+        {
+            "address": port.get("IP") or "0.0.0.0",  # noqa: S104
+            "port": int(port["PublicPort"]),
+            "protocol": port.get("Type", "tcp"),
+            "container": container_name(entry),
+            "container_port": int(port["PrivatePort"]),
+        }
+        for entry in listed
+        for port in entry.get("Ports") or []
+        if port.get("PublicPort")
+    ]
+
+
+def container_name(entry: Mapping[str, Any]) -> str:
+    """Return the name of an entry of Docker's list of containers."""
+    return str((entry.get("Names") or [entry.get("Id", "")[:12]])[0]).lstrip("/")
+
+
+def container_of(cgroup: str, names: Mapping[str, str]) -> str:
+    """Return the name of the container that a process with this ``/proc/PID/cgroup`` runs in, empty for none."""
+    return next((names[found] for found in _CONTAINER_ID.findall(cgroup) if found in names), "")
 
 
 def memory_mib(meminfo: str) -> int:
@@ -141,24 +174,14 @@ def definition(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def addresses(output: str) -> list[str]:
-    """Read ``ip -json address``: the addresses by which others can reach the host."""
+    """Read ``ip -json address``: the addresses of the host, without those of Docker's bridges."""
     found = [
         str(entry["local"])
         for interface in json.loads(output)
         for entry in interface.get("addr_info", [])
-        if entry.get("scope") == "global" and entry.get("local")
+        if entry.get("scope") == "global" and entry.get("local") and not _DOCKER_BRIDGE.match(interface["ifname"])
     ]
     return sorted(set(found))
-
-
-def scan_ports(listening: Iterable[Mapping[str, Any]], declared: Sequence[int], common: Sequence[int]) -> list[int]:
-    """Return the ports to try from outside: declared ones, usual ones, and all that listen beyond the host itself."""
-    beyond = [
-        int(entry["port"])
-        for entry in listening
-        if not str(entry["address"]).startswith("127.") and str(entry["address"]) != "::1"
-    ]
-    return sorted({*declared, *common, *beyond})
 
 
 def certificate_names(output: str) -> list[str]:

@@ -1,7 +1,7 @@
 # Copyright: Slipway contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Look at a system as its users do: names, handshakes, pages, response times, open ports."""
+"""Look at a system as its users do: names, handshakes, pages, response times."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ TLS_VERSIONS = {
     "TLSv1.3": ssl.TLSVersion.TLSv1_3,
 }
 _BODY_BYTES = 65536
-_PORTS_AT_ONCE = 128
 _HEADERS = (
     "strict-transport-security",
     "x-frame-options",
@@ -217,25 +216,6 @@ def redirect(name: str, port: int, timeout_seconds: float) -> dict[str, Any]:
     finally:
         connection.close()
     return {"status": answer["status"], "location": answer["headers"].get("location", ""), "error": answer["error"]}
-
-
-def open_ports(addresses: Sequence[str], ports: Sequence[int], timeout_seconds: float) -> dict[str, list[int]]:
-    """Return for each address the ports that accept a connection."""
-    targets = [(address, port) for address in addresses for port in ports]
-
-    def answers(target: tuple[str, int]) -> bool:
-        try:
-            with socket.create_connection(target, timeout=timeout_seconds):
-                return True
-        except OSError:
-            return False
-
-    found: dict[str, list[int]] = {address: [] for address in addresses}
-    with ThreadPoolExecutor(max_workers=_PORTS_AT_ONCE) as pool:
-        for (address, port), is_open in zip(targets, pool.map(answers, targets)):
-            if is_open:
-                found[address].append(port)
-    return found
 
 
 def observe_name(

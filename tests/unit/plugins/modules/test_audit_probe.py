@@ -31,31 +31,24 @@ def test_looks_at_each_name_with_its_own_routes(
         return {"addresses": ["203.0.113.10"]}
 
     monkeypatch.setattr(audit_probe.gateway, "observe_name", observe)
-    monkeypatch.setattr(
-        audit_probe.gateway, "open_ports", lambda addresses, ports, _timeout: dict.fromkeys(addresses, ports)
-    )
     routes = [{"host": "a.example", "path": "/"}, {"host": "b.example", "path": "/b"}]
     result = run(
         monkeypatch,
         capsys,
         host_names=["a.example", "b.example"],
-        host_addresses=["203.0.113.10", "172.17.0.1"],
         routes=routes,
-        ports=[443, 22, 443],
         load=True,
     )
     assert asked == {"a.example": (["/"], (500, 50)), "b.example": (["/b"], (500, 50))}
-    assert result["outside"]["open_ports"] == {"203.0.113.10": [22, 443]}
     assert result["outside"]["load_asked"]
     assert not result["changed"]
 
 
 def test_everything_that_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    result = run(monkeypatch, capsys, ports=[70000], load_concurrency=1000, requests=0, routes=[{"host": "x"}])
+    result = run(monkeypatch, capsys, load_concurrency=1000, requests=0, routes=[{"host": "x"}])
     assert result["failed"]
     assert result["msg"] == (
-        "load_concurrency: must be 1 to 200; requests: must be 1 to 10000; ports: 70000 is not 1 to 65535; "
-        "routes[0].path: is missing"
+        "load_concurrency: must be 1 to 200; requests: must be 1 to 10000; routes[0].path: is missing"
     )
 
 

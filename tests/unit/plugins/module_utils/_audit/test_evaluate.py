@@ -15,6 +15,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._audit.evaluate import
     FAIL,
     NOT_APPLICABLE,
     PASS,
+    WARNING,
     Evidence,
     Expectations,
     as_records,
@@ -32,7 +33,6 @@ WANTED: dict[str, Any] = {
     "addresses": ["203.0.113.10"],
     "routes": [{"host": NAME, "path": "/", "websocket": False}, {"host": NAME, "path": "/socket", "websocket": True}],
     "ssh_port": 2222,
-    "allowed_ports": [2222, 80, 443],
     "users": ["deploy"],
     "monitoring_units": ["slipway-watch.timer"],
     "backup_unit": "slipway-backup-fleet.timer",
@@ -136,7 +136,7 @@ def good_host() -> dict[str, Any]:
             },
             "error": "",
         },
-        "listening": [{"address": "0.0.0.0", "port": 9100, "process": "node_exporter"}],
+        "owners": [{"address": "0.0.0.0", "port": 9100, "protocol": "tcp", "process": "node_exporter"}],
         "certificates": {
             NAME: {
                 "file": {
@@ -181,8 +181,15 @@ def good_outside() -> dict[str, Any]:
                 "load": {**times, "requests": 500, "concurrency": 50},
             }
         },
-        "open_ports": {"203.0.113.10": [80, 443, 2222]},
-        "scanned_ports": [22, 80, 443, 2222, 9100],
+        "exposure": {
+            "addresses": {"203.0.113.10": {"tcp_open": [80, 443, 2222]}},
+            "undeclared": [],
+            "unreachable": [],
+            "inconclusive": [],
+            "left_out": [],
+            "tcp_ports": 65535,
+            "seconds": 18.4,
+        },
         "load_asked": True,
     }
 
@@ -216,6 +223,28 @@ def test_a_good_system_passes_every_line_that_a_machine_can_answer() -> None:
         "accept-support",
         "recover-users",
     }
+
+
+def finding(port: int, **more: str) -> dict[str, Any]:
+    return {"address": "203.0.113.10", "protocol": "tcp", "port": port, **more}
+
+
+def test_a_declared_port_that_does_not_answer_is_a_warning() -> None:
+    outside = good_outside()
+    outside["exposure"]["unreachable"].append(finding(443, state="silent"))
+    found = verdicts(good_host(), outside)
+    assert found["deploy-firewall"]["status"] == WARNING
+    assert found["deploy-firewall"]["reason"] == "203.0.113.10 port 443/tcp is declared and does not answer"
+    assert found["pre-security"]["status"] == PASS
+
+
+def test_the_reason_says_what_was_tried() -> None:
+    outside = good_outside()
+    outside["exposure"]["left_out"] = ["10.0.0.5"]
+    assert verdicts(good_host(), outside)["deploy-firewall"]["reason"] == (
+        "incoming is dropped by default; 65535 TCP ports tried at 203.0.113.10 in 18 s, not at 10.0.0.5; "
+        "open are 80, 443, 2222, all declared"
+    )
 
 
 Change = Callable[[dict[str, Any], dict[str, Any]], Any]
@@ -268,8 +297,8 @@ FAILURES: list[tuple[str, Change, str]] = [
     ("pre-security", lambda h, o: h["sshd"].update(settings={}, error="no /run/sshd"), "no /run/sshd"),
     (
         "pre-security",
-        lambda h, o: o["open_ports"]["203.0.113.10"].append(9100),
-        "port 9100 (node_exporter) is open and not declared",
+        lambda h, o: o["exposure"]["undeclared"].append(finding(9100, behind="node_exporter")),
+        "203.0.113.10 port 9100/tcp (node_exporter) is open and not declared",
     ),
     ("deploy-server", lambda h, o: h["system"].update(cpus=0), "has 0 processors, fewer than 1"),
     ("deploy-server", lambda h, o: h["system"].update(memory_mib=0), "MiB of memory, less than"),
@@ -303,8 +332,17 @@ FAILURES: list[tuple[str, Change, str]] = [
     ("deploy-firewall", lambda h, o: h["firewall"].update(enabled=False), "UFW is not enabled"),
     ("deploy-firewall", lambda h, o: h["firewall"].update(default_input="ACCEPT"), "is ACCEPT"),
     ("deploy-firewall", lambda h, o: h["firewall"]["kernel_input"].update(ipv6="ACCEPT"), "ipv6 policy"),
-    ("deploy-firewall", lambda h, o: o["open_ports"].update({"203.0.113.10": []}), "this proves nothing"),
-    ("deploy-firewall", lambda h, o: o["open_ports"]["203.0.113.10"].append(3306), "port 3306 is open"),
+    ("deploy-firewall", lambda h, o: o.pop("exposure"), "nobody looked at the ports from outside"),
+    (
+        "deploy-firewall",
+        lambda h, o: o["exposure"]["inconclusive"].append("203.0.113.10: nothing at all answered"),
+        "nothing is proved about 203.0.113.10: nothing at all answered",
+    ),
+    (
+        "deploy-firewall",
+        lambda h, o: o["exposure"]["undeclared"].append(finding(3306, behind="")),
+        "port 3306/tcp (nothing seen on the host is behind it) is open and not declared",
+    ),
     (
         "deploy-backups",
         lambda h, o: h["systemd"]["units"]["slipway-backup-fleet.timer"].update(active="inactive"),

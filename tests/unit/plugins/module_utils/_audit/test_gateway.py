@@ -65,3 +65,27 @@ def test_an_engine_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyPatch,
     seen = gateway.docker("fleet")
     assert not seen["answers"]
     assert seen["error"]
+
+
+def test_owners_are_processes_containers_and_processes_in_containers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    host_network = 64 * "b"
+    listed = [
+        {"Id": 64 * "a", "Names": ["/web"], "Ports": [{"PrivatePort": 80, "PublicPort": 9999, "Type": "udp"}]},
+        {"Id": host_network, "Names": ["/on-the-host"]},
+    ]
+    output = {
+        "-t": 'LISTEN 0 5 *:22 *:* users:(("sshd",pid=1,fd=3))\nLISTEN 0 5 *:81 *:* users:(("nginx",pid=2,fd=3))\n',
+        "-u": "",
+    }
+    files = {"/proc/2/cgroup": f"0::/system.slice/docker-{host_network}.scope\n"}
+    monkeypatch.setattr(gateway, "DOCKER_SOCKET", str(tmp_path))
+    monkeypatch.setattr(gateway, "_ask_docker", lambda _path: listed)
+    monkeypatch.setattr(gateway, "_run", lambda *command: (0, output[command[3]], ""))
+    monkeypatch.setattr(gateway, "_read", files.get)
+    assert gateway.owners() == [
+        {"address": "*", "port": 22, "protocol": "tcp", "process": "sshd", "container": ""},
+        {"address": "*", "port": 81, "protocol": "tcp", "process": "nginx", "container": "on-the-host"},
+        {"address": "0.0.0.0", "port": 9999, "protocol": "udp", "container": "web", "container_port": 80},
+    ]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._audit import parse
 
 
@@ -64,30 +65,57 @@ def test_listeners() -> None:
         "nonsense\n"
     )
     assert parse.listeners(output) == [
-        {"address": "0.0.0.0", "port": 22, "process": "sshd"},
-        {"address": "::", "port": 22, "process": "sshd"},
-        {"address": "127.0.0.53", "port": 53, "process": ""},
-        {"address": "*", "port": 9100, "process": "prometheus-node"},
+        {"address": "0.0.0.0", "port": 22, "protocol": "tcp", "process": "sshd", "pid": 57},
+        {"address": "::", "port": 22, "protocol": "tcp", "process": "sshd", "pid": 57},
+        {"address": "127.0.0.53", "port": 53, "protocol": "tcp", "process": "", "pid": 0},
+        {"address": "*", "port": 9100, "protocol": "tcp", "process": "prometheus-node", "pid": 9},
+    ]
+    assert parse.listeners("UNCONN 0 0 0.0.0.0%eth0:68 0.0.0.0:*\n", "udp") == [
+        {"address": "0.0.0.0", "port": 68, "protocol": "udp", "process": "", "pid": 0}
     ]
 
 
-def test_scan_ports_leaves_out_what_only_the_host_itself_reaches() -> None:
-    listening = [
-        {"address": "127.0.0.1", "port": 3306},
-        {"address": "::1", "port": 631},
-        {"address": "::", "port": 9100},
-        {"address": "0.0.0.0", "port": 22},
+def test_published_ports_have_a_container_and_no_process() -> None:
+    listed = [
+        {
+            "Id": 64 * "a",
+            "Names": ["/web"],
+            "Ports": [
+                {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 9999, "Type": "tcp"},
+                {"PrivatePort": 443, "Type": "tcp"},
+            ],
+        },
+        {"Id": 64 * "b", "Names": ["/on-the-host"], "Ports": []},
     ]
-    assert parse.scan_ports(listening, [443, 22], [80]) == [22, 80, 443, 9100]
+    assert parse.published(listed) == [
+        {"address": "0.0.0.0", "port": 9999, "protocol": "tcp", "container": "web", "container_port": 80}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "name"),
+    [
+        (f"0::/system.slice/docker-{64 * 'a'}.scope\n", "web"),
+        (f"1:name=systemd:/docker/{64 * 'c'}/docker/{64 * 'a'}\n", "web"),
+        (f"0::/docker/{64 * 'c'}/init.scope\n", ""),
+        ("0::/system.slice/ssh.service\n", ""),
+        ("", ""),
+    ],
+)
+def test_the_container_of_a_process(cgroup: str, name: str) -> None:
+    assert parse.container_of(cgroup, {64 * "a": "web"}) == name
 
 
 def test_addresses() -> None:
     output = (
         '[{"ifname": "lo", "addr_info": [{"local": "127.0.0.1", "scope": "host"}]},'
         ' {"ifname": "eth0", "addr_info": [{"local": "172.30.0.10", "scope": "global"},'
-        ' {"local": "fe80::1", "scope": "link"}, {"local": "fd00::10", "scope": "global"}]}, {"ifname": "x"}]'
+        ' {"local": "fe80::1", "scope": "link"}, {"local": "fd00::10", "scope": "global"}]}, {"ifname": "x"},'
+        ' {"ifname": "docker0", "addr_info": [{"local": "172.17.0.1", "scope": "global"}]},'
+        ' {"ifname": "br-0123456789ab", "addr_info": [{"local": "172.18.0.1", "scope": "global"}]},'
+        ' {"ifname": "br-lan", "addr_info": [{"local": "10.0.0.1", "scope": "global"}]}]'
     )
-    assert parse.addresses(output) == ["172.30.0.10", "fd00::10"]
+    assert parse.addresses(output) == ["10.0.0.1", "172.30.0.10", "fd00::10"]
 
 
 def test_memory() -> None:

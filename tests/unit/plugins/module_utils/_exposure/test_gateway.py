@@ -131,11 +131,5 @@ def test_what_does_not_answer_is_said() -> None:
     assert not any(seen["tls_versions"].values())
 
 
-def test_open_ports(port: int) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        closed = server.getsockname()[1]
-    assert gateway.open_ports(["127.0.0.1"], [closed, port], 1) == {"127.0.0.1": [port]}
-
-
 def test_names_that_do_not_resolve() -> None:
     assert gateway.resolve("name.invalid") == []
