@@ -90,6 +90,15 @@ options:
           - V(none) removes the file in C(/etc/sudoers.d) that this module wrote. Left out, sudo is not touched.
         type: str
         choices: [none, password, passwordless]
+      password:
+        description: Hash of the password, as C(mkpasswd) makes it. Left out, the password is not touched.
+        type: str
+      login:
+        description:
+          - Whether somebody is to log in. A user with neither key nor password is then refused, and so is one who
+            needs a password for sudo and has none. System users and those without a shell are not meant.
+        type: bool
+        default: false
   directories:
     description:
       - Directories that must exist. Those missing above a declared path are made with V(0755) for root.
@@ -186,6 +195,85 @@ options:
   sysctls_file:
     description: File, such as V(/etc/sysctl.d/60-example.conf), to hold O(sysctls) for the next boot.
     type: str
+  sysctls_required:
+    description: Keys of O(sysctls) that the kernel must know. One that it does not know is refused.
+    type: list
+    elements: str
+    default: []
+  settings:
+    description:
+      - Single settings of configuration files that others own, such as C(/etc/login.defs). The other lines stay.
+      - A setting is written where it stands, or after the comment that shows it, or at the end.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Absolute path. Items of the same path are joined.
+        type: str
+        required: true
+      separator:
+        description: What stands between key and value.
+        type: str
+        choices: [" ", "=", " = "]
+        default: " "
+      values:
+        description: Keys and their values.
+        type: dict
+        required: true
+  modes:
+    description: Modes and owners of files and directories that others bring. What is not there is left out.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Absolute path.
+        type: str
+        required: true
+      mode:
+        description: Four octal digits, in quotes.
+        type: str
+        default: "0644"
+      owner:
+        description: Owner.
+        type: str
+        default: root
+      group:
+        description: Group.
+        type: str
+        default: root
+  mounts:
+    description:
+      - Options that mounts have at least, live. A directory that is no mount becomes one, of itself.
+      - For the next boot, have a unit or C(/etc/fstab) say the same.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Absolute path.
+        type: str
+        required: true
+      options:
+        description: Mount options, such as V(noexec).
+        type: list
+        elements: str
+        required: true
+  swap:
+    description:
+      - A swap file and the unit that turns it on. A file of another size is made anew.
+      - Refused where the file system cannot hold one, or where it does not fit.
+    type: dict
+    suboptions:
+      path:
+        description: Absolute path.
+        type: str
+        required: true
+      size_mib:
+        description: Size in MiB.
+        type: int
+        required: true
   checks:
     description:
       - Commands that must succeed once files, absent paths and links are written; all is put back when one fails.
@@ -249,6 +337,19 @@ options:
         description: Seconds to confirm within.
         type: int
         default: 120
+      only:
+        description:
+          - Paths, and beginnings of sysctl keys such as V(net.), whose change calls for it; nothing else is armed, nor
+            put back. Empty means every change.
+        type: list
+        elements: str
+        default: []
+  foreseen:
+    description:
+      - In check mode, what earlier tasks of the run would have left behind, as RV(foreseen) of the last of them.
+        The action plugin hands it on from task to task by itself.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: Complete, also on a host that has nothing of the concern yet. What a validation refuses is a warning.
@@ -294,6 +395,10 @@ armed:
   returned: when armed
   type: str
   sample: ssh
+foreseen:
+  description: What this and earlier tasks of the run would leave behind, for O(foreseen). The action plugin keeps it.
+  returned: in check mode, by the module alone
+  type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -333,6 +438,8 @@ ARGUMENTS = {
             "authorized_keys": {"type": "list", "elements": "str", "no_log": False},
             "authorized_keys_exclusive": {**FLAG, "no_log": False},
             "sudo": {"type": "str", "choices": ["none", "password", "passwordless"]},
+            "password": {"type": "str", "no_log": True},
+            "login": FLAG,
         }
     ),
     "directories": listed({**PLACED, **owned("0755")}),
@@ -353,6 +460,17 @@ ARGUMENTS = {
     "links": listed({**PLACED, "target": {"type": "str", "required": True}}),
     "sysctls": {"type": "dict", "default": {}},
     "sysctls_file": {"type": "str"},
+    "sysctls_required": TEXTS,
+    "settings": listed(
+        {
+            **PLACED,
+            "separator": {"type": "str", "choices": [" ", "=", " = "], "default": " "},
+            "values": {"type": "dict", "required": True},
+        }
+    ),
+    "modes": listed({**PLACED, **owned("0644")}),
+    "mounts": listed({**PLACED, "options": {"type": "list", "elements": "str", "required": True}}),
+    "swap": {"type": "dict", "options": {**PLACED, "size_mib": {"type": "int", "required": True}}},
     "checks": listed({"command": {"type": "str", "required": True}, "on": TEXTS}),
     "units": listed(
         {
@@ -364,23 +482,27 @@ ARGUMENTS = {
             "restart_on": TEXTS,
         }
     ),
-    "armed": {"type": "dict", "options": {**NAMED, "limit_seconds": {"type": "int", "default": 120}}},
+    "foreseen": {"type": "dict", "default": {}},
+    "armed": {"type": "dict", "options": {**NAMED, "limit_seconds": {"type": "int", "default": 120}, "only": TEXTS}},
 }
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    earlier = module.params.pop("foreseen")
     wish, problems = parse(module.params)
     if problems:
         module.fail_json(msg="\n".join(problems))
     host = Host()
     try:
-        done = converge(host, Store(host), wish, module.check_mode, module.warn)
+        done = converge(host, Store(host), wish, module.check_mode, module.warn, earlier)
     except HostError as error:
         module.fail_json(msg=str(error))
     result = {"changed": bool(done.steps), "plan": report.lines(done.steps)}
     if done.armed is not None:
         result["armed"] = done.armed
+    if module.check_mode:
+        result["foreseen"] = done.foreseen
     if module._diff and done.steps:
         result["diff"] = report.diff(done.steps)
     module.exit_json(**result)

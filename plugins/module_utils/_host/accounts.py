@@ -15,6 +15,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._host.wish import (
     fingerprint,
 )
 
+NO_SHELLS = ("/nologin", "/false")
 SUDOERS = "/etc/sudoers.d/slipway-{name}"
 
 
@@ -49,11 +50,36 @@ def plan_users(wish: Wish, seen: Observation, predict: bool, problems: list[str]
                     "or the package that brings it under packages"
                 )
         account = seen.accounts.get(user.name)
+        _can_log_in(user, account, seen, problems)
         if account is None:
             steps.append(_create(user, user.name in seen.groups or user.name in {g.name for g in wish.groups}))
         else:
             steps.extend(_change(user, account, seen, problems))
+        if user.password is not None and seen.passwords.get(user.name) != user.password:
+            line = f"{user.name}:{user.password}\n"
+            steps.append(RunCommand(("chpasswd", "--encrypted"), f"user {user.name}: set its password", line))
     return steps
+
+
+def _can_log_in(user: User, account: Account | None, seen: Observation, problems: list[str]) -> None:
+    shell = user.shell or (account.shell if account is not None else "")
+    if not user.login or user.system or shell.endswith(NO_SHELLS):
+        return
+    has_password = _opens(user.password) if user.password is not None else _opens(seen.passwords.get(user.name, ""))
+    if not user.authorized_keys and not has_password and not (seen.path(keys_path(user, seen)).content or b"").strip():
+        problems.append(
+            f"users.{user.name}: has neither a key nor a password to log in with; give it authorized_keys or "
+            "password, or shell: /usr/sbin/nologin when nobody is to log in"
+        )
+    if user.sudo == "password" and not has_password:
+        problems.append(
+            f"users.{user.name}.sudo: asks for a password, which {user.name} does not have; "
+            "give it one (password), or choose passwordless"
+        )
+
+
+def _opens(password: str) -> bool:
+    return password != "" and password[0] not in "!*"
 
 
 def _create(user: User, group_exists: bool) -> Step:
@@ -63,6 +89,9 @@ def _create(user: User, group_exists: bool) -> Step:
     else:
         argv.append("--create-home")
     argv += ["--gid", user.name] if group_exists else ["--user-group"]
+    if not user.system and user.password is None:
+        # what ages is a password: where only a key opens the account, its end would lock the owner out
+        argv += ["--key", "PASS_MAX_DAYS=-1"]
     if user.uid is not None:
         argv += ["--uid", str(user.uid)]
     if user.home is not None:

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ansible_collections.slipway.ops.plugins.module_utils._host import units
+from ansible_collections.slipway.ops.plugins.module_utils._host import storage, units
 from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import Host, HostError
 from ansible_collections.slipway.ops.plugins.module_utils._host.observed import (
     DIRECTORY,
@@ -19,16 +19,18 @@ from ansible_collections.slipway.ops.plugins.module_utils._host.observed import 
     PathState,
     UnitState,
 )
-from ansible_collections.slipway.ops.plugins.module_utils._host.plan import make_plan
+from ansible_collections.slipway.ops.plugins.module_utils._host.plan import make_plan, narrowed
 from ansible_collections.slipway.ops.plugins.module_utils._host.steps import (
     ActOnUnit,
     InstallPackages,
     MakeDirectory,
     MakeLink,
+    MakeSwapFile,
     Plan,
     ReloadManager,
     Remove,
     RunCommand,
+    SetMount,
     Step,
     WriteFile,
     WriteSysctl,
@@ -45,6 +47,7 @@ class Outcome:
     steps: list[Step] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     armed: str | None = None
+    refused: set[str] = field(default_factory=set)  # units that did not start, because a condition does not hold
 
 
 Arm = Callable[[Plan, Observation], None]
@@ -52,6 +55,7 @@ Arm = Callable[[Plan, Observation], None]
 
 def apply(host: Host, wish: Wish, plan: Plan, seen: Observation, arm: Arm | None = None) -> Outcome:
     outcome = Outcome()
+    intended = plan
     for step in plan.packages:
         if isinstance(step, InstallPackages):
             host.install(step.names)
@@ -60,19 +64,33 @@ def apply(host: Host, wish: Wish, plan: Plan, seen: Observation, arm: Arm | None
         plan, seen = _again(host, wish, "packages are installed, and then")
     for step in plan.accounts:
         if isinstance(step, RunCommand):
-            _run(host, step.argv, step.line)
+            _run(host, step.argv, step.line, step.stdin)
             outcome.steps.append(step)
     if plan.accounts:
         plan, seen = _again(host, wish, "accounts are made, and then")
-    if arm is not None and (plan.paths or plan.sysctls or plan.units):
-        arm(plan, seen)
+    risky = narrowed(plan, wish.armed.only if wish.armed is not None else ())
+    if arm is not None and (risky.paths or risky.sysctls or risky.units):
+        arm(risky, seen)
     outcome.steps += _write(host, wish, plan, seen)
-    outcome.steps += plan.sysctls
-    outcome.steps += _act_on_units(host, wish, plan, outcome.warnings)
+    outcome.steps += (*plan.swap, *plan.mounts, *plan.sysctls)
+    outcome.steps += _act_on_units(host, wish, plan, outcome)
+    if intended.packages:
+        outcome.steps = _told_from_the_start(intended, outcome)
     for warning in plan.warnings:
         if warning not in outcome.warnings and not warning.startswith("unit "):
             outcome.warnings.append(warning)
     return outcome
+
+
+def _told_from_the_start(intended: Plan, outcome: Outcome) -> list[Step]:
+    """What is different from before the packages came: what they brought by themselves counts as done here."""
+    steps = [
+        step
+        for step in intended.steps
+        if not (isinstance(step, ActOnUnit) and step.verb == "start" and step.name in outcome.refused)
+    ]
+    lines = {step.line for step in steps}
+    return steps + [step for step in outcome.steps if isinstance(step, WriteSysctl) and step.line not in lines]
 
 
 def _again(host: Host, wish: Wish, when: str) -> tuple[Plan, Observation]:
@@ -83,16 +101,16 @@ def _again(host: Host, wish: Wish, when: str) -> tuple[Plan, Observation]:
     return plan, seen
 
 
-def _run(host: Host, argv: Sequence[str], what: str) -> None:
-    done = host.run(argv)
+def _run(host: Host, argv: Sequence[str], what: str, stdin: str = "") -> None:
+    done = host.run(argv, stdin=stdin) if stdin else host.run(argv)
     if done.code != 0:
         raise HostError(f"{what}: {done.said}")
 
 
 def _write(host: Host, wish: Wish, plan: Plan, seen: Observation) -> list[Step]:
-    """Paths, checks and sysctls: all of them or none."""
+    """Paths, checks, the swap file, mounts and sysctls: all of them or none."""
     done: list[Step] = []
-    if not plan.paths and not plan.sysctls:
+    if not plan.paths and not plan.sysctls and not plan.mounts and not plan.swap:
         return done
     changed = [path_of(step) for step in plan.paths]
     pending = dict(seen.pending)
@@ -107,6 +125,15 @@ def _write(host: Host, wish: Wish, plan: Plan, seen: Observation) -> list[Step]:
             _write_one(host, step)
         for command in plan.checks:
             _run(host, shlex.split(command), f"check `{command}` failed")
+        for step in plan.swap:
+            if isinstance(step, MakeSwapFile):
+                done.append(step)
+                host.make_swap_file(step.path, step.size_mib, step.active)
+        for step in plan.mounts:
+            if isinstance(step, SetMount):
+                done.append(step)
+                for argv in storage.mount_commands(step):
+                    _run(host, argv, step.line)
         for step in plan.sysctls:
             if isinstance(step, WriteSysctl):
                 host.set_sysctl(step.key, step.value)
@@ -117,7 +144,7 @@ def _write(host: Host, wish: Wish, plan: Plan, seen: Observation) -> list[Step]:
         message = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
         end = "; every file is as it was before" if not lost else "; could not be put back: " + "; ".join(lost)
         raise HostError(message + end) from error
-    return [step for step in done if not isinstance(step, WriteSysctl)]
+    return [step for step in done if not isinstance(step, (WriteSysctl, SetMount, MakeSwapFile))]
 
 
 def _write_one(host: Host, step: Step) -> None:
@@ -140,6 +167,11 @@ def _put_back(host: Host, done: Sequence[Step]) -> list[str]:
             if isinstance(step, WriteSysctl):
                 if step.before is not None:
                     host.set_sysctl(step.key, step.before)
+            elif isinstance(step, SetMount):
+                for argv in storage.undo_commands(step):
+                    host.run(argv)
+            elif isinstance(step, MakeSwapFile):
+                host.remove(step.path)
             elif isinstance(step, (MakeDirectory, WriteFile, MakeLink, Remove)):
                 restore(host, path_of(step), step.before)
         except (HostError, OSError) as error:
@@ -158,7 +190,8 @@ def restore(host: Host, path: str, before: PathState) -> None:
         host.remove(path)
 
 
-def _act_on_units(host: Host, wish: Wish, plan: Plan, warnings: list[str]) -> list[Step]:
+def _act_on_units(host: Host, wish: Wish, plan: Plan, outcome: Outcome) -> list[Step]:
+    warnings = outcome.warnings
     if not wish.units and not any(path_of(step).startswith(units.UNIT_DIRECTORIES) for step in plan.paths):
         return []
     changed = [path_of(step) for step in plan.paths]
@@ -186,13 +219,13 @@ def _act_on_units(host: Host, wish: Wish, plan: Plan, warnings: list[str]) -> li
         done.append(step)
         if step.verb in ("start", "restart", "reload"):
             begun.append(step.name)
-    _settled(host, begun, seen, done, warnings)
+    _settled(host, begun, seen, done, outcome)
     left = {name: verb for name, verb in seen.pending.items() if name not in names}
     host.set_pending(left)
     return done
 
 
-def _settled(host: Host, begun: Sequence[str], before: Observation, done: list[Step], warnings: list[str]) -> None:
+def _settled(host: Host, begun: Sequence[str], before: Observation, done: list[Step], outcome: Outcome) -> None:
     """A unit counts as started when it still runs a moment later."""
     if not begun:
         return
@@ -202,7 +235,8 @@ def _settled(host: Host, begun: Sequence[str], before: Observation, done: list[S
         state = after[step.name]
         if state.condition_refused and not state.running:
             if step.verb == "start":
-                warnings.append(
+                outcome.refused.add(step.name)
+                outcome.warnings.append(
                     f"unit {step.name}: not started, a condition in its unit file does not hold on this host"
                 )
                 done.remove(step)

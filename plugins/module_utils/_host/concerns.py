@@ -8,7 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-LISTS = ("packages", "groups", "users", "directories", "files", "absent", "links", "checks", "units")
+LISTS = (
+    "packages",
+    "groups",
+    "users",
+    "directories",
+    "files",
+    "absent",
+    "links",
+    "settings",
+    "modes",
+    "mounts",
+    "checks",
+    "units",
+)
 SWITCH = "enabled"
 
 

@@ -26,8 +26,10 @@ from ansible_collections.slipway.ops.plugins.module_utils._host.connection impor
 )
 from ansible_collections.slipway.ops.plugins.module_utils._host.observed import (
     Login,
+    MountState,
     Observation,
     PathState,
+    SwapState,
     UnitState,
     sysctl_path,
 )
@@ -92,11 +94,14 @@ class Host:
             groups=groups,
             paths=paths,
             sysctls={key: self.sysctl(key) for key, _value in wish.sysctls},
-            units=self.units([unit.name for unit in wish.units]),
+            units=self.units_of(wish),
             programs=frozenset(
                 name for name in programs_of_interest(wish) if shutil.which(name, path=SEARCH_PATH) is not None
             ),
             pending=self.pending(),
+            mounts=self.mounts() if wish.mounts or wish.swap else {},
+            swap=self.swap(wish.swap.path) if wish.swap else SwapState(),
+            passwords=self.passwords(wish),
             login=self.login(wish, replace(known, paths=paths)),
         )
 
@@ -107,6 +112,29 @@ class Host:
             if user.name == name and removed_keys(user, known.path(keys_path(user, known)).content or b""):
                 return Login(name, used_key(name, came))
         return None
+
+    def mounts(self) -> dict[str, MountState]:
+        return observed.parse_mountinfo(self.text("/proc/self/mountinfo"))
+
+    def swap(self, path: str) -> SwapState:
+        size, above = 0, path
+        while not os.path.isdir(self.root + above):
+            if above == path and os.path.isfile(self.root + path):
+                size = os.stat(self.root + path).st_size
+            above = os.path.dirname(above)
+        disk = os.statvfs(self.root + above)
+        rows = [line.split() for line in self.text("/proc/swaps").splitlines()]
+        return SwapState(
+            active_kib=next((int(row[2]) for row in rows if len(row) > 2 and row[0] == path), 0),
+            size_bytes=size,
+            file_system=observed.file_system_of(path, self.mounts()),
+            free_mib=disk.f_bavail * disk.f_frsize // (1024 * 1024),
+        )
+
+    def passwords(self, wish: Wish) -> dict[str, str]:
+        if not any(user.password is not None or user.login for user in wish.users):
+            return {}
+        return observed.parse_shadow(self.text("/etc/shadow"))
 
     def text(self, path: str) -> str:
         try:
@@ -150,6 +178,16 @@ class Host:
             raise HostError(f"systemctl show {' '.join(names)}: {done.said}; this needs a host that systemd runs")
         return observed.parse_units(list(names), done.output)
 
+    def units_of(self, wish: Wish) -> dict[str, UnitState]:
+        """Of those that are to start and do not run, also whether they could on this host."""
+        found = self.units([unit.name for unit in wish.units])
+        for unit in wish.units:
+            state = found[unit.name]
+            if unit.state == "started" and state.load == "loaded" and not state.running:
+                said = self.run(["systemd-analyze", "condition", f"--unit={unit.name}"])
+                found[unit.name] = replace(state, never_here=observed.never_here(said.errors + said.output))
+        return found
+
     def pending(self) -> dict[str, str]:
         try:
             found = json.loads(self.text(PENDING) or "{}")
@@ -159,11 +197,11 @@ class Host:
 
     # change
 
-    def run(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Completed:
+    def run(self, argv: Sequence[str], environment: Mapping[str, str] | None = None, stdin: str = "") -> Completed:
         merged = {**os.environ, "PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0", **(environment or {})}
         try:
             done = subprocess.run(
-                list(argv), capture_output=True, env=merged, stdin=subprocess.DEVNULL, check=False, cwd="/"
+                list(argv), capture_output=True, env=merged, input=stdin.encode(), check=False, cwd="/"
             )
         except FileNotFoundError:
             return Completed(127, "", f"{argv[0]}: no such program; declare the package that brings it")
@@ -283,6 +321,16 @@ class Host:
         elif os.path.lexists(real):
             os.unlink(real)
         sync_directory(os.path.dirname(real))
+
+    def make_swap_file(self, path: str, size_mib: int, active: bool) -> None:
+        """A file without holes that only root reads, formatted as swap space."""
+        commands = [["swapoff", path]] if active else []
+        commands += [["rm", "-f", "--", path], ["install", "-m", "0600", "/dev/null", path]]
+        commands += [["fallocate", "--length", f"{size_mib}MiB", path], ["mkswap", path]]
+        for argv in commands:
+            done = self.run(argv)
+            if done.code != 0:
+                raise HostError(f"swap file {path}: `{' '.join(argv)}` failed: {done.said}")
 
     def set_sysctl(self, key: str, value: str) -> None:
         try:

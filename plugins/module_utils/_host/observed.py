@@ -13,6 +13,7 @@ FILE = "file"
 DIRECTORY = "directory"
 LINK = "link"
 OTHER = "other"
+SAME_OPTION = {"hidepid=2": "hidepid=invisible", "hidepid=1": "hidepid=noaccess", "hidepid=0": "hidepid=off"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class UnitState:
     result: str = "success"
     kind: str = ""
     condition_refused: bool = False
+    never_here: bool = False  # a condition fails that no file of ours can make true, such as "not in a container"
     needs_reload: bool = False
     restarts: int = 0
 
@@ -76,6 +78,23 @@ class Login:
 
 
 @dataclass(frozen=True)
+class MountState:
+    """One line of /proc/self/mountinfo."""
+
+    path: str
+    options: tuple[str, ...]
+    kind: str
+
+
+@dataclass(frozen=True)
+class SwapState:
+    active_kib: int = 0
+    size_bytes: int = 0
+    file_system: str = ""
+    free_mib: int = 0
+
+
+@dataclass(frozen=True)
 class Observation:
     packages: frozenset[str] = frozenset()
     accounts: Mapping[str, Account] = field(default_factory=dict)
@@ -85,6 +104,9 @@ class Observation:
     units: Mapping[str, UnitState] = field(default_factory=dict)
     programs: frozenset[str] = frozenset()  # of the programs that checks and validations ask for
     pending: Mapping[str, str] = field(default_factory=dict)  # unit → restart or reload an earlier run still owes
+    mounts: Mapping[str, MountState] = field(default_factory=dict)
+    swap: SwapState = SwapState()
+    passwords: Mapping[str, str] = field(default_factory=dict)  # from the shadow file, where a request asks
     login: Login | None = None  # only when keys of the connected user would go
 
     def path(self, path: str) -> PathState:
@@ -139,6 +161,44 @@ def parse_group(text: str) -> dict[str, AccountGroup]:
     return found
 
 
+def parse_shadow(text: str) -> dict[str, str]:
+    """The hash of each account; empty, `*` or beginning with `!` where no password opens it."""
+    rows = (line.split(":") for line in text.splitlines())
+    return {row[0]: row[1] for row in rows if len(row) > 1}
+
+
+def parse_mountinfo(text: str) -> dict[str, MountState]:
+    """By mount point; of several on top of each other, the last is the one that counts."""
+    found: dict[str, MountState] = {}
+    for line in text.splitlines():
+        left, separator, right = line.partition(" - ")
+        before, after = left.split(), right.split()
+        if not separator or len(before) < 6 or len(after) < 2:
+            continue
+        path = before[4].replace("\\040", " ")
+        own = [option for option in after[2].split(",") if option not in ("rw", "ro")] if len(after) > 2 else []
+        options = tuple(SAME_OPTION.get(option, option) for option in (*before[5].split(","), *own))
+        found[path] = MountState(path, options, after[0])
+    return found
+
+
+def file_system_of(path: str, mounts: Mapping[str, MountState]) -> str:
+    best = ""
+    for point in mounts:
+        inside = path == point or path.startswith(point if point == "/" else point + "/")
+        if inside and len(point) > len(best):
+            best = point
+    return mounts[best].kind if best else ""
+
+
+FILE_CONDITIONS = (
+    "ConditionPath",
+    "ConditionFile",
+    "ConditionDirectory",
+    "AssertPath",
+    "AssertFile",
+    "AssertDirectory",
+)
 UNIT_PROPERTIES = (
     "Id",
     "LoadState",
@@ -154,6 +214,12 @@ UNIT_PROPERTIES = (
 )
 
 
+def never_here(text: str) -> bool:
+    """Read `systemd-analyze condition`: which conditions fail, and whether any of them is about more than files."""
+    failed = [line.split(": ")[-1] for line in text.splitlines() if line.endswith(" failed.")]
+    return any(not condition.startswith(FILE_CONDITIONS) for condition in failed)
+
+
 def parse_units(names: list[str], text: str) -> dict[str, UnitState]:
     """Read `systemctl show`: one block a unit, in the order they were asked for."""
     blocks = [block for block in text.strip("\n").split("\n\n") if block.strip()]
@@ -164,6 +230,7 @@ def parse_units(names: list[str], text: str) -> dict[str, UnitState]:
             key, _equals, value = line.partition("=")
             values[key] = value
         tried = values.get("ConditionTimestampMonotonic", "0") not in ("", "0")
+        refused = tried and values.get("ConditionResult") == "no"
         found[name] = UnitState(
             name=name,
             load=values.get("LoadState", "not-found"),
@@ -172,7 +239,7 @@ def parse_units(names: list[str], text: str) -> dict[str, UnitState]:
             file=values.get("UnitFileState", ""),
             result=values.get("Result", "success"),
             kind=values.get("Type", ""),
-            condition_refused=tried and values.get("ConditionResult") == "no",
+            condition_refused=refused or values.get("Result") == "exec-condition",
             needs_reload=values.get("NeedDaemonReload") == "yes",
             restarts=int(values.get("NRestarts", "0") or 0),
         )

@@ -23,6 +23,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._host.steps import (
     Step,
     WriteFile,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._host.system import Mode
 from ansible_collections.slipway.ops.plugins.module_utils._host.wish import Directory, File, Link
 
 
@@ -88,6 +89,22 @@ def plan_files(files: Iterable[File], seen: Observation, problems: list[str]) ->
         differs = state.kind != FILE or state.content != item.content
         if differs or (state.mode, state.owner, state.group) != (item.mode, item.owner, item.group):
             steps.append(WriteFile(item, state, differs))
+    return steps
+
+
+def plan_modes(modes: Iterable[Mode], files: Iterable[File], seen: Observation) -> list[Step]:
+    """Modes of what packages brought; what is not there, or written whole here, needs none."""
+    written = {item.path for item in files}
+    steps: list[Step] = []
+    for item in modes:
+        state = seen.path(item.path)
+        if item.path in written or (state.mode, state.owner, state.group) == (item.mode, item.owner, item.group):
+            continue
+        if state.kind == FILE:
+            content = state.content or b""
+            steps.append(WriteFile(File(item.path, content, item.mode, item.owner, item.group), state, False))
+        elif state.kind == DIRECTORY:
+            steps.append(MakeDirectory(Directory(item.path, item.mode, item.owner, item.group), state))
     return steps
 
 

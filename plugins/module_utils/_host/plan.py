@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from ansible_collections.slipway.ops.plugins.module_utils._host import accounts, paths, units
-from ansible_collections.slipway.ops.plugins.module_utils._host.observed import Observation
+from ansible_collections.slipway.ops.plugins.module_utils._host import accounts, paths, storage, system, units
+from ansible_collections.slipway.ops.plugins.module_utils._host.observed import DIRECTORY, FILE, Observation
 from ansible_collections.slipway.ops.plugins.module_utils._host.steps import (
+    ActOnUnit,
     InstallPackages,
     Plan,
     Step,
@@ -26,8 +28,10 @@ def paths_of_interest(wish: Wish, seen: Observation) -> list[str]:
     wanted = declared_paths(wish) + list(wish.absent)
     if wish.sysctls_file:
         wanted.append(wish.sysctls_file)
+    wanted += [item.path for item in wish.settings] + [item.path for item in wish.modes]
+    wanted += [item.path for item in wish.mounts]
     for user in wish.users:
-        if user.authorized_keys or user.authorized_keys_exclusive:
+        if user.authorized_keys or user.authorized_keys_exclusive or user.login:
             wanted.append(accounts.keys_path(user, seen))
             wanted.append(wanted[-1].rpartition("/")[0])
         if user.sudo is not None:
@@ -51,6 +55,20 @@ def sysctls_content(wish: Wish) -> bytes:
     return "".join(f"{key} = {value}\n" for key, value in wish.sysctls).encode()
 
 
+def settings_files(wish: Wish, seen: Observation) -> list[File]:
+    """Files whose settings change, whole; their mode and owner stay."""
+    found: list[File] = []
+    for item in wish.settings:
+        state = seen.path(item.path)
+        current = (state.content or b"").decode("utf-8", "surrogateescape")
+        content = system.with_settings(current, item).encode("utf-8", "surrogateescape")
+        if state.kind == FILE:
+            found.append(File(item.path, content, state.mode, state.owner, state.group))
+        else:
+            found.append(File(item.path, content))
+    return found
+
+
 def all_files(wish: Wish, extra: Iterable[File] = ()) -> list[File]:
     files = [*wish.files, *extra]
     if wish.sysctls_file:
@@ -71,7 +89,7 @@ def make_plan(wish: Wish, seen: Observation, check_mode: bool = False) -> Plan:
     user_directories, user_files, user_absent = accounts.belongings(wish, seen, problems)
 
     directories: list[Directory] = [*wish.directories, *user_directories]
-    files = all_files(wish, user_files)
+    files = all_files(wish, [*user_files, *settings_files(wish, seen)])
     if not predict:
         _owners(wish, seen, [*directories, *files], problems)
     homes = [accounts.home_of(user, seen) for user in wish.users if user.name not in seen.accounts and not user.system]
@@ -79,6 +97,7 @@ def make_plan(wish: Wish, seen: Observation, check_mode: bool = False) -> Plan:
         directories, [item.path for item in files] + [item.path for item in wish.links], homes, seen, problems
     )
     path_steps += paths.plan_files(files, seen, problems)
+    path_steps += paths.plan_modes(wish.modes, files, seen)
     path_steps += paths.plan_absent([*wish.absent, *user_absent], seen, problems)
     path_steps += paths.plan_links(wish.links, seen, problems)
     changed = [path_of(step) for step in path_steps]
@@ -89,6 +108,11 @@ def make_plan(wish: Wish, seen: Observation, check_mode: bool = False) -> Plan:
 
     sysctl_steps: list[Step] = []
     unknown: list[str] = []
+    problems += [
+        f"sysctls.{key}: this kernel does not know it; correct the name, or load the module that brings it"
+        for key in wish.sysctls_required
+        if seen.sysctls.get(key) is None
+    ]
     for key, value in wish.sysctls:
         found = seen.sysctls.get(key)
         if found is None:
@@ -99,16 +123,41 @@ def make_plan(wish: Wish, seen: Observation, check_mode: bool = False) -> Plan:
     if unknown:
         warnings.append(f"sysctls that this kernel does not know (yet), so nothing to set: {', '.join(unknown)}")
 
+    directories_there = {item.path: seen.path(item.path).kind == DIRECTORY for item in wish.mounts}
+    mount_steps = storage.plan_mounts(wish.mounts, seen.mounts, directories_there, problems)
+    swap_steps = storage.plan_swap(wish.swap, seen.swap, problems)
     unit_steps = units.plan_units(wish.units, seen, changed, predict or bool(changed), problems, warnings)
     return Plan(
         packages=packages,
         accounts=tuple(account_steps),
         paths=tuple(path_steps),
         checks=checks,
+        swap=tuple(swap_steps),
+        mounts=tuple(mount_steps),
         sysctls=tuple(sysctl_steps),
         units=tuple(unit_steps),
         problems=tuple(problems),
         warnings=tuple(warnings),
+    )
+
+
+def narrowed(plan: Plan, only: tuple[str, ...]) -> Plan:
+    """What of a plan is armed: steps on these paths and sysctls, and the units that these paths act on."""
+    if not only:
+        return plan
+    paths_only = [entry for entry in only if entry.startswith("/")]
+    keys = tuple(entry for entry in only if not entry.startswith("/"))
+    kept = tuple(step for step in plan.paths if units.first_match(paths_only, [path_of(step)]))
+    named = {path_of(step) for step in kept}
+    return replace(
+        plan,
+        packages=(),
+        accounts=(),
+        swap=(),
+        mounts=(),
+        paths=kept,
+        sysctls=tuple(step for step in plan.sysctls if isinstance(step, WriteSysctl) and step.key.startswith(keys)),
+        units=tuple(step for step in plan.units if isinstance(step, ActOnUnit) and step.reason in named),
     )
 
 

@@ -29,10 +29,11 @@ class InstallPackages(Step):
 
 @dataclass(frozen=True)
 class RunCommand(Step):
-    """A command of the account tools: it holds no secret."""
+    """A command of the account tools: its arguments hold no secret."""
 
     argv: tuple[str, ...]
     summary: str
+    stdin: str = ""  # what no process list may show
 
     @property
     def line(self) -> str:
@@ -101,6 +102,32 @@ class WriteSysctl(Step):
 
 
 @dataclass(frozen=True)
+class SetMount(Step):
+    path: str
+    missing: tuple[str, ...]
+    before: tuple[str, ...]
+    is_mount: bool = True
+
+    @property
+    def line(self) -> str:
+        made = "" if self.is_mount else "mount it on itself, "
+        return f"mount {self.path}: {made}add {', '.join(self.missing)}"
+
+
+@dataclass(frozen=True)
+class MakeSwapFile(Step):
+    path: str
+    size_mib: int
+    before_bytes: int = 0
+    active: bool = False
+
+    @property
+    def line(self) -> str:
+        was = f"{self.before_bytes // (1024 * 1024)} MiB -> " if self.before_bytes else ""
+        return f"swap file {self.path}: {was}{self.size_mib} MiB"
+
+
+@dataclass(frozen=True)
 class ReloadManager(Step):
     @property
     def line(self) -> str:
@@ -129,6 +156,8 @@ class Plan:
     accounts: tuple[Step, ...] = ()
     paths: tuple[Step, ...] = ()
     checks: tuple[str, ...] = ()
+    swap: tuple[Step, ...] = ()
+    mounts: tuple[Step, ...] = ()
     sysctls: tuple[Step, ...] = ()
     units: tuple[Step, ...] = ()
     problems: tuple[str, ...] = ()
@@ -136,7 +165,7 @@ class Plan:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        return self.packages + self.accounts + self.paths + self.sysctls + self.units
+        return self.packages + self.accounts + self.paths + self.swap + self.mounts + self.sysctls + self.units
 
 
 def path_of(step: Step) -> str:

@@ -12,10 +12,13 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ansible_collections.slipway.ops.plugins.module_utils._host import system
+
 NAME = re.compile(r"^[a-z_][a-z0-9_-]{0,31}$")
+HASH = re.compile(r"^(\$(y|gy|7|6|5|2[aby])\$[./A-Za-z0-9$=,]{20,}|[*!])$")
 PACKAGE = re.compile(r"^[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?$")
 UNIT = re.compile(r"^[A-Za-z0-9:_.\\@-]+\.(service|socket|timer|target|path|mount|slice|swap|automount)$")
 MODE = re.compile(r"^[0-7]{4}$")
@@ -52,6 +55,8 @@ class User:
     authorized_keys: tuple[str, ...] = ()
     authorized_keys_exclusive: bool = False
     sudo: str | None = None
+    password: str | None = None  # a hash, as in /etc/shadow
+    login: bool = False  # somebody is to log in by it
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ class Unit:
 class Armed:
     name: str
     limit_seconds: int = 120
+    only: tuple[str, ...] = ()  # paths and sysctls that call for it; empty means every change
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,11 @@ class Wish:
     links: tuple[Link, ...] = ()
     sysctls: tuple[tuple[str, str], ...] = ()
     sysctls_file: str | None = None
+    sysctls_required: tuple[str, ...] = ()
+    settings: tuple[system.Settings, ...] = ()
+    modes: tuple[system.Mode, ...] = ()
+    mounts: tuple[system.Mount, ...] = ()
+    swap: system.Swap | None = None
     checks: tuple[Check, ...] = ()
     units: tuple[Unit, ...] = ()
     armed: Armed | None = None
@@ -131,7 +142,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "groups": ("name", "system", "gid"),
     "users": (
         "name", "comment", "shell", "home", "system", "uid", "groups",
-        "authorized_keys", "authorized_keys_exclusive", "sudo",
+        "authorized_keys", "authorized_keys_exclusive", "sudo", "password", "login",
     ),
     "directories": ("path", "mode", "owner", "group"),
     "files": (
@@ -141,11 +152,12 @@ KEYS: dict[str, tuple[str, ...]] = {
     "links": ("path", "target"),
     "checks": ("command", "on"),
     "units": ("name", "enabled", "state", "masked", "reload_on", "restart_on"),
+    **system.KEYS,
 }  # fmt: skip
-ARMED_KEYS = ("name", "limit_seconds")
+ARMED_KEYS = ("name", "limit_seconds", "only")
 SECTIONS = (
     "packages", "groups", "users", "directories", "files", "absent", "links", "sysctls", "sysctls_file",
-    "checks", "units", "armed",
+    "sysctls_required", "settings", "modes", "mounts", "swap", "checks", "units", "armed",
 )  # fmt: skip
 
 
@@ -338,12 +350,15 @@ def _users(reader: Reader, arguments: Mapping[str, Any]) -> tuple[User, ...]:
         sudo = reader.text(item, "sudo", path)
         if sudo is not None and sudo not in SUDO:
             reader.problem(f"{path}.sudo", f"{sudo!r} must be one of {', '.join(SUDO)}")
+        password = reader.text(item, "password", path)
+        if password is not None and not HASH.match(password):
+            reader.problem(f"{path}.password", "is not a hash; make one with mkpasswd (package whois)")
         name = reader.name(item, path)
         exclusive = bool(reader.flag(item, "authorized_keys_exclusive", path, False))
-        if sudo in ("password", "passwordless") and not keys:
+        if sudo in ("password", "passwordless") and not keys and password in (None, "*", "!"):
             reader.problem(
                 f"{path}.authorized_keys",
-                f"{name or 'this user'} gets sudo but has no key: nobody could log in; add one",
+                f"{name or 'this user'} gets sudo but has no key and no password: nobody could log in; add one",
             )
         if exclusive and item.get("authorized_keys") is None:
             reader.problem(f"{path}.authorized_keys_exclusive", "needs authorized_keys: it would remove every key")
@@ -368,6 +383,8 @@ def _users(reader: Reader, arguments: Mapping[str, Any]) -> tuple[User, ...]:
                 authorized_keys=keys,
                 authorized_keys_exclusive=exclusive,
                 sudo=sudo,
+                password=password,
+                login=bool(reader.flag(item, "login", path, False)),
             )
         )
     return tuple(found)
@@ -537,6 +554,11 @@ def parse(arguments: Mapping[str, Any], rendered: bool = True) -> tuple[Wish, li
         links=links,
         sysctls=_sysctls(reader, arguments),
         sysctls_file=None if sysctls_file is None else reader.absolute(sysctls_file, "sysctls_file"),
+        sysctls_required=reader.texts(arguments, "sysctls_required", ""),
+        settings=system.read_settings(reader, arguments),
+        modes=system.read_modes(reader, arguments),
+        mounts=system.read_mounts(reader, arguments),
+        swap=system.read_swap(reader, arguments),
         checks=checks,
         units=_units(reader, arguments),
         armed=_armed(reader, arguments),
@@ -547,11 +569,26 @@ def parse(arguments: Mapping[str, Any], rendered: bool = True) -> tuple[Wish, li
     _unique(reader, "files", (item.path for item in wish.files), "path")
     _unique(reader, "links", (item.path for item in wish.links), "path")
     _unique(reader, "units", (unit.name for unit in wish.units), "name")
+    _unique(reader, "mounts", (mount.path for mount in wish.mounts), "path")
+    _unique(reader, "modes", (mode.path for mode in wish.modes), "path")
+    written = {item.path for item in wish.files}
+    for item in wish.settings:
+        if item.path in written:
+            reader.problem("settings", f"{item.path} is also declared under files; say it there")
     made = set(declared_paths(wish))
     for index, gone in enumerate(wish.absent):
         if gone and gone in made:
             reader.problem(f"absent[{index}]", f"{gone} is also declared present")
-    return wish, reader.problems
+    return _with_swap(wish), reader.problems
+
+
+def _with_swap(wish: Wish) -> Wish:
+    """A swap file comes with the unit that turns it on."""
+    if wish.swap is None:
+        return wish
+    unit = File(wish.swap.unit_path, wish.swap.unit_content)
+    on = Unit(wish.swap.unit, enabled=True, state="started")
+    return replace(wish, files=(*wish.files, unit), units=(*wish.units, on))
 
 
 def _required(reader: Reader, item: Mapping[str, Any], key: str, path: str) -> str:
@@ -570,4 +607,8 @@ def _armed(reader: Reader, arguments: Mapping[str, Any]) -> Armed | None:
         return None
     reader.known(value, ARMED_KEYS, "armed")
     limit = reader.number(value, "limit_seconds", "armed", 10, 86400)
-    return Armed(name=reader.name(value, "armed"), limit_seconds=120 if limit is None else limit)
+    only = reader.texts(value, "only", "armed")
+    for index, entry in enumerate(only):
+        if not entry.startswith("/") and not SYSCTL.match(f"{entry.rstrip('.')}.x"):
+            reader.problem(f"armed.only[{index}]", f"{entry!r} must be an absolute path or the start of a sysctl key")
+    return Armed(name=reader.name(value, "armed"), limit_seconds=120 if limit is None else limit, only=only)

@@ -43,7 +43,10 @@ def argv(user: User, seen: Observation = SEEN, groups: tuple[Group, ...] = (), p
         ),
         pytest.param(
             User("new", comment="N", groups=("docker",)),
-            ["useradd --create-home --user-group --shell /bin/bash --comment N --groups docker new"],
+            [
+                "useradd --create-home --user-group --key PASS_MAX_DAYS=-1 --shell /bin/bash --comment N "
+                "--groups docker new"
+            ],
             id="new",
         ),
         pytest.param(
@@ -55,7 +58,14 @@ def argv(user: User, seen: Observation = SEEN, groups: tuple[Group, ...] = (), p
             id="system",
         ),
         pytest.param(
-            User("docker"), ["useradd --create-home --gid docker --shell /bin/bash docker"], id="group-of-that-name"
+            User("docker"),
+            ["useradd --create-home --gid docker --key PASS_MAX_DAYS=-1 --shell /bin/bash docker"],
+            id="group-of-that-name",
+        ),
+        pytest.param(
+            User("new", password="$y$x"),
+            ["useradd --create-home --user-group --shell /bin/bash new", "chpasswd --encrypted"],
+            id="a-password-ages",
         ),
     ],
 )
@@ -154,3 +164,44 @@ def test_removed_keys() -> None:
     assert accounts.removed_keys(user, BOTH) == (fingerprint(SECOND),)
     assert fingerprint(f'from="192.0.2.1" {FIRST}') == fingerprint(FIRST)
     assert fingerprint("# no key") == fingerprint("rubbish") == ""
+
+
+@pytest.mark.parametrize(
+    ("user", "keys", "password", "says"),
+    [
+        pytest.param(User("deploy", login=True), b"", "", "neither a key nor a password", id="nothing"),
+        pytest.param(User("deploy", login=True), b"", "!", "neither a key nor a password", id="locked"),
+        pytest.param(User("deploy", login=True, password="*"), b"", "$y$j", "neither a key", id="to-be-locked"),
+        pytest.param(User("deploy", login=True), b"ssh-ed25519 AAAA x\n", "", "", id="a-key-that-is-there"),
+        pytest.param(User("deploy", login=True), b"", "$y$j9T$x", "", id="a-password-that-is-there"),
+        pytest.param(User("deploy", login=True, authorized_keys=("k",)), b"", "", "", id="a-key-to-come"),
+        pytest.param(User("deploy", login=True, shell="/usr/sbin/nologin"), b"", "", "", id="no-shell"),
+        pytest.param(User("deploy", login=True, system=True), b"", "", "", id="system"),
+        pytest.param(User("deploy"), b"", "", "", id="not-asked"),
+        pytest.param(
+            User("deploy", login=True, authorized_keys=("k",), sudo="password"),
+            b"",
+            "!",
+            "users.deploy.sudo: asks for a password",
+            id="sudo-without-its-password",
+        ),
+    ],
+)
+def test_who_is_to_log_in_can(user: User, keys: bytes, password: str, says: str) -> None:
+    paths = {"/home/deploy/.ssh/authorized_keys": PathState("file", "0600", "deploy", "deploy", content=keys)}
+    seen = replace(SEEN, paths=paths, passwords={"deploy": password})
+    problems: list[str] = []
+    accounts.plan_users(Wish(users=(user,)), seen, False, problems)
+    assert [says in problem for problem in problems] == ([True] if says else [])
+
+
+def test_a_password_is_set_where_no_process_list_shows_it() -> None:
+    problems: list[str] = []
+    wish = Wish(users=(User("deploy", password="$y$new"),))
+    seen = replace(SEEN, passwords={"deploy": "$y$old"})
+    (step,) = accounts.plan_users(wish, seen, False, problems)
+    assert isinstance(step, RunCommand)
+    assert (step.argv, step.stdin) == (("chpasswd", "--encrypted"), "deploy:$y$new\n")
+    assert "$y" not in step.line
+    seen = replace(SEEN, passwords={"deploy": "$y$new"})
+    assert accounts.plan_users(wish, seen, False, problems) == []

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._host import apply as applying
 from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import Completed, Host, HostError
-from ansible_collections.slipway.ops.plugins.module_utils._host.observed import Observation, UnitState
+from ansible_collections.slipway.ops.plugins.module_utils._host.observed import MountState, Observation, UnitState
 from ansible_collections.slipway.ops.plugins.module_utils._host.plan import make_plan
+from ansible_collections.slipway.ops.plugins.module_utils._host.steps import Plan, path_of
+from ansible_collections.slipway.ops.plugins.module_utils._host.system import Mount
 from ansible_collections.slipway.ops.plugins.module_utils._host.wish import (
+    Armed,
     Check,
     Directory,
     File,
@@ -21,6 +24,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._host.wish import (
     Unit,
     User,
     Wish,
+    parse,
 )
 
 ALIVE = UnitState("x.service", "loaded", "active", "running", "enabled", kind="notify")
@@ -39,7 +43,7 @@ class Pretended(Host):
         (root / "etc/passwd").write_text(f"root:x:{os.getuid()}:{os.getgid()}::/root:/bin/sh\n")
         (root / "etc/group").write_text(f"root:x:{os.getgid()}:\n")
 
-    def run(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Completed:
+    def run(self, argv: Sequence[str], environment: Mapping[str, str] | None = None, stdin: str = "") -> Completed:
         line = " ".join(argv)
         self.ran.append(line)
         if argv[0] == "useradd":
@@ -90,7 +94,7 @@ def test_everything_and_then_nothing(tmp_path: Path) -> None:
     )
     assert lines(host, wish)[0] == "install packages tool"
     assert host.ran.index("install tool") < host.ran.index(
-        "useradd --create-home --user-group --shell /bin/bash deploy"
+        "useradd --create-home --user-group --key PASS_MAX_DAYS=-1 --shell /bin/bash deploy"
     )
     assert host.ran[-2:] == ["x --check", "systemctl restart -- x.service"]
     assert (tmp_path / "etc/x.conf").read_bytes() == b"one\n"
@@ -125,8 +129,8 @@ def snapshot(root: Path) -> dict[str, tuple[int, str]]:
 )
 def test_a_failure_before_the_units_puts_everything_back(tmp_path: Path, wish: Wish, says: str) -> None:
     class Failing(Pretended):
-        def run(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Completed:
-            return Completed(1, "", "it is wrong") if argv[0] == "no" else super().run(argv, environment)
+        def run(self, argv: Sequence[str], environment: Mapping[str, str] | None = None, stdin: str = "") -> Completed:
+            return Completed(1, "", "it is wrong") if argv[0] == "no" else super().run(argv, environment, stdin)
 
         def sysctl(self, key: str) -> str | None:
             return "0"
@@ -232,3 +236,55 @@ def test_problems_that_show_after_the_packages_are_told(tmp_path: Path) -> None:
     seen = Observation(paths=host.observe(wish).paths)
     with pytest.raises(HostError, match="packages are installed, and then: /etc/x: its owner"):
         applying.apply(host, wish, make_plan(wish, seen), seen)
+
+
+def test_arming_is_for_what_calls_for_it_alone(tmp_path: Path) -> None:
+    host = Pretended(tmp_path)
+    armed = Armed("network", only=("/etc/sysctl.d/", "net."))
+    wish = Wish(files=(File("/etc/x", b"x"),), armed=armed)
+    seen = host.observe(wish)
+    given: list[Plan] = []
+    applying.apply(host, wish, make_plan(wish, seen), seen, lambda plan, now: given.append(plan))
+    assert given == []
+    wish = Wish(files=(File("/etc/y", b"y"), File("/etc/sysctl.d/z", b"z")), armed=armed)
+    seen = host.observe(wish)
+    applying.apply(host, wish, make_plan(wish, seen), seen, lambda plan, now: given.append(plan))
+    assert [path_of(step) for step in given[0].steps] == ["/etc/sysctl.d/z"]
+
+
+def test_a_mount_that_failed_is_given_back_its_options(tmp_path: Path) -> None:
+    class Mounted(Pretended):
+        def mounts(self) -> dict[str, MountState]:
+            return {"/tmp": MountState("/tmp", ("rw", "nosuid"), "tmpfs")}
+
+        def sysctl(self, key: str) -> str | None:
+            return "0"
+
+    host = Mounted(tmp_path)
+    (tmp_path / "tmp").mkdir()
+    wish = Wish(mounts=(Mount("/tmp", ("nodev", "noexec")),), sysctls=(("net.slipway.none", "1"),))
+    seen = host.observe(wish)
+    with pytest.raises(HostError, match=r"net\.slipway\.none"):
+        applying.apply(host, wish, make_plan(wish, seen), seen)
+    assert [line for line in host.ran if line.startswith("mount")] == [
+        "mount -o remount,bind,rw,nosuid,nodev,noexec /tmp",
+        "mount -o remount,bind,rw,nosuid /tmp",
+    ]
+
+
+def test_a_swap_file_and_its_unit(tmp_path: Path) -> None:
+    host = Pretended(tmp_path, {"swapfile.swap": UnitState("swapfile.swap", "loaded", "inactive", "dead", "disabled")})
+    host.after = {"swapfile.swap": UnitState("swapfile.swap", "loaded", "active", "active", "enabled", kind="")}
+    wish, problems = parse({"swap": {"path": "/swapfile", "size_mib": 8}})
+    assert problems == []
+    assert lines(host, wish) == [
+        "directory /etc/systemd: create (0755 root:root)",
+        "directory /etc/systemd/system: create (0755 root:root)",
+        "file /etc/systemd/system/swapfile.swap: create (0644 root:root)",
+        "swap file /swapfile: 8 MiB",
+        "systemd: read unit files again",
+        "unit swapfile.swap: enable",
+        "unit swapfile.swap: start",
+    ]
+    assert "fallocate --length 8MiB /swapfile" in host.ran
+    assert "mkswap /swapfile" in host.ran

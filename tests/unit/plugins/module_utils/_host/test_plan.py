@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.slipway.ops.plugins.module_utils._host.observed import Observation, UnitState
+from ansible_collections.slipway.ops.plugins.module_utils._host.observed import Observation, PathState, UnitState
 from ansible_collections.slipway.ops.plugins.module_utils._host.plan import (
     make_plan,
+    narrowed,
     paths_of_interest,
     programs_of_interest,
     refusals,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._host.steps import WriteFile
+from ansible_collections.slipway.ops.plugins.module_utils._host.system import Mode, Settings
 from ansible_collections.slipway.ops.plugins.module_utils._host.wish import Check, File, Link, Unit, User, Wish
 
 NGINX = Wish(
@@ -22,6 +25,7 @@ NGINX = Wish(
     sysctls=(("net.core.somaxconn", "1024"), ("net.not.there", "1")),
     sysctls_file="/etc/sysctl.d/60-x.conf",
 )
+ETC = PathState("directory", "0755", "root", "root", empty=False)
 BARE = Observation(sysctls={"net.core.somaxconn": "128", "net.not.there": None})
 
 
@@ -79,3 +83,57 @@ def test_refusals_need_a_program_that_is_there(programs: frozenset[str], said: l
     seen = Observation(programs=programs)
     plan = make_plan(NGINX, seen, check_mode=True)
     assert refusals(plan, seen, lambda path, content, command, secret: "refused") == said
+
+
+def test_settings_keep_mode_and_owner_of_their_file() -> None:
+    there = PathState("file", "0640", "root", "shadow", content=b"UMASK 022\nA b\n")
+    wish = Wish(settings=(Settings("/etc/login.defs", (("UMASK", "027"),)),))
+    (step,) = make_plan(wish, Observation(paths={"/etc": ETC, "/etc/login.defs": there})).paths
+    assert isinstance(step, WriteFile)
+    assert (step.file.content, step.file.mode, step.file.group) == (b"UMASK 027\nA b\n", "0640", "shadow")
+
+
+def test_modes_are_for_what_is_there() -> None:
+    wish = Wish(modes=(Mode("/etc/a", "0600"), Mode("/etc/b", "0700"), Mode("/etc/none", "0600")))
+    seen = Observation(
+        paths={
+            "/etc": ETC,
+            "/etc/a": PathState("file", "0644", "root", "root", content=b"x"),
+            "/etc/b": PathState("directory", "0755", "root", "root"),
+        }
+    )
+    assert [step.line for step in make_plan(wish, seen).steps] == [
+        "file /etc/a: 0644 root:root -> 0600 root:root",
+        "directory /etc/b: 0755 root:root -> 0700 root:root",
+    ]
+
+
+def test_a_required_sysctl_that_is_unknown_is_refused() -> None:
+    wish = Wish(sysctls=(("net.ipv4.ip_forwad", "1"),), sysctls_required=("net.ipv4.ip_forwad",))
+    assert make_plan(wish, Observation()).problems == (
+        "sysctls.net.ipv4.ip_forwad: this kernel does not know it; correct the name, or load the module that brings it",
+    )
+
+
+def test_narrowed_to_what_is_armed() -> None:
+    wish = Wish(
+        files=(File("/etc/net/x", b"x"), File("/etc/other", b"x")),
+        sysctls=(("net.core.somaxconn", "1"), ("kernel.x", "1")),
+        units=(
+            Unit("net.service", state="started", restart_on=("/etc/net/",)),
+            Unit("other.service", state="started", restart_on=("/etc/other",)),
+        ),
+    )
+    running = UnitState("", "loaded", "active", "running", "enabled")
+    seen = Observation(
+        paths={"/etc": ETC, "/etc/net": ETC},
+        sysctls={"net.core.somaxconn": "0", "kernel.x": "0"},
+        units={"net.service": running, "other.service": running},
+    )
+    plan = make_plan(wish, seen)
+    assert [step.line for step in narrowed(plan, ("/etc/net/", "net.")).steps] == [
+        "file /etc/net/x: create (0644 root:root)",
+        "sysctl net.core.somaxconn: 0 -> 1",
+        "unit net.service: restart (/etc/net/x changed)",
+    ]
+    assert narrowed(plan, ()) == plan
