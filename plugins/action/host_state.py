@@ -13,7 +13,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 from ansible_collections.slipway.ops.plugins.module_utils._host.wish import parse
-from ansible_collections.slipway.ops.plugins.plugin_utils._quiet import run_quietly
+from ansible_collections.slipway.ops.plugins.plugin_utils._foreseen import run_foreseeing
 
 # Indented blocks leave no blanks behind; everything else is as in ansible.builtin.template.
 OVERRIDES = {"trim_blocks": True, "lstrip_blocks": True}
@@ -33,7 +33,7 @@ class ActionModule(ActionBase):
         if problems:
             raise AnsibleActionFail("\n".join(problems))
         arguments["files"] = self._rendered(arguments.get("files") or [], variables)
-        result.update(run_quietly(self, "slipway.ops.host_state", arguments, variables))
+        result.update(run_foreseeing(self, "slipway.ops.host_state", arguments, variables))
         self._remove_tmp_path(self._connection._shell.tmpdir)
         return result
 

@@ -112,7 +112,7 @@ def _unit(
         return steps
     if unit.state != "started":
         return steps
-    if state.condition_refused and not verb:
+    if state.never_here or (state.condition_refused and not verb):
         warnings.append(f"unit {unit.name}: not started, a condition in its unit file does not hold on this host")
         return steps
     steps.append(ActOnUnit("start", unit.name))

@@ -141,7 +141,7 @@ def test_what_a_program_says_is_not_needed_for_no_change(run: Run, monkeypatch: 
 
 def test_the_documented_keys_are_those_that_are_read() -> None:
     options = yaml.safe_load(host_state.DOCUMENTATION)["options"]
-    assert set(options) == set(wish.SECTIONS)
+    assert set(options) == {*wish.SECTIONS, "foreseen"}
     for section, keys in wish.KEYS.items():
         assert set(options[section]["suboptions"]) == set(keys), section
     assert set(options["armed"]["suboptions"]) == set(wish.ARMED_KEYS)
