@@ -27,7 +27,8 @@ options:
   state:
     description:
       - With V(present), ufw is active, now and at boot, with this policy.
-      - With V(absent), ufw is disabled, now and at boot. Its rules stay in their files.
+      - With V(absent), ufw is disabled, now and at boot, and Docker's ports are no longer guarded. The package and its
+        rules stay.
     type: str
     choices: [present, absent]
     default: present
@@ -154,12 +155,34 @@ options:
     type: list
     elements: str
     default: []
+  host:
+    description:
+      - What the policy needs of the host, in the words of M(slipway.ops.host_state): packages, files, units and so on,
+        except C(armed). It is made first, in the same call.
+      - Files without C(content) are rendered from templates as M(slipway.ops.host_state) does.
+    type: dict
+  armed:
+    description:
+      - Make the change one that undoes itself unless it is confirmed in time with M(slipway.ops.armed_confirm).
+      - The files of ufw and of the Docker rules that change, and the rules that are loaded, are put back as they were,
+        also after a reboot. So is what O(host) changes, except packages and accounts.
+      - What was put back is told by the next run as a warning.
+    type: dict
+    suboptions:
+      name:
+        description: Name of the change, for the confirmation.
+        type: str
+        required: true
+      limit_seconds:
+        description: Seconds to confirm within.
+        type: int
+        default: 60
 attributes:
   check_mode:
     description: Complete, also on a host where ufw is not installed yet.
     support: full
   diff_mode:
-    description: The policy before and after, as ufw commands.
+    description: The plan, as ufw commands that are added, deleted or set.
     support: full
 requirements:
   - ufw 0.36 or later on Debian or Ubuntu
@@ -183,6 +206,18 @@ EXAMPLES = r"""
       - {action: limit, port: [2222], protocol: tcp}
     protect_ports: [2222]
 
+- name: Change the firewall so that it changes back unless a new login works
+  slipway.ops.ufw_policy:
+    rules:
+      - {action: limit, port: [22], protocol: tcp, from: 198.51.100.0/24}
+    armed: {name: firewall, limit_seconds: 60}
+  register: firewall_change
+
+- name: Log in anew and keep it
+  slipway.ops.armed_confirm:
+    name: firewall
+  when: firewall_change.armed is defined
+
 - name: Switch the firewall off
   slipway.ops.ufw_policy:
     state: absent
@@ -194,20 +229,34 @@ plan:
   returned: success
   type: list
   elements: str
-  sample: ["add: ufw limit 2222/tcp comment 'SSH'", "set: ufw enable"]
+  sample: ["set: ufw enable", "delete: ufw allow 9000", "add: ufw limit 2222/tcp comment 'SSH'"]
 active:
   description: Whether ufw filters traffic after the task (in check mode, before it).
   returned: success
   type: bool
   sample: true
+armed:
+  description: Name of the armed change that waits for its confirmation, if there is one.
+  returned: when armed
+  type: str
+  sample: firewall
 """
 
+from collections.abc import Callable
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.ops.plugins.module_utils._armed.gateway import Store
+from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import Host, HostError
+from ansible_collections.slipway.ops.plugins.module_utils._host.wish import parse
 from ansible_collections.slipway.ops.plugins.module_utils._ufw import gateway, protect
-from ansible_collections.slipway.ops.plugins.module_utils._ufw.docker import PROGRAM
-from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import Policy, read_docker_ports, read_rules
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.converge import Job
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import (
+    Policy,
+    read_docker_ports,
+    read_rules,
+    unknown_interfaces,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._ufw.plan import Observed, Plan, plan_absent, plan_present
 
 POLICIES = ["allow", "deny", "reject"]
@@ -246,45 +295,46 @@ ARGUMENTS: dict[str, Any] = {
         },
     },
     "docker_interfaces": TEXTS,
+    "host": {"type": "dict"},
+    "armed": {
+        "type": "dict",
+        "options": {"name": {"type": "str", "required": True}, "limit_seconds": {"type": "int", "default": 60}},
+    },
 }
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     options = module.params
+    host = Host()
 
     def run(command: list[str], text: Optional[str]) -> tuple[int, str, str]:
         code, output, error = module.run_command(command, data=text, path_prefix="/usr/sbin:/sbin")
         return code, output, error
 
-    firewall = gateway.Firewall(run)
-    planner = plan_absent if options["state"] == "absent" else wanted(module)
-    seen = firewall.observe()
-    plan = planner(seen)
-    if plan.changed and not module.check_mode:
-        if not seen.installed:
-            module.fail_json(msg="ufw is not installed, so its policy cannot be applied; install the package ufw first")
-        if plan.guard and not gateway.has_guard_program():
-            module.fail_json(msg=f"docker_ports needs {PROGRAM}, which is not there; use the role slipway.ops.firewall")
-        try:
-            seen = firewall.apply(plan, lambda now: planner(now).steps)
-        except gateway.FirewallError as error:
-            module.fail_json(msg=str(error))
-    result: dict[str, Any] = {"changed": plan.changed, "plan": list(plan.steps), "active": seen.active}
-    if module._diff and plan.changed:
-        result["diff"] = {
-            "before_header": "ufw policy",
-            "after_header": "ufw policy",
-            "before": "".join(f"{line}\n" for line in plan.before),
-            "after": "".join(f"{line}\n" for line in plan.after),
-        }
+    wish, problems = parse({**(options["host"] or {}), "armed": options["armed"]})
+    problems = [line if line.startswith("armed") else f"host.{line}" for line in problems]
+    planner: Callable[[Observed], Plan] = plan_absent
+    if options["state"] == "present":
+        planner = wanted(options, problems)
+    if problems:
+        module.fail_json(msg="\n".join(problems))
+    job = Job(gateway.Firewall(run), host, Store(host), wish, planner, module.warn, module.check_mode)
+    try:
+        done = job.run()
+    except HostError as error:
+        module.fail_json(msg=str(error))
+    result: dict[str, Any] = {"changed": bool(done.steps), "plan": done.steps, "active": done.active}
+    if done.armed is not None:
+        result["armed"] = done.armed
+    if module._diff and done.diff:
+        result["diff"] = done.diff
     module.exit_json(**result)
 
 
-def wanted(module: AnsibleModule) -> Any:
-    """The planner of the declared policy; every problem with it ends the module here."""
-    options = module.params
-    rules, problems = read_rules(options["rules"], options["ipv6"])
+def wanted(options: dict[str, Any], problems: list[str]) -> Callable[[Observed], Plan]:
+    """The planner of the declared policy; what is wrong with it is added to the problems."""
+    rules, found = read_rules(options["rules"], options["ipv6"])
     policy = Policy(
         rules=tuple(rules),
         incoming=options["default_incoming"],
@@ -295,25 +345,20 @@ def wanted(module: AnsibleModule) -> Any:
     )
     for index, port in enumerate(options["protect_ports"]):
         if not 1 <= port <= 65535:
-            problems.append(f"protect_ports[{index}]: port {port} does not exist; use 1 to 65535")
+            found.append(f"protect_ports[{index}]: port {port} does not exist; use 1 to 65535")
     guard = None
     if options["docker_ports"] is not None:
-        ports, found = read_docker_ports(options["docker_ports"])
-        problems += found
+        ports, more = read_docker_ports(options["docker_ports"])
+        found += more
         public = options["docker_interfaces"] or gateway.public_interfaces()
         if not public:
-            problems.append("docker_interfaces: the host has no default route to find its public interface by; name it")
+            found.append("docker_interfaces: the host has no default route to find its public interface by; name it")
         guard = (ports, public)
-    if not problems:
+    found += unknown_interfaces(options["rules"], options["docker_interfaces"], gateway.interfaces())
+    if not found:
         # A rule that could not be read may be the one that lets us in, so this question comes last.
-        problems += protect.problems(policy, gateway.connection(), options["protect_ports"])
-    if problems:
-        module.fail_json(msg="\n".join(problems))
-    present = set(gateway.interfaces())
-    for index, rule in enumerate(rules):
-        for name in (rule.interface_in, rule.interface_out):
-            if name and not name.endswith("+") and name not in present:
-                module.warn(f"rules[{index}].interface: {name} does not exist on this host at present")
+        found += protect.problems(policy, gateway.connection(), options["protect_ports"])
+    problems += found
 
     def planner(seen: Observed) -> Plan:
         return plan_present(policy, seen, options["purge"], guard)

@@ -52,6 +52,15 @@ def differences(table: Optional[Table], family: str, text: str) -> list[str]:
     return found
 
 
+def removal(table: Optional[Table]) -> str:
+    """What takes our chain away, for iptables-restore --noflush; empty where it is not."""
+    if table is None or CHAIN not in table.chains:
+        return ""
+    jumps = list(table.chains.get(USER_CHAIN, ())).count((("-j", CHAIN),))
+    lines = ["*filter", *[f"-D {USER_CHAIN} -j {CHAIN}"] * jumps, f"-F {CHAIN}", f"-X {CHAIN}", "COMMIT", ""]
+    return "\n".join(lines)
+
+
 def commands(text: str) -> list[str]:
     """What a rendered file says, in words, for a diff."""
     said: list[str] = []

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import os
 import socket
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Callable, Optional
 
+from ansible_collections.slipway.ops.plugins.module_utils._armed.snapshot import Snapshot
+from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import Host
 from ansible_collections.slipway.ops.plugins.module_utils._state import files as durable
-from ansible_collections.slipway.ops.plugins.module_utils._ufw import docker, live
+from ansible_collections.slipway.ops.plugins.module_utils._ufw import docker, live, undo
 from ansible_collections.slipway.ops.plugins.module_utils._ufw import plan as planning
 from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import V4, V6
 from ansible_collections.slipway.ops.plugins.module_utils._ufw.plan import Observed, Plan
@@ -24,9 +27,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._ufw.protect import Co
 Run = Callable[[list[str], Optional[str]], tuple[int, str, str]]
 
 _SAVE = {V4: "iptables-save", V6: "ip6tables-save"}
-_LOAD = {V4: "iptables-restore", V6: "ip6tables-restore"}
 _PROGRAM = "/usr/sbin/ufw"
-_LOCK = "/run/ufw.lock"
+_LOCK = undo.LOCK
+_ENABLED = f"/etc/systemd/system/*.wants/{planning.UNIT}"
 _MODES = dict.fromkeys(planning.RULES.values(), 0o640)
 _SIOCGIFADDR = 0x8915
 
@@ -42,11 +45,25 @@ class Firewall:
     def observe(self) -> Observed:
         installed = os.path.exists(_PROGRAM)
         tables: dict[str, Optional[live.Table]] = {V4: None, V6: None}
+        saved: dict[str, str] = {}
         for family, tool in _SAVE.items():
             if any(os.path.exists(f"{directory}/{tool}") for directory in ("/usr/sbin", "/sbin")):
                 code, output, _error = self._run([tool, "-t", "filter"], None)
-                tables[family] = live.parse(output) if code == 0 else None
-        return Observed(installed, {path: durable.read_text(path) for path in planning.FILES}, tables)
+                if code == 0:
+                    tables[family], saved[family] = live.parse(output), output
+        return Observed(
+            installed=installed,
+            files={path: durable.read_text(path) for path in planning.FILES},
+            tables=tables,
+            saved=saved,
+            starts_at_boot=bool(glob.glob(_ENABLED)),
+        )
+
+    def remember(self, plan: Plan, seen: Observed, name: str, limit_seconds: int) -> Snapshot:
+        """What puts back all that the plan changes."""
+        host = Host()
+        paths = tuple((path, host.path_state(path, {}, {})) for path in undo.touched(plan))
+        return undo.snapshot(plan, seen, paths, name, limit_seconds)
 
     def apply(self, plan: Plan, verify: Callable[[Observed], Sequence[str]]) -> Observed:
         """Check, write, load once, look. When anything goes wrong, the files are put back and loaded again."""
@@ -58,16 +75,21 @@ class Firewall:
                 if plan.load == planning.RESTORE:
                     self._restore()
             self._load(plan.load)
-            if plan.guard:
+            if plan.enable_unit:
+                self._do(["systemctl", "enable", "--quiet", planning.UNIT])
+            if plan.guard_gone:
+                self._unguard()
+            elif plan.guard:
                 self._guard()
             seen = self.observe()
             wrong = verify(seen)
             if wrong:
                 raise FirewallError("the firewall is not as declared after loading: " + "; ".join(wrong))
             return seen
-        except FirewallError as error:
+        except (FirewallError, OSError) as error:
+            reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
             self._put_back(kept, plan)
-            raise FirewallError(f"{error}. The old rules were put back and are in force") from error
+            raise FirewallError(f"{reason}. The old rules were put back and are in force") from error
 
     def _put_back(self, kept: Mapping[str, Optional[str]], plan: Plan) -> None:
         was_enabled = Observed(True, kept).enabled
@@ -84,19 +106,22 @@ class Firewall:
         except FirewallError as error:
             raise FirewallError(f"{error}, and so did putting the old rules back: look at the host now") from error
 
-    def _try(self, files: Mapping[str, str]) -> None:
+    def _try(self, files: Mapping[str, Optional[str]]) -> None:
         """Let the tools read the new rules before a file is replaced."""
-        tried = [(_LOAD[family], path, path) for family, path in planning.RULES.items()]
-        tried += [(_LOAD[family], path, path) for family, path in docker.FILES.items()]
+        tried = [(undo.LOAD[family], path, path) for family, path in planning.RULES.items()]
+        tried += [(undo.LOAD[family], path, path) for family, path in docker.FILES.items()]
         for tool, path, name in tried:
-            if path in files:
+            if files.get(path) is not None:
                 code, _output, error = self._run([tool, "--noflush", "--test"], files[path])
                 # A kernel without this family has no table; ufw skips it as well.
                 if code != 0 and "Table does not exist" not in error and "can't initialize" not in error:
                     raise FirewallError(f"{name}: {tool} refuses the new rules: {_last_line(error)}")
 
-    def _write(self, files: Mapping[str, str]) -> None:
+    def _write(self, files: Mapping[str, Optional[str]]) -> None:
         for path, text in files.items():
+            if text is None:
+                durable.remove(path)
+                continue
             if os.path.dirname(path) == docker.DIRECTORY:
                 durable.ensure_directory(docker.DIRECTORY, 0o755)
             mode = _MODES.get(path, 0o644)
@@ -106,7 +131,7 @@ class Firewall:
 
     def _restore(self) -> None:
         """Load the user rules as ufw itself does, without taking the rest of the firewall down in between."""
-        for family, tool in _LOAD.items():
+        for family, tool in undo.LOAD.items():
             text = durable.read_text(planning.RULES[family])
             if text is None or (family == V6 and not self._has_ipv6()):
                 continue
@@ -131,9 +156,19 @@ class Firewall:
             raise FirewallError(f"ufw {' '.join(words)} failed: {_last_line(error or output)}")
 
     def _guard(self) -> None:
-        code, output, error = self._run([docker.PROGRAM], None)
+        self._do([docker.PROGRAM])
+
+    def _unguard(self) -> None:
+        """Take our chain and the jump to it away; Docker's own rules stay."""
+        for family, table in self.observe().tables.items():
+            text = docker.removal(table)
+            if text:
+                self._do([undo.LOAD[family], "--noflush", "--wait", "10"], text)
+
+    def _do(self, command: list[str], text: Optional[str] = None) -> None:
+        code, output, error = self._run(command, text)
         if code != 0:
-            raise FirewallError(f"{docker.PROGRAM} failed: {_last_line(error or output)}")
+            raise FirewallError(f"{command[0]} failed: {_last_line(error or output)}")
 
 
 def has_guard_program() -> bool:

@@ -232,6 +232,28 @@ def read_rule(raw: Mapping[str, Any]) -> tuple[Optional[Rule], list[str]]:
     )
 
 
+def unknown_interfaces(
+    raw: Sequence[Mapping[str, Any]], docker_interfaces: Sequence[str], present: Iterable[str]
+) -> list[str]:
+    """Interfaces that the host does not have, with their paths. A name that ends in + stands for those to come."""
+    known = set(present)
+    named = [
+        (f"rules[{index}].{option}", item.get(option))
+        for index, item in enumerate(raw)
+        for option in ("interface", "interface_out")
+    ]
+    named += [(f"docker_interfaces[{index}]", name) for index, name in enumerate(docker_interfaces)]
+    found: list[str] = []
+    for path, name in named:
+        if name and name not in known and not str(name).endswith("+") and _INTERFACE.match(str(name)):
+            shown = ", ".join(sorted(known))
+            found.append(
+                f"{path}: interface {name} does not exist on this host (it has {shown}); correct it, or write {name}+"
+                " if it comes later"
+            )
+    return found
+
+
 def read_ports(value: Any) -> tuple[str, ...]:
     """A port, a range "6000:6007", a comma separated text or a list of them, sorted as ufw sorts."""
     if value is None or value == "" or value == []:

@@ -17,7 +17,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._ufw.rules_file import
 RULES = {V4: "/etc/ufw/user.rules", V6: "/etc/ufw/user6.rules"}
 DEFAULTS = "/etc/default/ufw"
 CONFIGURATION = "/etc/ufw/ufw.conf"
-FILES = (*RULES.values(), DEFAULTS, CONFIGURATION, *docker.FILES.values())
+UFW_FILES = (*RULES.values(), DEFAULTS, CONFIGURATION)
+FILES = (*UFW_FILES, *docker.FILES.values())
+UNIT = "ufw.service"
 
 NOTHING, RESTORE, RELOAD, ENABLE, DISABLE = "nothing", "restore", "reload", "enable", "disable"
 
@@ -34,11 +36,16 @@ _FRESH = {
 
 @dataclass(frozen=True)
 class Observed:
-    """A host's firewall: its files (None for a missing one) and its live tables (None for a family without one)."""
+    """A host's firewall: its files (None for a missing one) and its live tables (None for a family without one).
+
+    Without ufw, it is what its package brings.
+    """
 
     installed: bool = False
     files: Mapping[str, Optional[str]] = field(default_factory=dict)
     tables: Mapping[str, Optional[live.Table]] = field(default_factory=dict)
+    saved: Mapping[str, str] = field(default_factory=dict)  # the same tables as iptables-save printed them
+    starts_at_boot: bool = True
 
     def text(self, path: str) -> str:
         return self.files.get(path) or ""
@@ -72,9 +79,11 @@ class Observed:
 class Plan:
     """Files to write, the one load that makes them live, and the same in words."""
 
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Optional[str]] = field(default_factory=dict)  # None for one that goes
     load: str = NOTHING
     guard: bool = False
+    guard_gone: bool = False
+    enable_unit: bool = False
     steps: Sequence[str] = ()
     before: Sequence[str] = ()
     after: Sequence[str] = ()
@@ -85,12 +94,25 @@ class Plan:
 
 
 def plan_absent(seen: Observed) -> Plan:
-    """The firewall off, now and at boot. The rules stay in their files."""
+    """The firewall off, now and at boot, and Docker unguarded. The rules of ufw stay in their files."""
     before = describe(seen)
-    if not (seen.enabled or (seen.installed and seen.loaded)):
-        return Plan(before=before, after=before)
-    after = ["ufw disable", *before[1:]]
-    return Plan(load=DISABLE, steps=["disable ufw"], before=before, after=after)
+    guard_before = _guard_words(seen)
+    files: dict[str, Optional[str]] = {path: None for path in docker.FILES.values() if seen.files.get(path) is not None}
+    chained = any(table is not None and docker.CHAIN in table.chains for table in seen.tables.values())
+    load = DISABLE if seen.installed and (seen.enabled or seen.loaded) else NOTHING
+    steps = ["disable ufw"] if load == DISABLE else []
+    steps += [f"delete: {line}" for line in guard_before]
+    if chained and not files:
+        steps.append(f"delete: the chain {docker.CHAIN}")
+    return Plan(
+        files=files,
+        load=load,
+        guard=bool(files) or chained,
+        guard_gone=True,
+        steps=steps,
+        before=[*before, *guard_before],
+        after=["ufw disable", *before[1:]],
+    )
 
 
 def plan_present(
@@ -107,7 +129,7 @@ def plan_present(
         declared = [rules_file.entry(rule, family) for rule in policy.rules if family in rule.families]
         entries[family] = found if family not in families else (declared if purge else merge(found, declared))
 
-    files: dict[str, str] = {}
+    files: dict[str, Optional[str]] = {}
     rules_changed = False
     for family in families:
         found = rules_file.parse(seen.text(RULES[family]), family)
@@ -133,7 +155,7 @@ def plan_present(
         load = ENABLE
     elif not seen.enabled:
         # "ufw enable" leaves alone what is loaded already.
-        files[CONFIGURATION] = settings.change(files.get(CONFIGURATION, seen.text(CONFIGURATION)), {"ENABLED": "yes"})
+        files[CONFIGURATION] = settings.change(files.get(CONFIGURATION) or seen.text(CONFIGURATION), {"ENABLED": "yes"})
         load = RELOAD
     elif defaults_changed or base_wrong:
         load = RELOAD
@@ -146,9 +168,12 @@ def plan_present(
     if load in (RELOAD, RESTORE) and not files:
         steps += [f"load the rules again: {reason}" for reason in base_wrong + rules_wrong]
 
+    enable_unit = seen.installed and not seen.starts_at_boot
+    if enable_unit:
+        steps.append(f"set: systemctl enable {UNIT}")
     run_guard = False
-    guard_before = [line for path in docker.FILES.values() for line in docker.commands(seen.text(path))]
-    guard_lines = list(dict.fromkeys(guard_before))
+    guard_before = _guard_words(seen)
+    guard_lines = list(guard_before)
     if guard is not None:
         guard_lines = []
         for family, path in docker.FILES.items():
@@ -162,11 +187,23 @@ def plan_present(
                 run_guard = True
                 if seen.text(path) == text:
                     steps += [f"apply the Docker rules again: {reason}" for reason in wrong]
-    before = [*before, *dict.fromkeys(guard_before)]
+    before = [*before, *guard_before]
     after = [*after, *guard_lines]
     if not steps and not files and load == NOTHING and not run_guard:
         return Plan(before=before, after=before)
-    return Plan(files, load, run_guard, [*_changes(before, after), *steps], before, after)
+    return Plan(
+        files=files,
+        load=load,
+        guard=run_guard,
+        enable_unit=enable_unit,
+        steps=[*_changes(before, after), *steps],
+        before=before,
+        after=after,
+    )
+
+
+def _guard_words(seen: Observed) -> list[str]:
+    return list(dict.fromkeys(line for path in docker.FILES.values() for line in docker.commands(seen.text(path))))
 
 
 def merge(found: Sequence[Entry], declared: Sequence[Entry]) -> list[Entry]:
@@ -185,8 +222,6 @@ def merge(found: Sequence[Entry], declared: Sequence[Entry]) -> list[Entry]:
 
 def describe(seen: Observed) -> list[str]:
     """What a host has, as ufw commands."""
-    if not seen.installed:
-        return ["ufw is not installed"]
     now = seen.settings
     lines = ["ufw enable" if seen.active else "ufw disable"]
     for name, word in (("INPUT", "incoming"), ("OUTPUT", "outgoing"), ("FORWARD", "routed")):
@@ -215,16 +250,17 @@ def _key(entry: Entry) -> object:
     return entry.rule if entry.rule is not None else entry.text
 
 
+# What is set has one value: only the new one is news.
+_SETTINGS = ("ufw enable", "ufw disable", "ufw default", "ufw logging", "IPV6=")
+
+
 def _changes(before: Sequence[str], after: Sequence[str]) -> list[str]:
     removed = Counter(before) - Counter(after)
     added = Counter(after) - Counter(before)
-    lines = [f"remove: {line}" for line in before if removed[line] > 0 and line.startswith(("ufw", "docker"))]
-    # What is set has one value: only the new one is news.
-    single = ("ufw enable", "ufw disable", "ufw default", "ufw logging", "ufw is not", "IPV6=")
-    lines = [line for line in lines if not line[len("remove: ") :].startswith(single)]
+    lines = [f"delete: {line}" for line in before if removed[line] > 0 and not line.startswith(_SETTINGS)]
     for line in after:
         if added[line] > 0:
-            lines.append(f"{'set' if line.startswith(single) else 'add'}: {line}")
+            lines.append(f"{'set' if line.startswith(_SETTINGS) else 'add'}: {line}")
     if not lines and list(before) != list(after):
         lines.append("put the rules into the declared order")
     return lines

@@ -73,3 +73,11 @@ def test_says_itself_in_words() -> None:
         "docker allow 53/udp on eth0",
         "docker deny everything else on eth0",
     ]
+
+
+def test_is_taken_away_without_touching_other_chains() -> None:
+    assert docker.removal(live.parse(SAVED)) == (
+        "*filter\n-D DOCKER-USER -j SLIPWAY-DOCKER\n-F SLIPWAY-DOCKER\n-X SLIPWAY-DOCKER\nCOMMIT\n"
+    )
+    assert docker.removal(live.parse(":DOCKER-USER - [0:0]\n")) == ""
+    assert docker.removal(None) == ""

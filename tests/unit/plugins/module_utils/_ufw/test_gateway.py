@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any, Optional
 
@@ -39,6 +41,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(plan, "FILES", (*rules.values(), *settings.values(), *guard.values()))
     for name, value in settings.items():
         monkeypatch.setattr(plan, name, value)
+    monkeypatch.setattr(plan, "UFW_FILES", (*rules.values(), *settings.values()))
     monkeypatch.setattr(gateway, "_LOCK", str(tmp_path / "lock"))
     (tmp_path / "user.v4").write_text("old 4\n")
     (tmp_path / "user.v6").write_text("old 6\n")
@@ -52,6 +55,8 @@ class Tools:
 
     def __init__(self, fail: str = "") -> None:
         self.ran: list[str] = []
+        self.texts: list[str] = []
+        self.outputs: dict[str, str] = {}
         self.fail = fail
 
     def __call__(self, command: list[str], text: Optional[str]) -> tuple[int, str, str]:
@@ -59,7 +64,9 @@ class Tools:
         self.ran.append(line)
         if self.fail and self.fail in line:
             return 1, "", "some context\nline 3 failed\n"
-        return 0, "", ""
+        if text is not None:
+            self.texts.append(text)
+        return 0, self.outputs.get(command[0], ""), ""
 
     def loads(self) -> list[str]:
         return [line for line in self.ran if "-save" not in line]
@@ -138,9 +145,47 @@ def test_says_so_when_nothing_can_be_loaded_any_more(root: Path) -> None:
 def test_the_docker_rules_are_written_and_applied(root: Path) -> None:
     tools = Tools()
     guard = str(root / "guard" / "rules.v4")
-    gateway.Firewall(tools).apply(plan.Plan({guard: "x\n"}, plan.NOTHING, True, ["x"]), accept)
+    gateway.Firewall(tools).apply(plan.Plan({guard: "x\n"}, guard=True, steps=["x"]), accept)
     assert (root / "guard" / "rules.v4").read_text() == "x\n"
     assert tools.loads() == ["iptables-restore --noflush --test", docker.PROGRAM]
+
+
+def test_the_docker_rules_are_taken_away(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = Tools()
+    tools.outputs = {
+        "iptables-save": ":DOCKER-USER - [0:0]\n:SLIPWAY-DOCKER - [0:0]\n-A DOCKER-USER -j SLIPWAY-DOCKER\n"
+    }
+    monkeypatch.setattr(gateway.os.path, "exists", lambda _path: True)
+    gateway.Firewall(tools).apply(plan.Plan(guard=True, guard_gone=True, steps=["x"]), accept)
+    assert tools.loads() == ["iptables-restore --noflush --wait 10"]
+    assert "-D DOCKER-USER -j SLIPWAY-DOCKER\n-F SLIPWAY-DOCKER\n-X SLIPWAY-DOCKER\n" in tools.texts[-1]
+
+
+def test_remembers_files_with_mode_and_what_is_not_there(root: Path) -> None:
+    (root / "user.v4").chmod(0o640)
+    (root / "user.v6").unlink()
+    found = gateway.Firewall(Tools()).remember(a_plan(root), plan.Observed(True), "firewall", 60)
+    paths = dict(found.paths)
+    assert paths[str(root / "user.v4")].content == b"old 4\n"
+    assert paths[str(root / "user.v4")].mode == "0640"
+    assert paths[str(root / "user.v6")].kind == "missing"
+    assert str(root / "default") not in paths, "only what will change"
+    everything = gateway.Firewall(Tools()).remember(a_plan(root, plan.RELOAD), plan.Observed(True), "firewall", 60)
+    assert str(root / "default") in dict(everything.paths), "ufw itself may write it"
+
+
+def test_a_full_disk_puts_the_files_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = gateway.durable.write_whole
+
+    def write(path: str, text: str, mode: int) -> None:
+        if path.endswith("user.v6") and text.startswith("new"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        whole(path, text, mode)
+
+    monkeypatch.setattr(gateway.durable, "write_whole", write)
+    with pytest.raises(gateway.FirewallError, match=r"user\.v6: No space left on device\. The old rules"):
+        gateway.Firewall(Tools()).apply(a_plan(root), accept)
+    assert (root / "user.v4").read_text() == "old 4\n"
 
 
 def test_keeps_the_mode_of_a_file(root: Path) -> None:

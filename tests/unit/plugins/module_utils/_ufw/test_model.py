@@ -16,6 +16,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import (
     read_docker_ports,
     read_rule,
     read_rules,
+    unknown_interfaces,
 )
 
 
@@ -116,3 +117,22 @@ def test_docker_ports_are_sorted_and_checked() -> None:
         "docker_ports[1].port:",
         "docker_ports[2].protocol:",
     ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "option"),
+    [
+        ({"interface": "wg0"}, "interface"),
+        ({"interface": "eth0", "interface_out": "tun0", "direction": "route"}, "interface_out"),
+    ],
+)
+def test_an_interface_that_the_host_does_not_have(rule: dict[str, Any], option: str) -> None:
+    (problem,) = unknown_interfaces([{"port": 22}, rule], [], ["lo", "eth0"])
+    assert problem.startswith(f"rules[1].{option}: interface ")
+    assert "does not exist on this host (it has eth0, lo); correct it, or write " in problem
+
+
+def test_interfaces_that_are_there_or_may_come() -> None:
+    assert unknown_interfaces([{"interface": "eth0"}, {"interface": "wg0+"}, {}], ["eth0", "ppp+"], ["eth0"]) == []
+    (problem,) = unknown_interfaces([], ["eth1"], ["eth0"])
+    assert problem.startswith("docker_interfaces[0]: interface eth1 does not exist")

@@ -73,7 +73,7 @@ def test_new_rules_are_restored_without_a_reload() -> None:
 
 def test_undeclared_rules_are_removed() -> None:
     found = plan.plan_present(policy(SSH), host(policy(SSH, WEB)))
-    assert found.steps == ["remove: ufw allow 80,443/tcp comment 'web'"]
+    assert found.steps == ["delete: ufw allow 80,443/tcp comment 'web'"]
     assert "80,443" not in found.files[plan.RULES[V4]]
 
 
@@ -124,10 +124,42 @@ def test_loaded_but_not_enabled_is_both_enabled_and_reloaded() -> None:
 
 def test_a_bare_host_is_predicted() -> None:
     found = plan.plan_present(policy(SSH), plan.Observed(), guard=([DockerPort("8080")], ["eth0"]))
-    assert found.before == ["ufw is not installed"]
-    assert found.steps[0] == "set: ufw enable"
-    assert "add: ufw allow 22/tcp" in found.steps
-    assert "add: docker allow 8080/tcp on eth0" in found.steps
+    assert found.steps == [
+        "set: ufw enable",
+        "add: ufw allow 22/tcp",
+        "add: docker allow 8080/tcp on eth0",
+        "add: docker deny everything else on eth0",
+    ]
+
+
+@pytest.mark.parametrize("purge", [True, False])
+@pytest.mark.parametrize(
+    "options", [{}, {"outgoing": "reject", "logging": "high"}, {"ipv6": False}, {"routed": "allow", "logging": "off"}]
+)
+def test_without_ufw_the_plan_is_that_with_the_package(options: dict[str, Any], purge: bool) -> None:
+    """What check mode says on a bare host is what the real run does behind the installation."""
+    wanted = policy(SSH, WEB, {"from": "192.0.2.0/24", "action": "deny"}, **options)
+    fresh = plan.Observed(
+        installed=True,
+        files={
+            plan.RULES[V4]: (RECORDED / "fresh.user.rules").read_text(),
+            plan.RULES[V6]: (RECORDED / "fresh.user6.rules").read_text(),
+            plan.DEFAULTS: (RECORDED / "fresh.default").read_text(),
+            plan.CONFIGURATION: (RECORDED / "fresh.ufw.conf").read_text(),
+        },
+        tables=dict.fromkeys((V4, V6), live.parse(":INPUT ACCEPT [0:0]\n")),
+    )
+    guard = ([DockerPort("8080")], ["eth0"])
+    predicted = plan.plan_present(wanted, plan.Observed(), purge, guard)
+    assert predicted.steps == plan.plan_present(wanted, fresh, purge, guard).steps
+    assert predicted.load == plan.ENABLE
+
+
+def test_a_unit_that_does_not_start_at_boot_is_enabled() -> None:
+    seen = host(policy(SSH))
+    off = plan.Observed(True, seen.files, seen.tables, starts_at_boot=False)
+    found = plan.plan_present(policy(SSH), off)
+    assert (found.enable_unit, found.load, found.steps) == (True, plan.NOTHING, ["set: systemctl enable ufw.service"])
 
 
 def test_live_rules_that_differ_from_the_files_are_loaded_again() -> None:
@@ -161,7 +193,7 @@ def test_without_purge_foreign_rules_keep_their_place() -> None:
 
 def test_a_new_comment_replaces_the_rule() -> None:
     found = plan.plan_present(policy({**SSH, "comment": "SSH"}), host(policy(SSH)), purge=False)
-    assert found.steps == ["remove: ufw allow 22/tcp", "add: ufw allow 22/tcp comment 'SSH'"]
+    assert found.steps == ["delete: ufw allow 22/tcp", "add: ufw allow 22/tcp comment 'SSH'"]
 
 
 def test_absent_disables_and_keeps_the_rules() -> None:
@@ -170,6 +202,18 @@ def test_absent_disables_and_keeps_the_rules() -> None:
     assert "ufw allow 22/tcp" in found.after
     assert not plan.plan_absent(host(policy(SSH), loaded=False, enabled=False)).changed
     assert not plan.plan_absent(plan.Observed()).changed
+
+
+def test_absent_takes_the_guard_away_too() -> None:
+    seen = guarded_host(":DOCKER-USER - [0:0]\n-A DOCKER-USER -j SLIPWAY-DOCKER\n" + GUARD_TEXT)
+    found = plan.plan_absent(seen)
+    assert found.files == dict.fromkeys(docker.FILES.values())
+    assert (found.load, found.guard, found.guard_gone) == (plan.DISABLE, True, True)
+    assert found.steps == [
+        "disable ufw",
+        "delete: docker allow 8080/tcp on eth0",
+        "delete: docker deny everything else on eth0",
+    ]
 
 
 GUARD = ([DockerPort("8080")], ["eth0"])
