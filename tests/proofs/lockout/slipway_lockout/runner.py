@@ -1,0 +1,140 @@
+"""Holds a trial and judges it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from slipway_lockout.operator import Operator, out_for
+from slipway_lockout.stage import Said, Stage, TrialError
+from slipway_lockout.trial import AT_BOOT, BY_ITSELF, BY_PLAY, KEPT, LIMIT_SECONDS, REFUSED, Theme, Trial
+
+BACK_SECONDS = 90
+
+
+@dataclass(frozen=True)
+class Verdict:
+    release: str
+    theme: str
+    trial: Trial
+    ended: str = ""
+    out_seconds: float | None = None
+    identical: bool = False
+    took_seconds: float = 0.0
+    problems: tuple[str, ...] = ()
+
+
+def good(theme: Theme, key: str) -> dict[str, Any]:
+    """What every host has before and after a trial."""
+    return {
+        "lockout_roles": list(theme.roles),
+        "ssh_port": 22,
+        "ssh_allow_users": ["operator"],
+        "ssh_confirm_limit_seconds": LIMIT_SECONDS,
+        "firewall_confirm_limit_seconds": LIMIT_SECONDS,
+        "firewall_rules": [{"port": ["22", "2222:2600"], "protocol": "tcp", "comment": "SSH"}],
+        "base_confirm_limit_seconds": LIMIT_SECONDS,
+        "base_users": [
+            {"name": "operator", "authorized_keys": [key], "authorized_keys_exclusive": True, "sudo": "passwordless"}
+        ],
+        "base_packages": [],
+        "base_unattended_upgrades": False,
+        "base_time_sync": False,
+    }
+
+
+def hold(stage: Stage, theme: Theme, key: str) -> Iterator[Verdict]:
+    """All trials of a theme on one host, from a good configuration back to it."""
+    wanted = good(theme, key)
+    stage.shell("apt-get update -qq && apt-get install -yqq --no-install-recommends iptables > /dev/null")
+    first = stage.play("roles.yml", wanted)
+    if first.code != 0:
+        raise TrialError(f"the good configuration does not converge: {first.line[-1500:]}")
+    again = stage.play("roles.yml", wanted)
+    if again.code != 0 or again.changed != 0:
+        raise TrialError(f"the good configuration changes something again: {again.line[-1500:]}")
+    # from here on sudo comes from the good configuration alone
+    if "base" in theme.roles:
+        stage.shell("rm -f /etc/sudoers.d/operator")
+    for trial in theme.trials:
+        begun = time.monotonic()
+        verdict = try_once(stage, theme, trial, wanted, key)
+        yield Verdict(**{**vars(verdict), "took_seconds": time.monotonic() - begun})
+
+
+def try_once(stage: Stage, theme: Theme, trial: Trial, wanted: Mapping[str, Any], key: str) -> Verdict:
+    problems: list[str] = []
+    asked = {
+        **wanted,
+        "lockout_roles": list(trial.roles),
+        "lockout_limit_seconds": LIMIT_SECONDS,
+        **filled(trial.variables, key),
+    }
+    started = float(stage.shell("date +%s"))
+    if trial.held:
+        stage.play("roles.yml", {"lockout_roles": []})
+    if trial.prepare:
+        stage.shell(trial.prepare)
+    before = stage.fingerprint()
+    with Operator(stage.login) as operator:
+        stage.start(trial.playbook, asked, filled(trial.connection, key))
+        if trial.disturb is not None:
+            trial.disturb(stage)
+        said = stage.wait()
+        left = stage.until_disarmed(LIMIT_SECONDS + 30)
+        if not operator.back_within(BACK_SECONDS):
+            problems.append(f"the operator is not back after {BACK_SECONDS} s")
+        after = stage.fingerprint()
+    if trial.undo:
+        stage.shell(trial.undo)
+    out = out_for(operator.attempts)
+    if out is None or out > BACK_SECONDS:
+        problems.append(f"the operator was out for {'good' if out is None else f'{out:.0f} s'}")
+    problems += [f"still armed: {item}" for item in left]
+    different = differences(before, after)
+    problems += [f"not as before: {item}" for item in different]
+    ended = ending(after["reverted"], started, said)
+    if ended != trial.ends:
+        problems.append(f"it ended as `{ended}`, not as `{trial.ends}`: {said.line[-700:]}")
+    stage.hang_up()
+    # what the host did by itself is told by the run that follows
+    following = stage.play("roles.yml", wanted)
+    if trial.says not in said.line and trial.says not in following.line:
+        problems.append(f"`{trial.says}` was not said: {said.line[-700:]} ... {following.line[-700:]}")
+    if following.code != 0 or following.changed != 0:
+        problems.append(f"the good configuration then changes something or fails: {following.line[-1500:]}")
+    return Verdict(stage.release, theme.name, trial, ended, out, not different, problems=tuple(problems))
+
+
+def ending(reverted: list[dict[str, Any]], started: float, said: Said) -> str:
+    why = [str(item["why"]) for item in reverted if float(item["reverted_at"]) >= started]
+    if any("rebooted" in item for item in why):
+        return AT_BOOT
+    if any("not confirmed within" in item for item in why):
+        return BY_ITSELF
+    if why:
+        return BY_PLAY
+    return REFUSED if said.code != 0 else KEPT
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    found: list[str] = []
+    for part in ("files", "rules"):
+        for name in sorted({*before[part], *after[part]}):
+            was, is_now = before[part].get(name, "absent"), after[part].get(name, "absent")
+            if was != is_now:
+                found.append(f"{name} was {was}, is {is_now}")
+    if before["sockets"] != after["sockets"]:
+        found.append(f"listening was {before['sockets']}, is {after['sockets']}")
+    return found
+
+
+def filled(values: Any, key: str) -> Any:
+    """Put the operator's own public key where a trial names it."""
+    if isinstance(values, Mapping):
+        return {name: filled(value, key) for name, value in values.items()}
+    if isinstance(values, (list, tuple)):
+        return [filled(value, key) for value in values]
+    return values.replace("{key}", key) if isinstance(values, str) else values
