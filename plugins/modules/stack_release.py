@@ -69,6 +69,35 @@ options:
     description: How long to wait for another job on the stack, such as a backup.
     type: int
     default: 300
+  step:
+    description:
+      - V(whole) is the whole release of a host on its own.
+      - >-
+        Several hosts that shall change together or not at all go step by step. V(begin) plans, pulls, makes the
+        recovery point and migrates, in a process of its own on each host, which holds the lease and waits. V(start)
+        starts the new replicas, V(switch) sends requests to them and watches, V(finish) removes the old ones.
+        V(give_up) puts everything back.
+      - A step does not fail: it returns RV(reason), so that the play can tell every host to give up. A host that gets
+        no word within O(barrier_wait_seconds) gives up by itself.
+      - In check mode each step but V(whole) and V(begin) does nothing, and V(begin) is as V(whole).
+    type: str
+    choices: [whole, begin, start, switch, finish, give_up]
+    default: whole
+  token:
+    description: What V(begin) returned as RV(token); for the steps after it.
+    type: str
+  give_up_reason:
+    description: Why, for O(step=give_up).
+    type: str
+    default: another host failed
+  migrate:
+    description: Whether this host runs the migrations. Over several hosts one does.
+    type: bool
+    default: true
+  barrier_wait_seconds:
+    description: How long this host waits for word at each step of a release over several hosts.
+    type: int
+    default: 600
   recovery_point:
     description:
       - Whether to make a recovery point before a migration, where the stack is backed up from this host. The point is
@@ -133,21 +162,50 @@ release:
   returned: always
   type: int
   sample: 7
+token:
+  description: Names this release on this host for the next steps.
+  returned: for the steps of a release over several hosts
+  type: str
+ended:
+  description: Whether the release on this host has ended; also when it had nothing to change.
+  returned: for the steps of a release over several hosts
+  type: bool
+reason:
+  description: Why the release on this host failed, and what serves now; empty while all is well.
+  returned: for the steps of a release over several hosts
+  type: str
 images:
   description: The digest, or the id without one, of each service's image.
-  returned: when a release was made
+  returned: when a release was made, and at the steps of one over several hosts
   type: dict
   sample: {web: "shop/web@sha256:0f3c..."}
 """
 
 import json
 import os
+from collections.abc import Mapping
+from typing import Any, Union
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.ops.plugins.module_utils._release.compose import Limits
-from ansible_collections.slipway.ops.plugins.module_utils._release.release import Policy
-from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import FAILURES, Places, Settings, release
+from ansible_collections.slipway.ops.plugins.module_utils._release.release import BARRIERS, Outcome, Policy
+from ansible_collections.slipway.ops.plugins.module_utils._release.together import (
+    Board,
+    State,
+    begin,
+    give_up,
+    go_on,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import (
+    FAILURES,
+    Places,
+    Settings,
+    release,
+    request,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
+
+WHOLE, BEGIN, GIVE_UP = "whole", "begin", "give_up"
 
 
 def main() -> None:
@@ -162,11 +220,17 @@ def main() -> None:
             "drain_seconds": {"type": "int", "default": 30},
             "migration_timeout_seconds": {"type": "int", "default": 3600},
             "lease_wait_seconds": {"type": "int", "default": 300},
+            "step": {"type": "str", "choices": [WHOLE, BEGIN, *BARRIERS, GIVE_UP], "default": WHOLE},
+            "token": {"type": "str", "no_log": False},
+            "give_up_reason": {"type": "str", "default": "another host failed"},
+            "migrate": {"type": "bool", "default": True},
+            "barrier_wait_seconds": {"type": "int", "default": 600},
             "recovery_point": {"type": "bool", "default": True},
             "confirmed_volumes": {"type": "list", "elements": "str", "default": []},
             "confirmed_point_max_age_hours": {"type": "float", "default": 24},
             "upstream_directory": {"type": "path", "default": "/etc/nginx/slipway/upstreams"},
         },
+        required_if=[("step", step, ["token"]) for step in (*BARRIERS, GIVE_UP)],
         supports_check_mode=True,
     )
     given = module.params
@@ -186,8 +250,11 @@ def main() -> None:
         ),
         places=Places(upstreams=given["upstream_directory"]),
     )
+    stack, variables = Stack(json.loads(given["model"])), json.loads(given["environment"])
     try:
-        work = release(Stack(json.loads(given["model"])), json.loads(given["environment"]), settings)
+        if given["step"] != WHOLE and not (module.check_mode and given["step"] == BEGIN):
+            module.exit_json(**together(module, stack, variables, settings))
+        work = release(stack, variables, settings, migrate=given["migrate"])
         act = work.present if given["state"] == "present" else work.absent
         outcome = act(module.check_mode)
     except FAILURES as error:
@@ -197,9 +264,44 @@ def main() -> None:
     if outcome.images:
         result["images"] = dict(outcome.images)
     if module._diff:
-        plan = "".join(f"# {line}\n" for line in outcome.plan)
-        result["diff"] = {"before": outcome.before, "after": plan + outcome.after}
+        result["diff"] = _diff(outcome)
     module.exit_json(**result)
+
+
+def together(module: AnsibleModule, stack: Stack, variables: Mapping[str, str], settings: Settings) -> dict[str, Any]:
+    """One step of a release over several hosts: tell the process on this host, and wait for what it says."""
+    given, board = module.params, Board(stack.name)
+    step, token = given["step"], given["token"] or ""
+    if module.check_mode:
+        return {"changed": False, "plan": [], "release": 0, "token": token, "ended": True, "reason": ""}
+    try:
+        if step == BEGIN:
+            asked = request(stack, variables, settings, given["barrier_wait_seconds"], given["migrate"])
+            state = begin(board, asked)
+        elif step == GIVE_UP:
+            state = give_up(board, token, given["give_up_reason"])
+        else:
+            state = go_on(board, token, step)
+    except FAILURES as error:
+        state = State(token, ended=True, reason=str(error))
+    done = state.ended and state.changed and not state.reason
+    result: dict[str, Any] = {
+        "changed": done and step == BARRIERS[-1],
+        "plan": state.plan,
+        "release": state.release,
+        "images": state.images,
+        "token": state.token,
+        "ended": state.ended,
+        "reason": state.reason,
+    }
+    if module._diff and result["changed"]:
+        result["diff"] = _diff(state)
+    return result
+
+
+def _diff(outcome: Union[Outcome, State]) -> dict[str, str]:
+    plan = "".join(f"# {line}\n" for line in outcome.plan)
+    return {"before": outcome.before, "after": plan + outcome.after}
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ class Verb(NamedTuple):
 
 VERBS: tuple[Verb, ...] = (
     Verb("status", "_release.cli", "status", "what runs here: releases, services, the last backup"),
+    Verb("release", "_release.cli", "release", "this host's part of a release over several hosts, started by the play"),
     Verb("rollback", "_release.cli", "rollback", "bring the last good release back, as it was"),
     Verb("backup", "_backup.cli", "backup", "make a recovery point now, list the points, read one back"),
     Verb("restore", "_backup.cli", "restore", "bring a stack's data back from a recovery point"),

@@ -13,11 +13,13 @@ from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._release import records
 from ansible_collections.slipway.ops.plugins.module_utils._release.status import status as read_status
+from ansible_collections.slipway.ops.plugins.module_utils._release.together import Board
 from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import (
     FAILURES,
     Places,
     Settings,
     rolling_back,
+    run_requested,
 )
 
 
@@ -95,3 +97,17 @@ def rollback(argv: list[str]) -> int:
     head = f"{name}: {done} back from release {target.current} to {target.kept.release}, as release {outcome.release}"
     sys.stdout.write("\n".join([head, *(f"  {line}" for line in (*outcome.plan, *target.notes))]) + "\n")
     return 0
+
+
+def release(argv: list[str]) -> int:
+    """This host's part of a release over several hosts, started by the play as a unit of its own."""
+    parser = argparse.ArgumentParser(
+        prog="slipway release", description="One host's part of a release over several hosts. The play starts it."
+    )
+    parser.add_argument("stack", help="name of the stack")
+    name = parser.parse_args(argv).stack
+    try:
+        return 0 if run_requested(name, Board(name)) else 1
+    except FAILURES as error:
+        sys.stderr.write(f"slipway release: {error}\n")
+        return 1

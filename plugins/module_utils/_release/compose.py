@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ansible_collections.slipway.ops.plugins.module_utils._proxy import upstreams
@@ -78,14 +79,14 @@ class Clock(Protocol):
     def sleep(self, seconds: float, /) -> None: ...
 
 
+@dataclass(frozen=True)
 class Limits:
     """How long the phases may take, in seconds."""
 
-    def __init__(self, health: float = 300, settle: float = 5, drain: float = 30, migration: float = 3600) -> None:
-        self.health = health
-        self.settle = settle
-        self.drain = drain
-        self.migration = migration
+    health: float = 300
+    settle: float = 5
+    drain: float = 30
+    migration: float = 3600
 
 
 class ComposeEngine:

@@ -40,7 +40,15 @@ PULL, POINT, PREPARE, MIGRATE, START, SWITCH, WATCH, REPLACE, FINISH = (
     "finish",
 )
 
+# Where a release over several hosts waits until each of them has come so far.
+BARRIERS = (START, SWITCH, FINISH)
+
 Leaser = Callable[[str], AbstractContextManager[Lease]]
+Gate = Callable[[str, Plan], None]
+
+
+def open_gate(_barrier: str, _plan: Plan) -> None:
+    """A host on its own waits for nobody."""
 
 
 class ReleaseFailed(Exception):
@@ -79,13 +87,10 @@ class Outcome:
     images: Mapping[str, str] = field(default_factory=dict)
 
 
-def without_migrations(stack: Stack) -> Stack:
-    """The same stack, but it neither migrates nor asks the registry what its tags mean today."""
+def with_given_images(stack: Stack) -> Stack:
+    """The same stack, but it does not ask the registry what its tags mean today."""
     services = {
-        name: {
-            **{key: value for key, value in plain.items() if key != "pull_policy"},
-            "slipway": {key: value for key, value in plain["slipway"].items() if key != "migrate"},
-        }
+        name: {key: value for key, value in plain.items() if key != "pull_policy"}
         for name, plain in stack.plain["services"].items()
     }
     return Stack({**stack.plain, "services": services})
@@ -96,7 +101,10 @@ def _now() -> str:
 
 
 class Release:
-    """`back_to` is a kept release: its images under their tags, no migration, its own model in the records."""
+    """`back_to` is a kept release: its images under their tags, no migration, its own model in the records.
+
+    `migrate` is False where another host of the same release does it. `gate` is passed before each of BARRIERS.
+    """
 
     def __init__(
         self,
@@ -109,17 +117,21 @@ class Release:
         points: RecoveryPoints,
         policy: Policy,
         back_to: Kept | None = None,
+        migrate: bool = True,
+        gate: Gate = open_gate,
     ) -> None:
         self.engine = engine
         self.records = records
         self.lease = lease
         self.model = stack.plain
-        self.stack = stack if back_to is None else without_migrations(stack)
+        self.stack = stack if back_to is None else with_given_images(stack)
         self.variables = variables
         self.actor = actor
         self.points = points
         self.policy = policy
         self.back_to = back_to
+        self.migrate = migrate and back_to is None
+        self.gate = gate
 
     def present(self, check: bool) -> Outcome:
         """Bring the host to the stack; in check mode say only what would happen."""
@@ -139,7 +151,7 @@ class Release:
             plan = self._release(held)
         if not plan.changed and journal is None:
             return Outcome(False, self.records.last_release(), [], old, new)
-        return Outcome(True, plan.release, plan.lines(), old, new, self._images())
+        return Outcome(True, plan.release, plan.lines(), old, new, self.images())
 
     def absent(self, check: bool) -> Outcome:
         """Remove everything of the stack from the host but its volumes."""
@@ -175,6 +187,8 @@ class Release:
             self._record_changes(),
             tuple(name for name in pending if name in self.stack.services),
         )
+        if not self.migrate:
+            plan = replace(plan, services=tuple(replace(each, migrate=False) for each in plan.services))
         return replace(
             plan,
             pulls=tuple(dict.fromkeys([*plan.pulls, *fetched])),
@@ -267,8 +281,10 @@ class Release:
             (FINISH, self.engine.finish),
         )
         for name, phase in phases:
-            progress.phase = name
             try:
+                if name in BARRIERS:
+                    self.gate(name, plan)
+                progress.phase = name
                 held.check()
                 progress.record()
                 phase(self.stack, plan, progress)
@@ -356,7 +372,8 @@ class Release:
 
     # Records
 
-    def _images(self) -> dict[str, str]:
+    def images(self) -> dict[str, str]:
+        """Service → digest, or id without one, of the image that is here for it."""
         observed = self.engine.observe(self.stack)
         return {
             service.name: observed.images[service.image].digest or observed.images[service.image].id
@@ -379,7 +396,7 @@ class Release:
                 "finished": _now(),
                 "actor": self.actor,
                 "services": {each.service: each.action for each in plan.moving},
-                "images": self._images() if outcome == "succeeded" else {},
+                "images": self.images() if outcome == "succeeded" else {},
                 "config_hashes": {name: self.stack.config_hash(name) for name in self.stack.services},
                 "migrated": progress.migrated if progress else [],
                 "recovery_point": progress.recovery_point if progress else "",

@@ -84,3 +84,23 @@ def last_lines(text: str, count: int = 10) -> str:
     """The end of a log in one line, for a message."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " | ".join(lines[-count:])
+
+
+def failures_of_hosts(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Why hosts that release together cannot go on, a line each: failed, not reached, or with other images."""
+    found: list[str] = []
+    seen: dict[str, tuple[str, str]] = {}
+    for host, result in results.items():
+        if result.get("unreachable"):
+            found.append(f"{host}: cannot be reached; it gives up by itself")
+        elif result.get("failed"):
+            found.append(f"{host}: {result.get('msg') or 'failed without a word'}")
+        elif result.get("reason"):
+            found.append(f"{host}: {result['reason']}")
+        for service, image in (result.get("images") or {}).items():
+            if "@" not in image:  # built on the host itself, so only the host's own
+                continue
+            first, other = seen.setdefault(service, (host, image))
+            if other != image:
+                found.append(f"{host}: services.{service}: the image is {image}, but {other} on {first}; pull again")
+    return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError
@@ -21,12 +21,20 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gatewa
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
 from ansible_collections.slipway.ops.plugins.module_utils._release.plan import PlanError
 from ansible_collections.slipway.ops.plugins.module_utils._release.records import STATE, Kept, Records
-from ansible_collections.slipway.ops.plugins.module_utils._release.release import Policy, Release, ReleaseFailed
+from ansible_collections.slipway.ops.plugins.module_utils._release.release import (
+    Gate,
+    Policy,
+    Release,
+    ReleaseFailed,
+    open_gate,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._release.together import Board, TogetherError, new_state
+from ansible_collections.slipway.ops.plugins.module_utils._release.together import Gate as HostGate
 from ansible_collections.slipway.ops.plugins.module_utils._stack.derived import STACK_DIRECTORY, UPSTREAM_DIRECTORY
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
 # What a caller should expect of a release, each with its one line.
-FAILURES = (ReleaseFailed, rollback.RollbackRefused, PlanError, EngineError, LeaseError, BackupError)
+FAILURES = (ReleaseFailed, TogetherError, rollback.RollbackRefused, PlanError, EngineError, LeaseError, BackupError)
 
 EMPTY: Mapping[str, Any] = {
     "services": {},
@@ -76,6 +84,8 @@ def release(
     settings: Settings,
     connect: Callable[[], Gateway] = DockerGateway.connect,
     back_to: Kept | None = None,
+    migrate: bool = True,
+    gate: Gate = open_gate,
 ) -> Release:
     places = settings.places
     records = Records(stack.name, places.stacks, places.state)
@@ -92,7 +102,40 @@ def release(
         return lease(stack.name, owner, settings.lease_ttl_seconds, settings.lease_wait_seconds, places.leases)
 
     points = BackupPoints(stack.name)
-    return Release(engine, records, take, stack, variables, settings.actor, points, settings.policy, back_to)
+    return Release(
+        engine, records, take, stack, variables, settings.actor, points, settings.policy, back_to, migrate, gate
+    )
+
+
+def request(
+    stack: Stack, variables: Mapping[str, str], settings: Settings, wait_seconds: float, migrate: bool
+) -> dict[str, Any]:
+    """What the process of a release over several hosts needs to know, as plain values."""
+    return {
+        "model": stack.plain,
+        "variables": dict(variables),
+        "settings": asdict(settings),
+        "wait_seconds": wait_seconds,
+        "migrate": migrate,
+    }
+
+
+def run_requested(name: str, board: Board) -> bool:
+    """This host's part of a release over several hosts. The request holds secrets: it goes as soon as it is read."""
+    asked = board.read("request")
+    board.clear("request")
+    if not asked:
+        raise TogetherError(f"stack {name}: there is no request for a release on this host; release it by deploy.yml")
+    plain = asked["settings"]
+    policy = Policy(**{**plain["policy"], "confirmed_volumes": tuple(plain["policy"]["confirmed_volumes"])})
+    settings = Settings(
+        **{**plain, "limits": Limits(**plain["limits"]), "policy": policy, "places": Places(**plain["places"])}
+    )
+    stack = Stack(asked["model"])
+    gate = HostGate(board, new_state(asked["token"]), asked["wait_seconds"], lambda: work.images())
+    work = release(stack, asked["variables"], settings, migrate=asked["migrate"], gate=gate)
+    gate.say()
+    return gate.run(lambda: work.present(False))
 
 
 def rolling_back(
