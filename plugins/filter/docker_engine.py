@@ -11,7 +11,8 @@ version_added: 0.1.0
 author: Slipway contributors (@slipway)
 description:
   - Returns arguments for M(slipway.ops.host_state) under C(engine), and under C(source) those to apply before,
-    for a repository or a pinned version. All problems are reported at once.
+    for a repository or a pinned version. C(daemon) holds the settings of C(daemon.json).
+  - All problems are reported at once.
   - The role P(slipway.ops.docker#role) holds the templates that go with it.
 positional: release
 options:
@@ -33,7 +34,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: Mappings C(source) and C(engine), arguments for M(slipway.ops.host_state).
+  description: Mappings C(source), C(engine) and C(daemon), for M(slipway.ops.docker_engine).
   type: dict
 """
 
@@ -42,6 +43,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.slipway.ops.plugins.module_utils._docker.daemon import daemon_settings
 from ansible_collections.slipway.ops.plugins.module_utils._docker.engine import engine_state, source_state
 
 
@@ -55,7 +57,7 @@ def docker_engine(options: Any, release: str) -> dict[str, Any]:
     engine, found = engine_state(plain, str(release))
     if problems or found:
         raise AnsibleFilterError("\n".join(f"docker_{line}" for line in problems + found))
-    return {"source": source, "engine": engine}
+    return {"source": source, "engine": engine, "daemon": daemon_settings(plain)[0]}
 
 
 class FilterModule:

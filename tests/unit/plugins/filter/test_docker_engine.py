@@ -11,7 +11,7 @@ docker_engine = FilterModule().filters()["docker_engine"]
 
 
 def test_gives_both_states() -> None:
-    assert set(docker_engine({}, "trixie")) == {"source", "engine"}
+    assert set(docker_engine({}, "trixie")) == {"source", "engine", "daemon"}
 
 
 def test_tells_all_problems_by_the_names_of_the_variables() -> None:

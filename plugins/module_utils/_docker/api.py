@@ -1,0 +1,61 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two requests to dockerd over its socket. Its SDK takes longer to import than they take to answer."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from typing import Any
+
+SOCKET = "/var/run/docker.sock"
+PID_FILE = "/var/run/docker.pid"
+TIMEOUT_SECONDS = 60
+
+
+class ApiError(Exception):
+    """dockerd did not answer, or refused; one line."""
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=TIMEOUT_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Api:
+    def __init__(self, path: str = SOCKET) -> None:
+        self._path = path
+
+    def information(self) -> dict[str, Any]:
+        return self._ask("GET", "/info")
+
+    def check_login(self, address: str, username: str, password: str) -> None:
+        """Log in at the registry for real, from dockerd, and keep nothing. Raises what the registry says."""
+        self._ask("POST", "/auth", {"username": username, "password": password, "serveraddress": address})
+
+    def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        connection = _Connection(self._path)
+        try:
+            sent = None if body is None else json.dumps(body)
+            connection.request(method, path, sent, {} if sent is None else {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            said = answer.read().decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise ApiError(f"dockerd does not answer at {self._path} ({error}); see journalctl -u docker") from error
+        finally:
+            connection.close()
+        try:
+            found = json.loads(said) if said.strip() else {}
+        except ValueError:
+            found = {"message": said}
+        if answer.status >= 400:
+            raise ApiError(" ".join(str(found.get("message") or f"status {answer.status}").split()))
+        return dict(found) if isinstance(found, dict) else {}
