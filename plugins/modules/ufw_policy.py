@@ -53,7 +53,9 @@ options:
     choices: ["off", low, medium, high, full]
     default: low
   ipv6:
-    description: Whether ufw handles IPv6. With V(false), ufw drops all IPv6 traffic but that on the loopback interface.
+    description:
+      - Whether ufw handles IPv6. With V(false), ufw drops all IPv6 traffic but that on the loopback interface, and flushes
+        the chains of others, such as Docker's, from the IPv6 filter table.
     type: bool
     default: true
   rules:
@@ -151,7 +153,11 @@ options:
         description: Service that publishes the port, as P(slipway.ops.stack_ports#filter) gives it. Not used.
         type: str
   docker_interfaces:
-    description: Public interfaces for O(docker_ports). When empty, those that a default route leaves by.
+    description:
+      - Public interfaces for O(docker_ports). Others are trusted.
+      - When empty, those that a default route leaves by, and no interface is trusted. What comes in by another one may
+        go to O(docker_ports) and, unlike on a public one, be forwarded elsewhere than to containers. This holds for
+        interfaces that come later too, except that only Docker's usual bridges (C(docker0), C(br-...)) are known then.
     type: list
     elements: str
     default: []
@@ -251,6 +257,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import H
 from ansible_collections.slipway.ops.plugins.module_utils._host.wish import parse
 from ansible_collections.slipway.ops.plugins.module_utils._ufw import gateway, protect
 from ansible_collections.slipway.ops.plugins.module_utils._ufw.converge import Job
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.docker import Interfaces
 from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import (
     Policy,
     read_docker_ports,
@@ -353,7 +360,8 @@ def wanted(options: dict[str, Any], problems: list[str]) -> Callable[[Observed],
         public = options["docker_interfaces"] or gateway.public_interfaces()
         if not public:
             found.append("docker_interfaces: the host has no default route to find its public interface by; name it")
-        guard = (ports, public)
+        other = None if options["docker_interfaces"] else gateway.other_interfaces(public)
+        guard = (ports, Interfaces(public, other))
     found += unknown_interfaces(options["rules"], options["docker_interfaces"], gateway.interfaces())
     if not found:
         # A rule that could not be read may be the one that lets us in, so this question comes last.

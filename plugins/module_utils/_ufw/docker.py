@@ -6,11 +6,15 @@
 A connection that arrives on a public interface is let through only when its original destination port, the number on
 the host that the operator wrote, is declared. ctstate DNAT keeps out whoever routes straight to a container's address,
 where the same number could be another container's own port.
+
+What comes in by another network interface of the host is let through likewise, but may be forwarded elsewhere than to
+containers. Interfaces that come later than the rules are told from Docker's own by the names of those.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Optional
 
 from ansible_collections.slipway.ops.plugins.module_utils._ufw.live import Table, expected_chains
@@ -23,20 +27,46 @@ FILES = {V4: f"{DIRECTORY}/rules.v4", V6: f"{DIRECTORY}/rules.v6"}
 PROGRAM = "/usr/local/sbin/slipway-docker-firewall"
 
 
-def render(ports: Sequence[DockerPort], interfaces: Sequence[str], family: str) -> str:
+DOCKER_BRIDGES = ("docker+", "br-+")
+
+
+@dataclass(frozen=True)
+class Interfaces:
+    """By which interfaces others come in. Without ``other`` those that are not public are trusted."""
+
+    public: Sequence[str]
+    other: Optional[Sequence[str]] = None
+
+
+def render(ports: Sequence[DockerPort], interfaces: Interfaces, family: str) -> str:
     """The chain of one family for iptables-restore --noflush."""
+    declared = [_declared(port) for port in ports if family in port.families]
     lines = ["*filter", f":{CHAIN} - [0:0]"]
     lines.append(f"-A {CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN")
-    for interface in interfaces:
-        for port in ports:
-            if family not in port.families:
-                continue
-            match = f"-m conntrack --ctstate DNAT --ctdir ORIGINAL --ctorigdstport {port.port}"
-            if port.address:
-                match += f" --ctorigdst {port.address}"
-            lines.append(f"-A {CHAIN} -i {interface} -p {port.protocol} {match} -j RETURN")
+    for interface in interfaces.public:
+        lines += [f"-A {CHAIN} -i {interface} {match} -j RETURN" for match in declared]
         lines.append(f"-A {CHAIN} -i {interface} -j DROP")
+    if interfaces.other is not None:
+        lines += _elsewhere(declared, interfaces.public, interfaces.other)
     return "\n".join([*lines, "COMMIT", ""])
+
+
+def _declared(port: DockerPort) -> str:
+    match = f"-p {port.protocol} -m conntrack --ctstate DNAT --ctdir ORIGINAL --ctorigdstport {port.port}"
+    return f"{match} --ctorigdst {port.address}" if port.address else match
+
+
+def _elsewhere(declared: Sequence[str], public: Sequence[str], other: Sequence[str]) -> list[str]:
+    """Rules for the other interfaces, and for those that nobody has seen yet."""
+    lines: list[str] = []
+    for interface in other:
+        lines += [f"-A {CHAIN} -i {interface} {match} -j RETURN" for match in declared]
+        lines += [f"-A {CHAIN} -i {interface} -o {out} -j RETURN" for out in (*public, *other)]
+        lines.append(f"-A {CHAIN} -i {interface} -j DROP")
+    lines += [f"-A {CHAIN} -i {bridge} -j RETURN" for bridge in DOCKER_BRIDGES]
+    lines += [f"-A {CHAIN} {match} -j RETURN" for match in declared]
+    lines.append(f"-A {CHAIN} -m conntrack --ctstate DNAT -j DROP")
+    return lines + [f"-A {CHAIN} -o {bridge} -j DROP" for bridge in DOCKER_BRIDGES]
 
 
 def differences(table: Optional[Table], family: str, text: str) -> list[str]:
@@ -66,13 +96,19 @@ def commands(text: str) -> list[str]:
     said: list[str] = []
     for line in text.splitlines():
         words = line.split()
-        if "-i" not in words:
+        if words[:1] != ["-A"] or "RELATED,ESTABLISHED" in words or _is_of_bridges(words):
             continue
-        interface = words[words.index("-i") + 1]
+        interface = f"on {words[words.index('-i') + 1]}" if "-i" in words else "on interfaces to come"
         if "--ctorigdstport" in words:
             port = f"{words[words.index('--ctorigdstport') + 1]}/{words[words.index('-p') + 1]}"
             address = f" at {words[words.index('--ctorigdst') + 1]}" if "--ctorigdst" in words else ""
-            said.append(f"docker allow {port}{address} on {interface}")
+            said.append(f"docker allow {port}{address} {interface}")
+        elif "-o" in words:
+            said.append(f"docker leave alone what goes out on {words[words.index('-o') + 1]} {interface}")
         else:
-            said.append(f"docker deny everything else on {interface}")
+            said.append(f"docker deny everything else {interface}")
     return said
+
+
+def _is_of_bridges(words: Sequence[str]) -> bool:
+    return any(words[index] in ("-i", "-o") and words[index + 1] in DOCKER_BRIDGES for index in range(len(words) - 1))

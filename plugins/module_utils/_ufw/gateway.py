@@ -32,6 +32,7 @@ _LOCK = undo.LOCK
 _ENABLED = f"/etc/systemd/system/*.wants/{planning.UNIT}"
 _MODES = dict.fromkeys(planning.RULES.values(), 0o640)
 _SIOCGIFADDR = 0x8915
+_LOOPBACK_TYPE = "772"
 
 
 class FirewallError(Exception):
@@ -194,6 +195,19 @@ def public_interfaces(v4_routes: Optional[str] = None, v6_routes: Optional[str] 
         if len(words) > 9 and set(words[0]) == {"0"} and words[1] == "00" and words[9] != "lo":
             found.append(words[9])
     return sorted(set(found))
+
+
+def other_interfaces(public: Sequence[str], root: str = "/sys/class/net") -> list[str]:
+    """Interfaces by which others may come in beside the public ones: no loopback, bridge or part of one."""
+    return [
+        name
+        for name in (sorted(os.listdir(root)) if os.path.isdir(root) else [])
+        if name not in public
+        and not name.startswith("veth")
+        and (durable.read_text(f"{root}/{name}/type") or "").strip() != _LOOPBACK_TYPE
+        and os.path.isdir(f"{root}/{name}")
+        and not any(os.path.exists(f"{root}/{name}/{part}") for part in ("bridge", "master"))
+    ]
 
 
 def connection() -> Optional[Connection]:

@@ -119,9 +119,9 @@ def plan_present(
     policy: Policy,
     seen: Observed,
     purge: bool = True,
-    guard: Optional[tuple[Sequence[DockerPort], Sequence[str]]] = None,
+    guard: Optional[tuple[Sequence[DockerPort], docker.Interfaces]] = None,
 ) -> Plan:
-    """A policy; guard is the declared Docker ports and the public interfaces, None to leave Docker alone."""
+    """A policy; guard is the declared Docker ports and who comes in by what, None to leave Docker alone."""
     families = (V4, V6) if policy.ipv6 else (V4,)
     entries: dict[str, list[Entry]] = {}
     for family in (V4, V6):

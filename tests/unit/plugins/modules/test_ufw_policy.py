@@ -82,6 +82,7 @@ def _host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ufw_policy, "Store", FakeStore)
     monkeypatch.setattr(ufw_policy.gateway, "connection", lambda: Connection("203.0.113.7", "192.0.2.1", 22, "eth0"))
     monkeypatch.setattr(ufw_policy.gateway, "public_interfaces", lambda: ["eth0"])
+    monkeypatch.setattr(ufw_policy.gateway, "other_interfaces", lambda _public: ["eth1"])
     monkeypatch.setattr(ufw_policy.gateway, "interfaces", lambda: ["eth0", "lo"])
     monkeypatch.setattr(converge, "has_guard_program", lambda: True)
     monkeypatch.setattr(basic, "_ANSIBLE_ARGS", None, raising=False)

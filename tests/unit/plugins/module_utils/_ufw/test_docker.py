@@ -8,7 +8,7 @@ import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._ufw import docker, live
 from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import V4, V6, DockerPort
 
-TEXT = docker.render([DockerPort("8080"), DockerPort("53", "udp")], ["eth0"], V4)
+TEXT = docker.render([DockerPort("8080"), DockerPort("53", "udp")], docker.Interfaces(["eth0"]), V4)
 
 # iptables-save of a Debian 13 host with Docker 26.1 after the program has run.
 SAVED = """
@@ -62,7 +62,7 @@ def test_without_docker_there_is_nothing_to_guard() -> None:
 
 def test_an_address_is_for_its_own_family() -> None:
     ports = [DockerPort("80", address="192.0.2.1"), DockerPort("81", address="2001:db8::1")]
-    v4, v6 = (docker.render(ports, ["eth0"], family) for family in (V4, V6))
+    v4, v6 = (docker.render(ports, docker.Interfaces(["eth0"]), family) for family in (V4, V6))
     assert docker.commands(v4)[:-1] == ["docker allow 80/tcp at 192.0.2.1 on eth0"]
     assert docker.commands(v6)[:-1] == ["docker allow 81/tcp at 2001:db8::1 on eth0"]
 
@@ -81,3 +81,39 @@ def test_is_taken_away_without_touching_other_chains() -> None:
     )
     assert docker.removal(live.parse(":DOCKER-USER - [0:0]\n")) == ""
     assert docker.removal(None) == ""
+
+
+# iptables-save of a Debian 13 host with a second network card, eth1, and a VPN.
+SAVED_CARDS = """
+:DOCKER-USER - [0:0]
+:SLIPWAY-DOCKER - [0:0]
+-A DOCKER-USER -j SLIPWAY-DOCKER
+-A SLIPWAY-DOCKER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN
+-A SLIPWAY-DOCKER -i eth0 -p tcp -m conntrack --ctstate DNAT --ctorigdstport 8080 --ctdir ORIGINAL -j RETURN
+-A SLIPWAY-DOCKER -i eth0 -j DROP
+-A SLIPWAY-DOCKER -i eth1 -p tcp -m conntrack --ctstate DNAT --ctorigdstport 8080 --ctdir ORIGINAL -j RETURN
+-A SLIPWAY-DOCKER -i eth1 -o eth0 -j RETURN
+-A SLIPWAY-DOCKER -i eth1 -o eth1 -j RETURN
+-A SLIPWAY-DOCKER -i eth1 -j DROP
+-A SLIPWAY-DOCKER -i docker+ -j RETURN
+-A SLIPWAY-DOCKER -i br-+ -j RETURN
+-A SLIPWAY-DOCKER -p tcp -m conntrack --ctstate DNAT --ctorigdstport 8080 --ctdir ORIGINAL -j RETURN
+-A SLIPWAY-DOCKER -m conntrack --ctstate DNAT -j DROP
+-A SLIPWAY-DOCKER -o docker+ -j DROP
+-A SLIPWAY-DOCKER -o br-+ -j DROP
+"""
+
+
+def test_every_network_card_is_closed_unless_the_public_ones_are_named() -> None:
+    text = docker.render([DockerPort("8080")], docker.Interfaces(["eth0"], ["eth1"]), V4)
+    assert docker.differences(live.parse(SAVED_CARDS), V4, text) == []
+    assert docker.commands(text) == [
+        "docker allow 8080/tcp on eth0",
+        "docker deny everything else on eth0",
+        "docker allow 8080/tcp on eth1",
+        "docker leave alone what goes out on eth0 on eth1",
+        "docker leave alone what goes out on eth1 on eth1",
+        "docker deny everything else on eth1",
+        "docker allow 8080/tcp on interfaces to come",
+        "docker deny everything else on interfaces to come",
+    ]

@@ -205,3 +205,21 @@ def test_the_connection_is_found_in_the_environment(monkeypatch: pytest.MonkeyPa
     found = gateway.connection()
     assert found is not None
     assert (found.client, found.port, found.interface) == ("203.0.113.7", 2222, "lo")
+
+
+def test_other_interfaces_are_those_that_others_may_come_in_by(tmp_path: Path) -> None:
+    for name, kind, part in (
+        ("eth0", "1", ""),
+        ("eth1", "1", ""),
+        ("wg0", "65534", ""),
+        ("lo", "772", ""),
+        ("shop0", "1", "bridge"),
+        ("eth2", "1", "master"),
+        ("veth1", "1", ""),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "type").write_text(f"{kind}\n")
+        if part:
+            (tmp_path / name / part).mkdir()
+    (tmp_path / "bonding_masters").write_text("")
+    assert gateway.other_interfaces(["eth0"], str(tmp_path)) == ["eth1", "wg0"]

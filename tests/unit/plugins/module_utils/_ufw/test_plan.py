@@ -123,7 +123,7 @@ def test_loaded_but_not_enabled_is_both_enabled_and_reloaded() -> None:
 
 
 def test_a_bare_host_is_predicted() -> None:
-    found = plan.plan_present(policy(SSH), plan.Observed(), guard=([DockerPort("8080")], ["eth0"]))
+    found = plan.plan_present(policy(SSH), plan.Observed(), guard=([DockerPort("8080")], docker.Interfaces(["eth0"])))
     assert found.steps == [
         "set: ufw enable",
         "add: ufw allow 22/tcp",
@@ -149,7 +149,7 @@ def test_without_ufw_the_plan_is_that_with_the_package(options: dict[str, Any], 
         },
         tables=dict.fromkeys((V4, V6), live.parse(":INPUT ACCEPT [0:0]\n")),
     )
-    guard = ([DockerPort("8080")], ["eth0"])
+    guard = ([DockerPort("8080")], docker.Interfaces(["eth0"]))
     predicted = plan.plan_present(wanted, plan.Observed(), purge, guard)
     assert predicted.steps == plan.plan_present(wanted, fresh, purge, guard).steps
     assert predicted.load == plan.ENABLE
@@ -216,7 +216,7 @@ def test_absent_takes_the_guard_away_too() -> None:
     ]
 
 
-GUARD = ([DockerPort("8080")], ["eth0"])
+GUARD = ([DockerPort("8080")], docker.Interfaces(["eth0"]))
 GUARD_TEXT = docker.render(*GUARD, V4)
 GUARDED = dict.fromkeys(docker.FILES.values(), GUARD_TEXT)
 
