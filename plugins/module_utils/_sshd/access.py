@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import fnmatch
+import ipaddress
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-
-from ansible_collections.slipway.ops.plugins.module_utils._host.wish import key_problem
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,9 @@ class Login:
     key_files: tuple[str, ...] = ()
     unsafe: tuple[str, ...] = ()  # why sshd would ignore a file of keys
     other_proof: bool = False  # keys come from a command, or certificates from an authority
+    unusable: tuple[str, ...] = ()  # keys that sshd would not take, and why
+    used_key: str = ""  # fingerprint of the one that this connection was made with, where it is known
+    code: str = ""  # why the user cannot give a code; empty when there is a secret for it
 
 
 @dataclass(frozen=True)
@@ -41,39 +43,71 @@ class Rules:
     passwords: bool = False
     allow_users: tuple[str, ...] = ()
     allow_groups: tuple[str, ...] = ()
+    deny_users: tuple[str, ...] = ()
+    deny_groups: tuple[str, ...] = ()
+    revoked: frozenset[str] = frozenset()  # fingerprints
+    codes: bool = False
+    exempt: tuple[str, ...] = ()  # users who need no code
     listeners: tuple[Listener, ...] = field(default=())
 
 
 def lockouts(login: Login, rules: Rules) -> list[str]:
     found: list[str] = []
+    who = f"{login.user}, who this play connects as"
     if login.user == "root" and not rules.root_login:
         found.append(
             "this play connects as root, and root may not log in any more: "
             "make a user with a key and sudo, and connect as it"
         )
     if rules.allow_users and not any(_allows(pattern, login) for pattern in rules.allow_users):
-        found.append(
-            f"ssh_allow_users ({', '.join(rules.allow_users)}) leaves out {login.user}, "
-            "who this play connects as: add it"
-        )
-    if rules.allow_groups and not any(
-        fnmatch.fnmatchcase(group, pattern) for group in login.groups for pattern in rules.allow_groups
-    ):
-        found.append(
-            f"ssh_allow_groups ({', '.join(rules.allow_groups)}) has no group of {login.user}, "
-            "who this play connects as: add one"
-        )
+        found.append(f"ssh_allow_users ({', '.join(rules.allow_users)}) leaves out {who}: add it")
+    if rules.allow_groups and not _in_groups(login, rules.allow_groups):
+        found.append(f"ssh_allow_groups ({', '.join(rules.allow_groups)}) has no group of {who}: add one")
+    if any(_allows(pattern, login) for pattern in rules.deny_users):
+        found.append(f"ssh_deny_users ({', '.join(rules.deny_users)}) shuts out {who}: take it out")
+    if _in_groups(login, rules.deny_groups):
+        found.append(f"ssh_deny_groups ({', '.join(rules.deny_groups)}) has a group of {who}: take it out")
+    if login.used_key and login.used_key in rules.revoked:
+        found.append(f"ssh_revoked_keys holds {login.used_key}, which {who}, logged in with: connect with another key")
     if not rules.passwords and login.keys == 0 and not login.other_proof:
-        why = f" ({'; '.join(login.unsafe)})" if login.unsafe else ""
         found.append(
-            f"{login.user}, who this play connects as, has no usable key in "
-            f"{', '.join(login.key_files) or 'any file'}{why}: "
+            f"{who}, has no usable key in {_where(login)}: "
             "without passwords nobody would get in; add a public key first"
         )
+    if rules.codes and login.user not in rules.exempt:
+        found.append(f"{who}, cannot type a code: add it to ssh_second_factor_exempt_users")
     taken = [item.process for item in rules.listeners if item.port == rules.port and not is_ssh(item.process)]
     if taken:
         found.append(f"port {rules.port} is taken by {', '.join(sorted(set(taken)))}: choose another ssh_port")
     return found
+
+
+def powerless(login: Login, rules: Rules) -> list[str]:
+    """Why a user who is let in by name could not log in all the same."""
+    found: list[str] = []
+    if not rules.passwords and login.keys == 0 and not login.other_proof:
+        found.append(
+            f"ssh_allow_users: {login.user} has no usable key in {_where(login)}: add a public key or leave it out"
+        )
+    if rules.codes and login.code and login.user not in rules.exempt:
+        found.append(
+            f"ssh_second_factor: {login.user} {login.code}: let the user run google-authenticator "
+            "(package libpam-google-authenticator), or add the user to ssh_second_factor_exempt_users"
+        )
+    return found
+
+
+def used(login: Login, key: str) -> Login:
+    return replace(login, used_key=key)
+
+
+def _where(login: Login) -> str:
+    why = "; ".join([*login.unsafe, *login.unusable])
+    return (", ".join(login.key_files) or "any file") + (f" ({why})" if why else "")
+
+
+def _in_groups(login: Login, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(group, pattern) for group in login.groups for pattern in patterns)
 
 
 def is_ssh(process: str) -> bool:
@@ -84,17 +118,24 @@ def _allows(pattern: str, login: Login) -> bool:
     user, _at, host = pattern.partition("@")
     if not fnmatch.fnmatchcase(login.user, user):
         return False
-    # an address in CIDR form or a host name cannot be judged here: sshd resolves it
-    return not host or not login.address or "/" in host or fnmatch.fnmatchcase(login.address, host) or _is_name(host)
+    if not host or not login.address or _is_name(host):  # a name cannot be judged here: sshd resolves it
+        return True
+    if "/" in host:
+        try:
+            return ipaddress.ip_address(login.address) in ipaddress.ip_network(host, strict=False)
+        except ValueError:
+            return True
+    return fnmatch.fnmatchcase(login.address, host)
 
 
 def _is_name(host: str) -> bool:
     return any(letter.isalpha() for letter in host) and ":" not in host
 
 
-def count_keys(text: str) -> int:
-    lines = (line.strip() for line in text.splitlines())
-    return sum(1 for line in lines if line and not line.startswith("#") and key_problem(line) is None)
+def named(patterns: Sequence[str]) -> list[str]:
+    """Users that a list names outright, not by a pattern."""
+    users = (pattern.partition("@")[0] for pattern in patterns)
+    return list(dict.fromkeys(user for user in users if not any(letter in user for letter in "*?!")))
 
 
 def key_paths(patterns: Sequence[str], user: str, home: str, uid: int) -> list[str]:

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 # Every occurrence of these counts; of all others the first wins.
 CUMULATIVE = frozenset(
-    {"port", "listenaddress", "hostkey", "allowusers", "allowgroups", "denyusers", "denygroups", "acceptenv", "setenv"}
-)
+    (
+        "port", "listenaddress", "hostkey", "hostcertificate",
+        "allowusers", "allowgroups", "denyusers", "denygroups", "acceptenv", "setenv",
+    )
+)  # fmt: skip
 MAIN = "/etc/ssh/sshd_config"
 MAX_DEPTH = 16  # sshd's own limit
 

@@ -8,7 +8,6 @@ import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._sshd import access
 from ansible_collections.slipway.ops.plugins.module_utils._sshd.access import Listener, Login, Rules, lockouts
 
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHA5c2dczsWP1BiO664mVlI0UArUM2QHorIeK+ZkX0Br x"
 FILE = "/home/operator/.ssh/authorized_keys"
 OPERATOR = Login("operator", ("operator", "sudo"), "192.0.2.7", 1, (FILE,))
 
@@ -35,7 +34,23 @@ LISTEN 0 128          [::]:2222     [::]:* users:(("sshd",pid=689,fd=7))
         pytest.param(
             OPERATOR, Rules(22, allow_users=("operator@198.51.100.9",)), ["leaves out operator"], id="other-address"
         ),
-        pytest.param(OPERATOR, Rules(22, allow_users=("operator@192.0.2.0/24",)), [], id="cidr-is-not-judged"),
+        pytest.param(OPERATOR, Rules(22, allow_users=("operator@192.0.2.0/24",)), [], id="network"),
+        pytest.param(
+            OPERATOR, Rules(22, allow_users=("operator@198.51.100.0/24",)), ["leaves out operator"], id="other-network"
+        ),
+        pytest.param(OPERATOR, Rules(22, allow_users=("operator@2001:db8::/32",)), ["leaves out"], id="other-family"),
+        pytest.param(OPERATOR, Rules(22, allow_users=("operator@home.example",)), [], id="name-is-not-judged"),
+        pytest.param(OPERATOR, Rules(22, deny_users=("oper*",)), ["ssh_deny_users (oper*) shuts out"], id="denied"),
+        pytest.param(OPERATOR, Rules(22, deny_users=("root",)), [], id="another-denied"),
+        pytest.param(OPERATOR, Rules(22, deny_groups=("sudo",)), ["ssh_deny_groups (sudo) has a group"], id="group-no"),
+        pytest.param(
+            access.used(OPERATOR, "SHA256:x"),
+            Rules(22, revoked=frozenset({"SHA256:x"})),
+            ["ssh_revoked_keys"],
+            id="own",
+        ),
+        pytest.param(OPERATOR, Rules(22, codes=True), ["cannot type a code"], id="code"),
+        pytest.param(OPERATOR, Rules(22, codes=True, exempt=("operator",)), [], id="no-code"),
         pytest.param(OPERATOR, Rules(22, allow_groups=("wheel",)), ["has no group of operator"], id="groups"),
         pytest.param(OPERATOR, Rules(22, allow_groups=("sudo",)), [], id="group"),
         pytest.param(Login("operator", key_files=(FILE,)), Rules(22), [f"no usable key in {FILE}"], id="no-key"),
@@ -79,8 +94,53 @@ def test_socket_ports() -> None:
     assert access.parse_socket_ports(text) == {22, 2222}
 
 
-def test_keys_that_count() -> None:
-    assert access.count_keys(f'# {KEY}\n\n{KEY}\nfrom="*" {KEY}\nrubbish\n') == 2
+# Ubuntu 24.04's sshd-socket-generator writes addresses.conf from "Port 2222": an empty ListenStream and these two
+GENERATED = """\
+Listen=0.0.0.0:2222 (Stream)
+Listen=[::]:2222 (Stream)
+DropInPaths=/run/systemd/generator/ssh.socket.d/addresses.conf
+ActiveState=active
+"""
+
+
+def test_a_socket_that_a_generator_writes() -> None:
+    ports = access.parse_socket_ports(GENERATED)
+    assert ports == {2222}
+    line = 'LISTEN 0 4096 *:2222 *:* users:(("sshd",pid=9,fd=3),("systemd",pid=1,fd=90))\n'
+    other = 'LISTEN 0 4096 *:2222 *:* users:(("systemd",pid=1,fd=90))\n'
+    assert access.parse_listeners(line, ports) == (Listener(2222, "sshd"),)
+    assert access.parse_listeners(other, ports) == (Listener(2222, "ssh.socket"),)
+
+
+@pytest.mark.parametrize(
+    ("login", "rules", "says"),
+    [
+        pytest.param(OPERATOR, Rules(22), [], id="fine"),
+        pytest.param(
+            Login("deploy", keys=0, key_files=("f",), unusable=("SHA256:x is revoked",)),
+            Rules(22),
+            ["ssh_allow_users: deploy has no usable key in f (SHA256:x is revoked)"],
+            id="no-key",
+        ),
+        pytest.param(Login("deploy", other_proof=True), Rules(22), [], id="certificates"),
+        pytest.param(
+            Login("deploy", keys=1, code="has no /home/deploy/.google_authenticator"),
+            Rules(22, codes=True),
+            ["ssh_second_factor: deploy has no /home/deploy/.google_authenticator: let the user run"],
+            id="no-secret",
+        ),
+        pytest.param(Login("deploy", keys=1, code="x"), Rules(22, codes=True, exempt=("deploy",)), [], id="exempt"),
+        pytest.param(Login("deploy", keys=1), Rules(22, codes=True), [], id="has-a-secret"),
+    ],
+)
+def test_powerless(login: Login, rules: Rules, says: list[str]) -> None:
+    found = access.powerless(login, rules)
+    assert len(found) == len(says)
+    assert all(part in line for part, line in zip(says, found))
+
+
+def test_users_that_a_list_names() -> None:
+    assert access.named(("a", "b@192.0.2.1", "c*", "!d", "a@198.51.100.0/24")) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
