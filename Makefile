@@ -81,9 +81,8 @@ prove-lockout: setup ## Change SSH in ten ways that would lock its operator out,
 	@$(LAB) up --services
 	@export SLIPWAY_TRIALS=99; for step in destroy create prepare converge side-effect verify destroy; do PATH="$(CURDIR)/$(BIN):$$PATH" molecule $$step -s ssh || exit 1; done
 
-prove-exposure: setup ## Look for open ports from another machine through every restart and reload, on both Debian releases
-	@$(LAB) up --services
-	@SLIPWAY_TRIALS=99 $(BIN)/python tests/scenarios.py firewall
+prove-exposure: setup ## Try every way to a port from two networks, through all that touches a firewall, on both Debian releases
+	@$(BIN)/python tests/proofs/exposure/prove.py
 
 clean: demo-down ## Remove the lab, the environment and the caches
 	@rm -rf $(VENV) .cache

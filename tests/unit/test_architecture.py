@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "ansible_collections.slipway.ops.plugins."
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 GATEWAY_IMPORTS = {"subprocess", "docker", "boto3", "botocore", "socket", "urllib", "smtplib", "http"}
+CONTAINER_TESTS = ("virtualization_", "dockerenv", "systemd-detect-virt", "ConditionVirtualization")
 PURE_PACKAGES = ("_stack", "_ufw", "_audit", "_preflight")
 
 
@@ -107,3 +108,12 @@ def test_roles_do_not_know_each_other(role: str) -> None:
             for keyword in ("ansible.builtin.include_role", "ansible.builtin.import_role"):
                 assert (task.get(keyword) or {}).get("name") not in others, f"{path.name} names another role"
         assert "groups[" not in text, f"{path.name} names an inventory group"
+
+
+@pytest.mark.parametrize("folder", ["roles", "playbooks", "plugins"])
+def test_nothing_asks_whether_it_runs_in_a_container(folder: str) -> None:
+    """What skips itself in a container is not what was tested in one."""
+    for path in sorted((ROOT / folder).rglob("*")):
+        if path.suffix in (".py", ".yml", ".j2", ".sh"):
+            text = path.read_text(encoding="utf-8")
+            assert not [word for word in CONTAINER_TESTS if word in text], _identifier(path)

@@ -28,7 +28,7 @@ class Target:
 
     @property
     def title(self) -> str:
-        return f"{self.network} {self.way} {self.port}"
+        return f"{self.server}:{self.port} ({self.network}, {self.way})"
 
 
 # `declared` and `same` share a container port. A port declared on the host has the number of a container's own port.
@@ -88,12 +88,22 @@ def cells(moment: str) -> list[Cell]:
         for protocol in PROTOCOLS
     ]  # fmt: skip
     outwards = [
-        Cell(moment, "container", family, protocol, source, f"out to {source} 5000", 5000, True)
+        Cell(moment, "container", family, protocol, source, f"out to {source}:5000", 5000, True)
         for source in SOURCES
         for family in FAMILIES
         for protocol in PROTOCOLS
     ]
     return inwards + outwards
+
+
+def window(moment: str, server: str) -> str:
+    """Whose own work opens this for a moment: empty when it may not be open even while the moment comes about.
+
+    ufw flushes its chains with the policy ACCEPT and loads them anew; nftables flushes those of everybody.
+    """
+    if server == "hostnet" and moment in (RELOAD, DISABLE, ENABLE):
+        return "ufw"
+    return "nftables" if moment == NFTABLES else ""
 
 
 def judge(cell: Cell, answered: str) -> str:

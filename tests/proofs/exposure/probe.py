@@ -1,4 +1,4 @@
-"""Runs inside machines and containers. Tries what stdin lists and prints who answered; `watch` goes on until told to stop.
+"""Runs inside machines and containers. Tries what stdin lists and prints who answered; `watch` goes on until stopped.
 
 stdin: JSON of {"attempts": [[key, family, protocol, address, port], ...], "seconds": 1.2, "watch": path or null}
 """

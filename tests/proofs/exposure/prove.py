@@ -24,8 +24,24 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 sys.path[:0] = [str(ROOT / "tests/lab"), str(HERE)]
 
-from cells import CHANGE, DISABLE, ENABLE, FIRST, KILL, MOMENTS, NFTABLES, REBOOT, RECREATE, RELOAD, RESTART
-from cells import SOURCES, Cell, cells, judge
+from cells import (
+    CHANGE,
+    DISABLE,
+    ENABLE,
+    FIRST,
+    KILL,
+    MOMENTS,
+    NFTABLES,
+    REBOOT,
+    RECREATE,
+    RELOAD,
+    RESTART,
+    SOURCES,
+    Cell,
+    cells,
+    judge,
+    window,
+)
 from slipway_lab import engine, hosts, images, settings
 from slipway_lab.shell import LabError, run
 
@@ -38,10 +54,7 @@ WATCH_SECONDS = 0.4
 SETTLE_SECONDS = 60
 STOP = "/tmp/proof-stop"
 CONTAINERS = ("declared", "same", "named", "default", "hostnet")
-HOST_PORTS_OPEN = (
-    DISABLE,
-    NFTABLES,
-)  # while these come about, ufw is off for a moment and the host's own ports with it
+SHOWN = 8
 DISTURBANCES = {
     RECREATE: "sh /opt/proof/containers.sh",
     RESTART: "systemctl restart docker",
@@ -65,7 +78,8 @@ class Subject:
     addresses: dict[tuple[str, str], str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     tried: int = 0
-    transient: list[str] = field(default_factory=list)
+    meanwhile: list[str] = field(default_factory=list)
+    windows: dict[str, float] = field(default_factory=dict)
 
     @property
     def host(self) -> str:
@@ -134,7 +148,7 @@ def play(subject: Subject, address: str, **variables: Any) -> str:
 
 
 def remember_addresses(subject: Subject) -> None:
-    """Where each source finds the host, where the containers and the machines that look are; and routes to containers."""
+    """Where each source finds the host, the containers and the machines that look; and give them routes."""
     networks = {"lan": settings.NETWORK, "public": PUBLIC}
     for source, network in networks.items():
         for what, name in ((f"host-{source}", subject.container), (source, subject.prober(source))):
@@ -156,9 +170,7 @@ def remember_addresses(subject: Subject) -> None:
 
 def attempt(subject: Subject, cell: Cell) -> list[Any]:
     """What probe.py is asked for one cell."""
-    if cell.source == "container":
-        address = subject.addresses[cell.server, cell.family]
-    elif cell.routed:
+    if cell.source == "container" or cell.routed:
         address = subject.addresses[cell.server, cell.family]
     else:
         address = subject.addresses[f"host-{cell.source}", cell.family]
@@ -237,14 +249,16 @@ def measure(subject: Subject, moment: str) -> None:
     leaks = sum(problem.startswith("LEAK") for problem in wrong)
     seconds = time.monotonic() - begun
     subject.say(f"{moment:<24} {len(wanted):>5} {leaks:>6} {len(wrong) - leaks:>13} {seconds:>8.1f}")
-    for problem in wrong:
-        print(f"            {problem}", flush=True)
+    for problem in wrong[:SHOWN]:
+        subject.say(f"  {problem}")
+    if len(wrong) > SHOWN:
+        subject.say(f"  and {len(wrong) - SHOWN} more")
 
 
 @contextmanager
 def watched(subject: Subject, moment: str) -> Iterator[None]:
     """Meanwhile try without a pause, from both sides, what may never answer, and note what did."""
-    closed = [c for c in cells(moment) if not c.may and not (moment in HOST_PORTS_OPEN and c.server == "hostnet")]
+    closed = [cell for cell in cells(moment) if not cell.may]
     watchers: list[tuple[str, subprocess.Popen[str]]] = []
     for source in SOURCES:
         docker("exec", subject.prober(source), "rm", "-f", STOP)
@@ -261,10 +275,19 @@ def watched(subject: Subject, moment: str) -> Iterator[None]:
         for source, process in watchers:
             docker("exec", subject.prober(source), "touch", STOP)
             seen = json.loads(process.communicate(timeout=60)[0])
-            subject.transient += [
-                f"LEAK meanwhile: {key} answered by {one['server']} for {one['last'] - one['first']:.1f} s"
-                for key, one in seen["found"].items()
-            ]
+            note(subject, moment, {cell.text: cell for cell in closed}, seen["found"])
+
+
+def note(subject: Subject, moment: str, closed: dict[str, Cell], seen: dict[str, Any]) -> None:
+    """Keep what was open meanwhile; what ufw and nftables do by themselves apart, as the longest time."""
+    for key, one in seen.items():
+        seconds = one["last"] - one["first"]
+        culprit = window(moment, closed[key].server)
+        if culprit:
+            title = f"{culprit} itself, {moment}"
+            subject.windows[title] = max(seconds, subject.windows.get(title, 0))
+        else:
+            subject.meanwhile.append(f"LEAK {key} is answered by {one['server']} for {seconds:.1f} s meanwhile")
 
 
 def started(subject: Subject) -> str:
@@ -341,15 +364,17 @@ def main(arguments: list[str]) -> int:
 def report(subjects: list[Subject], seconds: float) -> int:
     problems = [problem for subject in subjects for problem in subject.problems]
     for subject in subjects:
-        for line in subject.transient:
+        for title, length in subject.windows.items():
+            subject.say(f"open for up to {length:.1f} s by {title}")
+        for line in subject.meanwhile:
             subject.say(line)
     leaks = sum(problem.startswith("LEAK") for problem in problems)
     blocks = sum(problem.startswith("FALSE") for problem in problems)
-    cells_tried = sum(subject.tried for subject in subjects)
-    meanwhile = sum(len(subject.transient) for subject in subjects)
+    meanwhile = sum(len(subject.meanwhile) for subject in subjects)
     print(
-        f"\n  {cells_tried} cells, {leaks} leaks, {blocks} false blocks; {meanwhile} leaks while things happened;"
-        f" containers started anew by a change of rules: {len(problems) - leaks - blocks}; {seconds:.0f} s\n"
+        f"\n  {sum(subject.tried for subject in subjects)} cells, {leaks} leaks, {blocks} false blocks;"
+        f" {meanwhile} leaks while something happened;"
+        f" {len(problems) - leaks - blocks} containers started anew by a change of rules; {seconds:.0f} s\n"
         "  not measured: the ingress mesh of Swarm, which needs IPVS in the kernel"
     )
     return 1 if problems or meanwhile else 0
