@@ -43,14 +43,19 @@ def snapshot(
         lines: list[str] = []
         if not seen.loaded:
             lines.append(f"{INIT} force-stop > /dev/null")
-        elif _other_families(plan, seen):
-            lines.append(f"{INIT} force-reload > /dev/null")
         for family, tool in LOAD.items():
             saved = seen.saved.get(family)
-            if saved:
-                table = seen.table(family)
-                data.append((f"ufw.{family}", own_rules(saved, table is not None and live.is_loaded(table, family))))
-                lines.append(f'{tool} --wait 10 --noflush < "$state/data/ufw.{family}"')
+            if not saved:
+                continue
+            table = seen.table(family)
+            options = "--wait 10 --noflush"
+            if family == V6 and seen.loaded and _other_families(plan, seen):
+                # ufw itself flushes the whole table when IPv6 is switched off, chains of others with it.
+                text, options = saved, "--wait 10"
+            else:
+                text = own_rules(saved, table is not None and live.is_loaded(table, family))
+            data.append((f"ufw.{family}", text))
+            lines.append(f'{tool} {options} < "$state/data/ufw.{family}"')
         steps.append((UFW, tuple(lines)))
     if plan.guard:
         steps.append((DOCKER, _guard_lines(seen)))

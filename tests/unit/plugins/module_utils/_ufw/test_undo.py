@@ -59,10 +59,12 @@ def test_a_firewall_that_was_off_is_stopped_and_keeps_its_policies() -> None:
     assert found["ufw.v4"] == "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\nCOMMIT\n"
 
 
-def test_another_choice_of_versions_needs_ufw_to_build_its_chains() -> None:
+def test_the_table_that_ufw_flushes_comes_back_whole() -> None:
+    """Switching IPv6 off takes the chains of others away too."""
     off = Plan({plan.DEFAULTS: "IPV6=no\n"}, plan.RELOAD)
-    assert lines(off, seen())[0] == "/lib/ufw/ufw-init force-reload > /dev/null"
-    assert lines(off, seen(ipv6="no"))[0].startswith("iptables-restore")
+    assert lines(off, seen())[1] == 'ip6tables-restore --wait 10 < "$state/data/ufw.v6"'
+    assert dict(undo.snapshot(off, seen(), (), "firewall", 60).data)["ufw.v6"] == SAVED[V6]
+    assert "--noflush" in lines(off, seen(ipv6="no"))[1]
 
 
 def test_a_kernel_without_ipv6_is_left_out() -> None:
