@@ -110,6 +110,8 @@ def _change(user: User, account: Account, seen: Observation, problems: list[str]
             f"users.{user.name}.uid: the user exists with uid {account.uid}; "
             "changing it would orphan files, declare that number or choose another name"
         )
+    if seen.login is not None and seen.login.user == user.name:
+        problems += _shut_out(user, account)
     argv: list[str] = []
     said: list[str] = []
     for option, wanted, found, word in (
@@ -132,6 +134,22 @@ def _change(user: User, account: Account, seen: Observation, problems: list[str]
     if not argv:
         return []
     return [RunCommand(("usermod", *argv, user.name), f"user {user.name}: " + ", ".join(said))]
+
+
+def _shut_out(user: User, account: Account) -> list[str]:
+    """What no key could repair: an account is not put back by a new login that fails."""
+    found: list[str] = []
+    if user.shell is not None and user.shell.endswith(NO_SHELLS) and user.shell != account.shell:
+        found.append(
+            f"users.{user.name}.shell: {user.shell} lets nobody in, and this play connects as {user.name}; "
+            "connect as another user first"
+        )
+    if user.home is not None and user.home != account.home and not user.authorized_keys:
+        found.append(
+            f"users.{user.name}.home: {user.name}, who this play connects as, would have no key in {user.home}; "
+            "declare authorized_keys too"
+        )
+    return found
 
 
 def home_of(user: User, seen: Observation) -> str:

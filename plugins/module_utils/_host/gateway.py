@@ -106,11 +106,13 @@ class Host:
         )
 
     def login(self, wish: Wish, known: Observation) -> Login | None:
-        """Who is connected and by which key, asked only when that user is to lose a key."""
+        """Who is connected, asked only when that user's way in may change; the key, when one is to go."""
         came, name = connection(), connected_user()
         for user in wish.users if came.port else ():
             if user.name == name and removed_keys(user, known.path(keys_path(user, known)).content or b""):
                 return Login(name, used_key(name, came))
+            if user.name == name and (user.shell is not None or user.home is not None):
+                return Login(name)
         return None
 
     def mounts(self) -> dict[str, MountState]:

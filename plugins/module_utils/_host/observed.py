@@ -107,7 +107,7 @@ class Observation:
     mounts: Mapping[str, MountState] = field(default_factory=dict)
     swap: SwapState = SwapState()
     passwords: Mapping[str, str] = field(default_factory=dict)  # from the shadow file, where a request asks
-    login: Login | None = None  # only when keys of the connected user would go
+    login: Login | None = None  # only when the way in of the connected user may change
 
     def path(self, path: str) -> PathState:
         return self.paths.get(path, PathState())

@@ -159,6 +159,25 @@ def test_the_way_in_that_is_used_stays(keys: tuple[str, ...], exclusive: bool, l
     assert all(line.startswith("users.deploy.authorized_keys: ") and says in line for line in problems)
 
 
+@pytest.mark.parametrize(
+    ("user", "login", "says"),
+    [
+        pytest.param(User("deploy", shell="/usr/sbin/nologin"), Login("deploy"), "shell: /usr/sbin/nologin", id="shell"),
+        pytest.param(User("deploy", shell="/bin/false"), Login("deploy"), "lets nobody in", id="false"),
+        pytest.param(User("deploy", shell="/bin/sh"), Login("deploy"), "", id="another-shell"),
+        pytest.param(User("deploy", shell="/usr/sbin/nologin"), Login("operator"), "", id="another-user"),
+        pytest.param(User("deploy", shell="/usr/sbin/nologin"), None, "", id="not-by-ssh"),
+        pytest.param(User("deploy", home="/srv/d"), Login("deploy"), "would have no key in /srv/d", id="home"),
+        pytest.param(User("deploy", home="/srv/d", authorized_keys=(FIRST,)), Login("deploy"), "", id="keys-go-along"),
+    ],
+)
+def test_the_account_that_is_connected_stays_open(user: User, login: Login | None, says: str) -> None:
+    problems: list[str] = []
+    accounts.plan_users(Wish(users=(user,)), replace(SEEN, login=login), False, problems)
+    assert len(problems) == (1 if says else 0)
+    assert all(line.startswith("users.deploy.") and says in line for line in problems)
+
+
 def test_removed_keys() -> None:
     user = User("deploy", authorized_keys=(FIRST,), authorized_keys_exclusive=True)
     assert accounts.removed_keys(user, BOTH) == (fingerprint(SECOND),)
