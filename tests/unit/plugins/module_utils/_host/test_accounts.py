@@ -162,7 +162,7 @@ def test_the_way_in_that_is_used_stays(keys: tuple[str, ...], exclusive: bool, l
 @pytest.mark.parametrize(
     ("user", "login", "says"),
     [
-        pytest.param(User("deploy", shell="/usr/sbin/nologin"), Login("deploy"), "shell: /usr/sbin/nologin", id="shell"),
+        pytest.param(User("deploy", shell="/usr/sbin/nologin"), Login("deploy"), "lets nobody in", id="shell"),
         pytest.param(User("deploy", shell="/bin/false"), Login("deploy"), "lets nobody in", id="false"),
         pytest.param(User("deploy", shell="/bin/sh"), Login("deploy"), "", id="another-shell"),
         pytest.param(User("deploy", shell="/usr/sbin/nologin"), Login("operator"), "", id="another-user"),
