@@ -10,7 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible_collections.slipway.ops.plugins.action import host_state
 from ansible_collections.slipway.ops.plugins.module_utils._host.wish import parse
-from ansible_collections.slipway.ops.plugins.plugin_utils._quiet import run_quietly
+from ansible_collections.slipway.ops.plugins.plugin_utils._foreseen import run_foreseeing
 
 
 class ActionModule(host_state.ActionModule):
@@ -25,6 +25,6 @@ class ActionModule(host_state.ActionModule):
                 raise AnsibleActionFail("\n".join(f"host.{line}" for line in problems))
             wish["files"] = self._rendered(wish.get("files") or [], variables)
             arguments["host"] = wish
-        result.update(run_quietly(self, "slipway.ops.ufw_policy", arguments, variables))
+        result.update(run_foreseeing(self, "slipway.ops.ufw_policy", arguments, variables))
         self._remove_tmp_path(self._connection._shell.tmpdir)
         return result

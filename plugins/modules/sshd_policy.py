@@ -167,6 +167,12 @@ options:
     description: Seconds that a ban lasts.
     type: int
     default: 3600
+  foreseen:
+    description:
+      - In check mode, what earlier tasks of the run would have left behind, as RV(foreseen) of the last of them.
+        The action plugin hands it on from task to task by itself.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: Complete, also on a host without sshd.
@@ -229,6 +235,10 @@ audit_policy:
   returned: success
   type: str
   sample: Hardened Debian 13 (version 1)
+foreseen:
+  description: What this and earlier tasks of the run would leave behind, for O(foreseen). The action plugin keeps it.
+  returned: in check mode, by the module alone
+  type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -279,16 +289,18 @@ ARGUMENTS = {
     "fail2ban_max_retry": number(5),
     "fail2ban_find_seconds": number(600),
     "fail2ban_ban_seconds": number(3600),
+    "foreseen": {"type": "dict", "default": {}},
 }
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    earlier = module.params.pop("foreseen")
     policy, problems = parse(module.params)
     if problems:
         module.fail_json(msg="; ".join(problems))
     host = Host()
-    server = Server(host, Sshd(host), Store(host), policy, module.warn)
+    server = Server(host, Sshd(host), Store(host), policy, module.warn, earlier)
     try:
         done = server.run(module.check_mode)
     except HostError as error:
@@ -304,6 +316,8 @@ def main() -> None:
     }
     if done.armed is not None:
         result["armed"] = done.armed
+    if module.check_mode:
+        result["foreseen"] = done.foreseen
     if module._diff and done.steps:
         result["diff"] = report.diff(done.steps)
     module.exit_json(**result)

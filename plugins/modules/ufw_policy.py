@@ -183,6 +183,12 @@ options:
         description: Seconds to confirm within.
         type: int
         default: 60
+  foreseen:
+    description:
+      - In check mode, what earlier tasks of the run would have left behind, as RV(foreseen) of the last of them.
+        The action plugin hands it on from task to task by itself.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: Complete, also on a host where ufw is not installed yet.
@@ -246,6 +252,10 @@ armed:
   returned: when armed
   type: str
   sample: firewall
+foreseen:
+  description: What this and earlier tasks of the run would leave behind, for O(foreseen). The action plugin keeps it.
+  returned: in check mode, by the module alone
+  type: dict
 """
 
 from collections.abc import Callable
@@ -303,6 +313,7 @@ ARGUMENTS: dict[str, Any] = {
     },
     "docker_interfaces": TEXTS,
     "host": {"type": "dict"},
+    "foreseen": {"type": "dict", "default": {}},
     "armed": {
         "type": "dict",
         "options": {"name": {"type": "str", "required": True}, "limit_seconds": {"type": "int", "default": 60}},
@@ -326,7 +337,9 @@ def main() -> None:
         planner = wanted(options, problems)
     if problems:
         module.fail_json(msg="\n".join(problems))
-    job = Job(gateway.Firewall(run), host, Store(host), wish, planner, module.warn, module.check_mode)
+    job = Job(
+        gateway.Firewall(run), host, Store(host), wish, planner, module.warn, module.check_mode, options["foreseen"]
+    )
     try:
         done = job.run()
     except HostError as error:
@@ -334,6 +347,8 @@ def main() -> None:
     result: dict[str, Any] = {"changed": bool(done.steps), "plan": done.steps, "active": done.active}
     if done.armed is not None:
         result["armed"] = done.armed
+    if module.check_mode:
+        result["foreseen"] = done.foreseen
     if module._diff and done.diff:
         result["diff"] = done.diff
     module.exit_json(**result)

@@ -49,7 +49,7 @@ VERBS: dict[str, dict[str, str]] = {
 
 def after(wish: Wish, plan: Plan, seen: Observation, earlier: Mapping[str, Any]) -> dict[str, Any]:
     """What earlier calls foresaw, and this plan on top of it. It holds no content of a secret file."""
-    found: dict[str, Any] = {section: dict(earlier.get(section) or {}) for section in SECTIONS}
+    found: dict[str, Any] = {**earlier, **{section: dict(earlier.get(section) or {}) for section in SECTIONS}}
     for step in plan.packages:
         if isinstance(step, InstallPackages):
             found["packages"].update(dict.fromkeys(step.names, True))

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._armed.converge import converge, put_back
 from ansible_collections.slipway.ops.plugins.module_utils._armed.gateway import Store
@@ -54,6 +55,7 @@ class Outcome:
     login_user: str = ""
     connected_port: int = 0
     policy: str = ""  # of ssh-audit
+    foreseen: dict[str, Any] = field(default_factory=dict)  # in check mode: for the tasks that follow
 
 
 class Owing(Host):
@@ -64,12 +66,21 @@ class Owing(Host):
 
 
 class Server:
-    def __init__(self, host: Host, sshd: Sshd, store: Store, policy: Policy, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        sshd: Sshd,
+        store: Store,
+        policy: Policy,
+        warn: Callable[[str], None],
+        earlier: Mapping[str, Any] | None = None,
+    ) -> None:
         self.host = host
         self.sshd = sshd
         self.store = store
         self.policy = policy
         self.warn = warn
+        self.earlier = earlier or {}
         self.came: Connection = connection()
         self.user = policy.login_user or connected_user()
         self.users: list[str] = []  # whose effective settings are looked at
@@ -87,6 +98,7 @@ class Server:
         effective = self.sshd.effective(self.user, self.came.address) if there else {}
         listeners = self.sshd.listeners() if there else ()
         open_ports = sorted({item.port for item in listeners if access.is_ssh(item.process)})
+        open_ports = self.earlier.get("ssh_ports") or open_ports
         moving = bool(open_ports) and self.policy.port not in open_ports
         ports = [self.policy.port, *open_ports] if moving else [self.policy.port]
         host, public_keys, problems = self._host(effective)
@@ -103,8 +115,9 @@ class Server:
             wish = request.request(self.policy, settings, self._present(host, public_keys, check_mode), ports)
         except ValueError as error:
             raise HostError(str(error)) from error
-        result = converge(Owing() if running else self.host, self.store, wish, check_mode, self.warn)
+        result = converge(Owing() if running else self.host, self.store, wish, check_mode, self.warn, self.earlier)
         outcome.steps += result.steps
+        outcome.foreseen = {**result.foreseen, "ssh_ports": ports}
         outcome.armed = result.armed
         outcome.policy = host.suite.policy
         outcome.moving = moving

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -20,7 +20,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._ufw.gateway import (
     FirewallError,
     has_guard_program,
 )
-from ansible_collections.slipway.ops.plugins.module_utils._ufw.plan import NOTHING, Observed, Plan
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.plan import NOTHING, Observed, Plan, after, overlay
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Outcome:
     diff: list[dict[str, str]] = field(default_factory=list)
     active: bool = False
     armed: Optional[str] = None  # the change that waits for its confirmation
+    foreseen: dict[str, Any] = field(default_factory=dict)  # in check mode: for the tasks that follow
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,18 @@ class Job:
     planner: Callable[[Observed], Plan]
     warn: Callable[[str], None]
     check_mode: bool = False
+    earlier: Mapping[str, Any] = field(default_factory=dict)
 
     def run(self) -> Outcome:
         """Raises HostError with what is wrong; what was armed by then is put back first."""
         try:
             done = self._host()
             seen = self.firewall.observe()
+            if self.earlier.get("firewall"):
+                seen = overlay(seen, self.earlier["firewall"])
             plan = self.planner(seen)
+            if plan.changed:
+                done.foreseen["firewall"] = after(plan, seen)
             if plan.changed and not self.check_mode:
                 seen = self._apply(plan, seen)
             done.steps += plan.steps
@@ -70,8 +76,8 @@ class Job:
         return bool(self._name) and self.store.status(self._name).state == ARMED
 
     def _host(self) -> Outcome:
-        made: Any = converge_host(self.host, self.store, self.wish, self.check_mode, self.warn)
-        return Outcome(steps=report.lines(made.steps), diff=report.diff(made.steps))
+        made: Any = converge_host(self.host, self.store, self.wish, self.check_mode, self.warn, self.earlier)
+        return Outcome(steps=report.lines(made.steps), diff=report.diff(made.steps), foreseen=dict(made.foreseen))
 
     def _apply(self, plan: Plan, seen: Observed) -> Observed:
         if not seen.installed and plan.load != NOTHING:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Optional
 
 from ansible_collections.slipway.ops.plugins.module_utils._ufw import docker, live, rules_file, settings
@@ -46,6 +46,7 @@ class Observed:
     tables: Mapping[str, Optional[live.Table]] = field(default_factory=dict)
     saved: Mapping[str, str] = field(default_factory=dict)  # the same tables as iptables-save printed them
     starts_at_boot: bool = True
+    foreseen: bool = False  # in check mode, after a task that would change it: live is what the files say
 
     def text(self, path: str) -> str:
         return self.files.get(path) or ""
@@ -68,7 +69,7 @@ class Observed:
     @property
     def loaded(self) -> bool:
         table = self.table(V4)
-        return table is not None and live.is_loaded(table, V4)
+        return self.foreseen or (table is not None and live.is_loaded(table, V4))
 
     @property
     def active(self) -> bool:
@@ -182,7 +183,7 @@ def plan_present(
             if seen.text(path) != text:
                 files[path] = text
                 run_guard = True
-            wrong = docker.differences(seen.table(family), family, text)
+            wrong = [] if seen.foreseen else docker.differences(seen.table(family), family, text)
             if wrong:
                 run_guard = True
                 if seen.text(path) == text:
@@ -200,6 +201,18 @@ def plan_present(
         before=before,
         after=after,
     )
+
+
+def after(plan: Plan, seen: Observed) -> dict[str, Optional[str]]:
+    """The files as a plan would leave them."""
+    files = {**seen.files, **plan.files}
+    enabled = "no" if plan.load == DISABLE else "yes"
+    return {**files, CONFIGURATION: settings.change(files.get(CONFIGURATION) or "", {"ENABLED": enabled})}
+
+
+def overlay(seen: Observed, files: Mapping[str, Optional[str]]) -> Observed:
+    """The firewall as earlier tasks would have left it."""
+    return replace(seen, installed=True, files={**seen.files, **files}, foreseen=True)
 
 
 def _guard_words(seen: Observed) -> list[str]:
@@ -270,6 +283,8 @@ def _live_differences(policy: Policy, seen: Observed, texts: Mapping[str, str]) 
     """Live differences that need a whole reload, and those that the user rules alone put right."""
     base: list[str] = []
     rules: list[str] = []
+    if seen.foreseen:
+        return base, rules
     for family, text in texts.items():
         table = seen.table(family)
         if table is None:

@@ -21,7 +21,9 @@ class Server:
     policy = Policy()
     refuses = ""
 
-    def __init__(self, host: object, sshd: object, store: object, policy: Policy, warn: object) -> None:
+    def __init__(
+        self, host: object, sshd: object, store: object, policy: Policy, warn: object, earlier: object
+    ) -> None:
         Server.policy = policy
 
     def run(self, check_mode: bool) -> Outcome:

@@ -120,7 +120,7 @@ def world() -> World:
 
 @pytest.fixture
 def run(world: World, monkeypatch: pytest.MonkeyPatch) -> Run:
-    def converge(host: Any, store: Any, wish: Wish, check_mode: bool, warn: Any) -> Result:
+    def converge(host: Any, store: Any, wish: Wish, check_mode: bool, warn: Any, earlier: Any) -> Result:
         world.wishes.append(wish)
         world.owing.append(isinstance(host, server.Owing))
         content = next(file.content for file in wish.files if file.path == dropin.PATH).decode()
@@ -147,12 +147,14 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(server, "connected_user", lambda: "operator")
     monkeypatch.setattr(server, "used_key", lambda user, came: "SHA256:used")
 
-    def call(policy: Policy, check_mode: bool = False) -> tuple[server.Outcome, list[str]]:
+    def call(
+        policy: Policy, check_mode: bool = False, earlier: Mapping[str, Any] | None = None
+    ) -> tuple[server.Outcome, list[str]]:
         warned: list[str] = []
         host: Any = FakeHost(world)
         sshd: Any = FakeSshd(world)
         store: Any = None
-        return Server(host, sshd, store, policy, warned.append).run(check_mode), warned
+        return Server(host, sshd, store, policy, warned.append, earlier).run(check_mode), warned
 
     return call
 
@@ -172,6 +174,14 @@ def test_the_port_moves_in_two_steps(run: Run, world: World) -> None:
     assert (second.moving, second.ports, world.ports) == (False, [2222], [2222])
     third, _warned = run(Policy(port=2222))
     assert third.steps == []
+
+
+def test_check_mode_foresees_both_steps(run: Run, world: World) -> None:
+    first, _warned = run(Policy(port=2222), True)
+    assert (first.moving, first.ports, first.foreseen["ssh_ports"]) == (True, [2222, 22], [2222, 22])
+    second, _warned = run(Policy(port=2222), True, first.foreseen)
+    assert (second.moving, second.ports) == (False, [2222])
+    assert b"Port 22\n" not in b"".join(file.content for file in world.wishes[-1].files)
 
 
 def test_a_process_older_than_its_files_is_restarted(run: Run, world: World) -> None:

@@ -259,3 +259,13 @@ def test_describes_a_recorded_host() -> None:
     shown = plan.describe(plan.Observed(True, {**files, plan.DEFAULTS: DEFAULTS}))
     assert shown[0] == "ufw disable"
     assert "ufw limit 2222/tcp comment 'SSH: operators'" in shown
+
+
+def test_in_check_mode_a_second_policy_builds_on_the_first() -> None:
+    guard = ((), docker.Interfaces(("eth0",)))
+    bare = plan.Observed()
+    first = plan.plan_present(policy(SSH, WEB), bare, guard=guard)
+    seen = plan.overlay(bare, plan.after(first, bare))
+    assert not plan.plan_present(policy(SSH, WEB), seen, guard=guard).changed
+    assert plan.plan_present(policy(WEB), seen, guard=guard).steps == ["delete: ufw allow 22/tcp"]
+    assert plan.plan_absent(seen).steps[0] == "disable ufw"
