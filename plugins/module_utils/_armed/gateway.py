@@ -17,7 +17,7 @@ from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._armed import snapshot as snapshots
 from ansible_collections.slipway.ops.plugins.module_utils._armed.snapshot import Snapshot
-from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import Host, HostError
+from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import Host, HostError, sync_directory
 from ansible_collections.slipway.ops.plugins.module_utils._host.observed import FILE, PathState
 
 SYSTEM = "/etc/systemd/system"
@@ -25,6 +25,7 @@ CONFIRMED = "confirmed"
 REVERTED = "reverted"
 ARMED = "armed"
 NOTHING = "nothing"
+NEXT = "armed.json.next"
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,13 @@ class Store:
             self._refuse_shared(snapshot)
             old = self._read(snapshot.name)
             whole = snapshots.merged(old, snapshot)
+            state = snapshots.directory_of(whole.name)
             try:
                 self._remember(whole)
                 self._start_timer(whole)
+                # last, so that nothing is armed without a timer, wherever this process may be killed
+                os.replace(f"{state}/{NEXT}", f"{state}/armed.json")
+                sync_directory(state)
             except (OSError, HostError) as error:
                 if old is None:
                     self._forget(whole.name)
@@ -94,7 +99,7 @@ class Store:
         self._write(f"{SYSTEM}/{unit}", snapshots.boot_unit(whole.name), "0644")
         os.makedirs(f"{SYSTEM}/sysinit.target.wants", mode=0o755, exist_ok=True)
         self.host.make_link(f"{SYSTEM}/sysinit.target.wants/{unit}", f"../{unit}")
-        self._write(f"{state}/armed.json", snapshots.manifest(whole, time.time()), "0600")
+        self._write(f"{state}/{NEXT}", snapshots.manifest(whole, time.time()), "0600")
 
     def _start_timer(self, whole: Snapshot) -> None:
         timer = snapshots.timer_of(whole.name)

@@ -181,6 +181,8 @@ def manifest(snapshot: Snapshot, armed_at: float) -> str:
 def script(snapshot: Snapshot) -> str:
     """A shell script that needs nothing but coreutils, flock, systemctl, and for a foreign lock Python."""
     state = directory_of(snapshot.name)
+    unit = boot_unit_of(snapshot.name)
+    tidy_units = f"rm -f -- /etc/systemd/system/{unit} /etc/systemd/system/sysinit.target.wants/{unit}"
     lines = [
         "#!/bin/sh",
         f"# Puts back the change {snapshot.name!r} unless it was confirmed. Written by Slipway.",
@@ -191,7 +193,8 @@ def script(snapshot: Snapshot) -> str:
         'block=""; failed=""',
         '[ "${2:-}" = boot ] && block=--no-block',
         'exec 9> "$state.lock" && flock 9',
-        '[ -e "$state/armed.json" ] || exit 0',
+        # whoever was arming it has died before it was, and so before anything was changed
+        f'[ -e "$state/armed.json" ] || {{ {tidy_units}; exit 0; }}',
         'missed() { failed="$failed $1"; }',
         "put_file() {",
         '  cp -a -- "$state/files/$1" "$2.slipway-back" && mv -fT -- "$2.slipway-back" "$2" || missed "$2"',
@@ -234,8 +237,7 @@ def script(snapshot: Snapshot) -> str:
         f'  {name} "$(date +%s)" "$why" "$failed" \\',
         '  > "$state/reverted.json.new" && mv -f "$state/reverted.json.new" "$state/reverted.json"',
         'rm -rf -- "$state/armed.json" "$state/files" "$state/data"',
-        f"rm -f -- /etc/systemd/system/{boot_unit_of(snapshot.name)} \\",
-        f"  /etc/systemd/system/sysinit.target.wants/{boot_unit_of(snapshot.name)}",
+        tidy_units,
         f"systemctl --no-block stop {timer_of(snapshot.name)}.timer 2> /dev/null",
         'logger -t slipway "the armed change "' + name + '" was put back: $why${failed:+, except for$failed}" || true',
         "sync",

@@ -70,6 +70,20 @@ def test_arm_and_confirm(host: Quiet, tmp_path: Path) -> None:
     assert store.names() == []
 
 
+def test_nothing_is_armed_before_its_timer_runs(host: Quiet) -> None:
+    states: list[str] = []
+    started = host.run
+
+    def run(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Completed:
+        states.append(f"{argv[0]} {Store(host).status('ssh').state}")
+        return started(argv, environment)
+
+    host.run = run  # type: ignore[method-assign]
+    Store(host).arm(Snapshot("ssh", 60))
+    assert states[-1] == f"systemd-run {gateway.NOTHING}"
+    assert Store(host).status("ssh").state == gateway.ARMED
+
+
 def test_arming_again_remembers_the_first_state(host: Quiet, tmp_path: Path) -> None:
     store = Store(host)
     store.arm(Snapshot("ssh", 60, (("/etc/x", OLD),)))
@@ -137,7 +151,7 @@ def test_command_line_is_for_root(monkeypatch: pytest.MonkeyPatch) -> None:
         cli.confirm(["--revert"])
 
 
-@pytest.mark.parametrize("full", ["files/0", "data/live", "revert.sh", "armed.json", "-boot.service"])
+@pytest.mark.parametrize("full", ["files/0", "data/live", "revert.sh", "armed.json.next", "-boot.service"])
 def test_a_full_disk_is_found_before_anything_is_changed(host: Quiet, tmp_path: Path, full: str) -> None:
     host.full = full
     whole = Snapshot("ssh", 60, (("/etc/x", OLD),), data=(("live", "x"),))

@@ -190,3 +190,9 @@ def test_the_boot_unit_comes_before_what_it_concerns() -> None:
     assert "Before=network-pre.target ufw.service nftables.service ssh.socket ssh.service" in unit
     assert "ConditionPathExists=/var/lib/slipway/armed/ssh/armed.json" in unit
     assert unit.count(" boot\n") == 1
+
+
+def test_an_arming_that_was_never_finished_leaves_no_unit_behind() -> None:
+    unit = "slipway-armed-ssh-boot.service"
+    tidy = f"rm -f -- /etc/systemd/system/{unit} /etc/systemd/system/sysinit.target.wants/{unit}"
+    assert f'[ -e "$state/armed.json" ] || {{ {tidy}; exit 0; }}' in snapshots.script(Snapshot("ssh", 60))
