@@ -54,8 +54,8 @@ options:
     default: low
   ipv6:
     description:
-      - Whether ufw handles IPv6. With V(false), ufw drops all IPv6 traffic but that on the loopback interface, and flushes
-        the chains of others, such as Docker's, from the IPv6 filter table.
+      - Whether ufw handles IPv6. With V(false), ufw drops all IPv6 traffic but that on the loopback interface, and
+        flushes the chains of others, such as Docker's, from the IPv6 filter table.
     type: bool
     default: true
   rules:
@@ -268,13 +268,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._host.wish import pars
 from ansible_collections.slipway.ops.plugins.module_utils._ufw import gateway, protect
 from ansible_collections.slipway.ops.plugins.module_utils._ufw.converge import Job
 from ansible_collections.slipway.ops.plugins.module_utils._ufw.docker import Interfaces
-from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import (
-    Policy,
-    read_docker_ports,
-    read_rules,
-    unknown_interfaces,
-)
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import Policy, read_docker_ports
 from ansible_collections.slipway.ops.plugins.module_utils._ufw.plan import Observed, Plan, plan_absent, plan_present
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.reading import read_rules, unknown_interfaces
 
 POLICIES = ["allow", "deny", "reject"]
 TEXTS: dict[str, Any] = {"type": "list", "elements": "str", "default": []}

@@ -27,7 +27,7 @@ INCOMING, OUTGOING, ROUTED = "incoming", "outgoing", "routed"
 # iptables' multiport match takes 15 ports; a range counts as two.
 MULTIPORT_LIMIT = 15
 
-_INTERFACE = re.compile(r"^[A-Za-z0-9_\-.+,=%@]{1,15}$")
+INTERFACE = re.compile(r"^[A-Za-z0-9_\-.+,=%@]{1,15}$")
 _PORT = re.compile(r"^(\d{1,9})(?::(\d{1,9}))?$")
 
 
@@ -135,32 +135,6 @@ class Invalid(ValueError):
     """One value that cannot be honoured; the message says what would be."""
 
 
-def read_rules(raw: Sequence[Mapping[str, Any]], ipv6: bool = True) -> tuple[list[Rule], list[str]]:
-    """Rules from plain mappings, and every problem with its path."""
-    rules: list[Rule] = []
-    problems: list[str] = []
-    seen: dict[Rule, int] = {}
-    for index, item in enumerate(raw):
-        rule, found = read_rule(item)
-        if rule is not None and rule.family == V6 and not ipv6:
-            found.append("uses an IPv6 address while ipv6 is false; set ipv6 to true or remove the rule")
-        if rule is not None and not found:
-            first = seen.setdefault(rule.matches(), index)
-            if first != index:
-                found.append(
-                    f"matches the same traffic as rules[{first}] ({rules_text(raw, first)}), so ufw keeps only one of"
-                    " them; remove one"
-                )
-            rules.append(rule)
-        problems += [f"rules[{index}]{'' if line.startswith('.') else ': '}{line}" for line in found]
-    return rules, problems
-
-
-def rules_text(raw: Sequence[Mapping[str, Any]], index: int) -> str:
-    rule, _problems = read_rule(raw[index])
-    return rule.command() if rule else str(raw[index])
-
-
 def read_rule(raw: Mapping[str, Any]) -> tuple[Optional[Rule], list[str]]:
     """One rule; each problem starts with ".option: " when it belongs to one option."""
     problems: list[str] = []
@@ -232,28 +206,6 @@ def read_rule(raw: Mapping[str, Any]) -> tuple[Optional[Rule], list[str]]:
     )
 
 
-def unknown_interfaces(
-    raw: Sequence[Mapping[str, Any]], docker_interfaces: Sequence[str], present: Iterable[str]
-) -> list[str]:
-    """Interfaces that the host does not have, with their paths. A name that ends in + stands for those to come."""
-    known = set(present)
-    named = [
-        (f"rules[{index}].{option}", item.get(option))
-        for index, item in enumerate(raw)
-        for option in ("interface", "interface_out")
-    ]
-    named += [(f"docker_interfaces[{index}]", name) for index, name in enumerate(docker_interfaces)]
-    found: list[str] = []
-    for path, name in named:
-        if name and name not in known and not str(name).endswith("+") and _INTERFACE.match(str(name)):
-            shown = ", ".join(sorted(known))
-            found.append(
-                f"{path}: interface {name} does not exist on this host (it has {shown}); correct it, or write {name}+"
-                " if it comes later"
-            )
-    return found
-
-
 def read_ports(value: Any) -> tuple[str, ...]:
     """A port, a range "6000:6007", a comma separated text or a list of them, sorted as ufw sorts."""
     if value is None or value == "" or value == []:
@@ -304,7 +256,7 @@ def read_address(value: Any) -> tuple[str, str]:
 
 def read_interface(value: Any) -> str:
     text = str(value or "")
-    if text and (not _INTERFACE.match(text) or text in (".", "..")):
+    if text and (not INTERFACE.match(text) or text in (".", "..")):
         raise Invalid(f"{text!r} is not an interface name; use its name on the host, up to 15 characters, no alias")
     return text
 

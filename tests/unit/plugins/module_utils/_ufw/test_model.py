@@ -15,8 +15,6 @@ from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import (
     Rule,
     read_docker_ports,
     read_rule,
-    read_rules,
-    unknown_interfaces,
 )
 
 
@@ -73,16 +71,6 @@ def test_refuses(raw: dict[str, Any], problem: str) -> None:
     assert problems[0].startswith(problem)
 
 
-def test_tells_all_problems_with_their_paths() -> None:
-    _rules, problems = read_rules([{"port": 22}, {"port": 70000, "from": "nowhere"}, {"port": 22, "action": "deny"}])
-    assert [problem.split(" ")[0] for problem in problems] == ["rules[1].port:", "rules[1].from:", "rules[2]:"]
-    assert "rules[0] (allow 22)" in problems[2]
-
-
-def test_an_ipv6_rule_needs_ipv6() -> None:
-    assert read_rules([{"from": "2001:db8::1"}], ipv6=False)[1][0].startswith("rules[0]: uses an IPv6 address")
-
-
 @pytest.mark.parametrize(
     ("raw", "command"),
     [
@@ -117,22 +105,3 @@ def test_docker_ports_are_sorted_and_checked() -> None:
         "docker_ports[1].port:",
         "docker_ports[2].protocol:",
     ]
-
-
-@pytest.mark.parametrize(
-    ("rule", "option"),
-    [
-        ({"interface": "wg0"}, "interface"),
-        ({"interface": "eth0", "interface_out": "tun0", "direction": "route"}, "interface_out"),
-    ],
-)
-def test_an_interface_that_the_host_does_not_have(rule: dict[str, Any], option: str) -> None:
-    (problem,) = unknown_interfaces([{"port": 22}, rule], [], ["lo", "eth0"])
-    assert problem.startswith(f"rules[1].{option}: interface ")
-    assert "does not exist on this host (it has eth0, lo); correct it, or write " in problem
-
-
-def test_interfaces_that_are_there_or_may_come() -> None:
-    assert unknown_interfaces([{"interface": "eth0"}, {"interface": "wg0+"}, {}], ["eth0", "ppp+"], ["eth0"]) == []
-    (problem,) = unknown_interfaces([], ["eth1"], ["eth0"])
-    assert problem.startswith("docker_interfaces[0]: interface eth1 does not exist")

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._ufw import docker, live, plan, rules_file
-from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import V4, V6, DockerPort, Policy, read_rules
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import V4, V6, DockerPort, Policy
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.reading import read_rules
 
 RECORDED = Path(__file__).parent / "recorded"
 DEFAULTS = (

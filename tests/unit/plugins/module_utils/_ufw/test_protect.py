@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._ufw import protect
-from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import Policy, read_rules
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import Policy
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.reading import read_rules
 
 V4 = protect.Connection("203.0.113.7", "192.0.2.1", 22, "eth0")
 V6 = protect.Connection("2001:db8::7", "2001:db8::1", 22, "eth0")
