@@ -64,6 +64,11 @@ def problems(policy: Policy, connection: Optional[Connection], ports: Sequence[i
     if connection is not None and ipaddress.ip_address(connection.client).is_loopback:
         return found
     wanted = list(ports) or ([connection.port] if connection else [])
+    if connection is not None and connection.family == V6 and not policy.ipv6:
+        return [
+            f"ipv6: new connections from {connection.client} would be shut out, for ufw then drops all of IPv6; "
+            "leave it true, or connect by IPv4"
+        ]
     for port in wanted:
         deciding = decide(policy, connection, port)
         if deciding is True:
