@@ -13,10 +13,10 @@ from slipway_lab import hosts, settings
 from slipway_lockout import runner
 from slipway_lockout.runner import Verdict
 from slipway_lockout.stage import Stage
-from slipway_lockout.themes import ssh
+from slipway_lockout.themes import firewall, interruptions, keys, ssh
 from slipway_lockout.trial import Theme
 
-THEMES = (ssh.THEME,)
+THEMES = (ssh.THEME, firewall.THEME, keys.THEME, interruptions.THEME)
 RELEASES = {"trixie": "Debian 13", "bookworm": "Debian 12"}
 AT_ONCE = 4
 

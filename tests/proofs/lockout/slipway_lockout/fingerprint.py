@@ -70,6 +70,8 @@ def sockets() -> list[str]:
     found = set()
     for line in said("ss", "-Hlntup").splitlines():
         words = line.split()
+        if words[4].startswith("127.0.0.11:"):  # Docker's own DNS
+            continue
         names = ",".join(sorted(set(re.findall(r'\("([^"]+)",pid=', line))))
         found.add(f"{words[0]} {words[4]} {names}")
     return sorted(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,20 @@ from slipway_lockout.stage import Said, Stage, TrialError
 from slipway_lockout.trial import AT_BOOT, BY_ITSELF, BY_PLAY, KEPT, LIMIT_SECONDS, REFUSED, Theme, Trial
 
 BACK_SECONDS = 90
+# Of the base role, users and keys are what these trials are about.
+BASE_OFF: dict[str, Any] = {
+    "base_packages": [],
+    "base_core_dumps": True,
+    **dict.fromkeys(
+        (
+            *("base_apparmor", "base_audit_log", "base_banner", "base_blocked_modules", "base_cron"),
+            *("base_file_integrity", "base_hidden_processes", "base_journal", "base_mounts", "base_package_integrity"),
+            *("base_passwords", "base_permissions", "base_shell_timeout", "base_su", "base_sysctl", "base_time_sync"),
+            *("base_umask", "base_unattended_upgrades"),
+        ),
+        False,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -39,15 +54,13 @@ def good(theme: Theme, key: str) -> dict[str, Any]:
         "base_users": [
             {"name": "operator", "authorized_keys": [key], "authorized_keys_exclusive": True, "sudo": "passwordless"}
         ],
-        "base_packages": [],
-        "base_unattended_upgrades": False,
-        "base_time_sync": False,
+        **BASE_OFF,
     }
 
 
 def hold(stage: Stage, theme: Theme, key: str) -> Iterator[Verdict]:
     """All trials of a theme on one host, from a good configuration back to it."""
-    wanted = good(theme, key)
+    wanted = stage.good = good(theme, key)
     stage.shell("apt-get update -qq && apt-get install -yqq --no-install-recommends iptables > /dev/null")
     first = stage.play("roles.yml", wanted)
     if first.code != 0:
@@ -60,26 +73,27 @@ def hold(stage: Stage, theme: Theme, key: str) -> Iterator[Verdict]:
         stage.shell("rm -f /etc/sudoers.d/operator")
     for trial in theme.trials:
         begun = time.monotonic()
-        verdict = try_once(stage, theme, trial, wanted, key)
+        verdict = try_once(stage, theme, trial, wanted, {"key": key, "address_v6": stage.address_v6()})
         yield Verdict(**{**vars(verdict), "took_seconds": time.monotonic() - begun})
 
 
-def try_once(stage: Stage, theme: Theme, trial: Trial, wanted: Mapping[str, Any], key: str) -> Verdict:
+def try_once(stage: Stage, theme: Theme, trial: Trial, wanted: Mapping[str, Any], known: Mapping[str, str]) -> Verdict:
     problems: list[str] = []
     asked = {
         **wanted,
         "lockout_roles": list(trial.roles),
         "lockout_limit_seconds": LIMIT_SECONDS,
-        **filled(trial.variables, key),
+        **filled(trial.variables, known),
     }
     started = float(stage.shell("date +%s"))
     if trial.held:
         stage.play("roles.yml", {"lockout_roles": []})
+    before = stage.fingerprint() if trial.ends == KEPT else None
     if trial.prepare:
         stage.shell(trial.prepare)
-    before = stage.fingerprint()
+    before = before or stage.fingerprint()
     with Operator(stage.login) as operator:
-        stage.start(trial.playbook, asked, filled(trial.connection, key))
+        stage.start(trial.playbook, asked, filled(trial.connection, known))
         if trial.disturb is not None:
             trial.disturb(stage)
         said = stage.wait()
@@ -87,15 +101,16 @@ def try_once(stage: Stage, theme: Theme, trial: Trial, wanted: Mapping[str, Any]
         if not operator.back_within(BACK_SECONDS):
             problems.append(f"the operator is not back after {BACK_SECONDS} s")
         after = stage.fingerprint()
-    if trial.undo:
-        stage.shell(trial.undo)
+        if trial.undo:
+            stage.shell(trial.undo)
+        operator.back_within(LIMIT_SECONDS)
     out = out_for(operator.attempts)
     if out is None or out > BACK_SECONDS:
         problems.append(f"the operator was out for {'good' if out is None else f'{out:.0f} s'}")
     problems += [f"still armed: {item}" for item in left]
     different = differences(before, after)
     problems += [f"not as before: {item}" for item in different]
-    ended = ending(after["reverted"], started, said)
+    ended = ending([item for item in after["reverted"] if float(item["reverted_at"]) >= started], said)
     if ended != trial.ends:
         problems.append(f"it ended as `{ended}`, not as `{trial.ends}`: {said.line[-700:]}")
     stage.hang_up()
@@ -103,13 +118,16 @@ def try_once(stage: Stage, theme: Theme, trial: Trial, wanted: Mapping[str, Any]
     following = stage.play("roles.yml", wanted)
     if trial.says not in said.line and trial.says not in following.line:
         problems.append(f"`{trial.says}` was not said: {said.line[-700:]} ... {following.line[-700:]}")
-    if following.code != 0 or following.changed != 0:
-        problems.append(f"the good configuration then changes something or fails: {following.line[-1500:]}")
+    # a run that was killed may have left a restart that the following run still owes
+    further = stage.play("roles.yml", wanted) if following.code == 0 and following.changed else following
+    if further.code != 0 or further.changed != 0:
+        problems.append(f"the good configuration then changes something or fails: {further.line[-1500:]}")
     return Verdict(stage.release, theme.name, trial, ended, out, not different, problems=tuple(problems))
 
 
-def ending(reverted: list[dict[str, Any]], started: float, said: Said) -> str:
-    why = [str(item["why"]) for item in reverted if float(item["reverted_at"]) >= started]
+def ending(reverted: list[dict[str, Any]], said: Said) -> str:
+    """By what the host remembers, or has told the play already."""
+    why = [str(item["why"]) for item in reverted] + re.findall(r"put back at \S+ \S+ UTC, (.{0,80})", said.line)
     if any("rebooted" in item for item in why):
         return AT_BOOT
     if any("not confirmed within" in item for item in why):
@@ -131,10 +149,13 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     return found
 
 
-def filled(values: Any, key: str) -> Any:
-    """Put the operator's own public key where a trial names it."""
+def filled(values: Any, known: Mapping[str, str]) -> Any:
+    """Put in what a trial cannot know, such as the operator's own public key."""
     if isinstance(values, Mapping):
-        return {name: filled(value, key) for name, value in values.items()}
+        return {name: filled(value, known) for name, value in values.items()}
     if isinstance(values, (list, tuple)):
-        return [filled(value, key) for value in values]
-    return values.replace("{key}", key) if isinstance(values, str) else values
+        return [filled(value, known) for value in values]
+    if isinstance(values, str):
+        for name, value in known.items():
+            values = values.replace(f"{{{name}}}", value)
+    return values

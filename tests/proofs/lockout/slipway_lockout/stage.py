@@ -47,6 +47,7 @@ class Stage:
     release: str
     host: hosts.Host = field(init=False)
     playing: subprocess.Popen[bytes] | None = None
+    good: Mapping[str, Any] = field(default_factory=dict)
 
     def open(self) -> None:
         hosts.remove(self.name)
@@ -72,6 +73,11 @@ class Stage:
         """A host that was started again may have another address."""
         self.host = hosts.describe(self.name)
 
+    def address_v6(self) -> str:
+        found = engine.inspect("container", self.container)
+        assert found is not None
+        return str(found["NetworkSettings"]["Networks"][settings.NETWORK]["GlobalIPv6Address"])
+
     # beside SSH
 
     def shell(self, script: str, timeout: float = 120) -> str:
@@ -92,13 +98,19 @@ class Stage:
         )
         return cast("dict[str, Any]", json.loads(done.stdout))
 
-    def until_armed(self, name: str = "*", seconds: int = 60) -> None:
+    def until_armed(self, name: str = "*") -> None:
         """Return at the moment at which a change is armed."""
+        self.until_there(f"/var/lib/slipway/armed/{name}/armed.json")
+
+    def until_there(self, path: str, then: str = "", seconds: int = 90) -> None:
+        """Wait for a file, and do something on the host at the very moment."""
         self.shell(
             f"""
-            n=0; until ls /var/lib/slipway/armed/{name}/armed.json > /dev/null 2>&1; do
-              n=$((n + 1)); [ $n -lt {seconds * 50} ] || {{ echo 'nothing was armed' >&2; exit 1; }}; sleep 0.02
+            end=$(($(date +%s) + {seconds}))
+            until ls {path} > /dev/null 2>&1; do
+              [ "$(date +%s)" -lt $end ] || {{ echo '{path} did not come' >&2; exit 1; }}
             done
+            {then}
             """,
             timeout=seconds + 30,
         )
@@ -163,6 +175,10 @@ class Stage:
     def play(self, playbook: str, variables: Mapping[str, Any], connection: Mapping[str, Any] | None = None) -> Said:
         self.start(playbook, variables, connection or {})
         return self.wait()
+
+    def rerun(self) -> None:
+        """The good configuration, whatever was begun before."""
+        self.start("roles.yml", self.good, {})
 
     def kill_controller(self) -> None:
         """Everything that the play runs on the controller, at once; only the shared connection is a process apart."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from slipway_lockout.trial import BY_PLAY, KEPT, REFUSED, Theme, Trial
 
 DROPIN = "/etc/ssh/sshd_config.d"
@@ -10,16 +12,16 @@ KEEP = f"cp -a {OURS} /run/kept.conf\n"
 BRING_BACK = f"cp -a /run/kept.conf {OURS}\nsystemctl reload ssh.service\n"
 
 
-def drop(port: int) -> dict[str, str]:
+def drop(port: int) -> dict[str, Any]:
     rule = f"INPUT -p tcp --dport {port} -j DROP"
     return {"prepare": f"iptables -I {rule}", "undo": f"iptables -D {rule}"}
 
 
-def foreign(name: str, text: str, reload: bool = False) -> dict[str, str]:
+def foreign(name: str, text: str, reload: bool = False) -> dict[str, Any]:
     """A file of somebody else's, which sshd has read already or will read at its next start."""
     path = f"{DROPIN}/{name}"
-    then = "\nsystemctl reload ssh.service" if reload else ""
-    return {"prepare": f"printf '{text}' > {path}{then}", "undo": f"rm {path}{then}"}
+    read = "systemctl reload ssh.service"
+    return {"prepare": f"printf '{text}' > {path}\n{read if reload else ''}", "undo": f"rm {path}\n{read}"}
 
 
 TO_SOCKET = """
@@ -52,8 +54,8 @@ TRIALS = (
     ),
     Trial(
         "an allow list for another network",
-        BY_PLAY,
-        "no new login on port 22 was possible",
+        REFUSED,
+        "leaves out operator",
         {"ssh_allow_users": ["operator@10.99.0.0/16"]},
     ),
     Trial(
@@ -85,7 +87,7 @@ TRIALS = (
         prepare="systemd-run --quiet --unit=try-port python3 -m http.server 2300\nsleep 1",
         undo="systemctl stop try-port.service",
     ),
-    Trial("port 70000", REFUSED, "ssh_port is 70000 (1 to 65535)", {"ssh_port": 70000}),
+    Trial("port 70000", REFUSED, "ssh_port: 70000 is not between 1 and 65535", {"ssh_port": 70000}),
     Trial(
         "a new port that a foreign rule drops",
         BY_PLAY,
@@ -127,7 +129,7 @@ TRIALS = (
     Trial(
         "a main file that no longer includes drop-ins",
         REFUSED,
-        "does not include /etc/ssh/sshd_config.d/*.conf",
+        "before it includes /etc/ssh/sshd_config.d/*.conf; move the Include line to its top",
         {"ssh_max_auth_tries": 5},
         prepare="cp -a /etc/ssh/sshd_config /run/kept.main\nsed -i '/^Include/d' /etc/ssh/sshd_config",
         undo="cp -a /run/kept.main /etc/ssh/sshd_config",
@@ -135,14 +137,14 @@ TRIALS = (
     Trial(
         "a denied user in a file that sshd has not read yet",
         REFUSED,
-        "denies operator",
+        "90-deny.conf:1 says denyusers operator: remove it",
         {"ssh_max_auth_tries": 5},
         **foreign("90-deny.conf", "DenyUsers operator\\n"),
     ),
     Trial(
         "a denied address in a file that sshd has not read yet",
         REFUSED,
-        "denies operator",
+        "90-deny.conf:1 says denyusers operator@172.30.0.*: remove it",
         {"ssh_max_auth_tries": 5},
         **foreign("90-deny.conf", "DenyUsers operator@172.30.0.*\\n"),
     ),
@@ -163,7 +165,7 @@ TRIALS = (
     Trial(
         "host keys that do not exist",
         REFUSED,
-        "no hostkeys available",
+        "/etc/ssh/ssh_host_none_key is not there",
         {"ssh_host_keys": ["/etc/ssh/ssh_host_none_key"]},
     ),
     Trial(
