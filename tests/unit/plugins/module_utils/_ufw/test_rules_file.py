@@ -134,4 +134,4 @@ def test_shows_one_command_for_a_rule_of_both_families() -> None:
     rules = typed()
     shown = rules_file.commands(entries(rules, V4), entries(rules, V6))
     assert len(shown) == len(rules)
-    assert sorted(shown) == sorted(rule.command() for rule in [rule])
+    assert sorted(shown) == sorted(rule.command() for rule in rules)
