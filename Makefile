@@ -7,7 +7,7 @@ LINK := .cache/collections/ansible_collections/slipway/ops
 LAB := $(BIN)/python tests/lab/lab.py
 export ANSIBLE_FORCE_COLOR ?= $(if $(CI),0,1)
 
-.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab molecule hosts site clean prove-lockout prove-exposure
+.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab molecule hosts site clean prove-lockout prove-exposure prove-upgrade
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -83,6 +83,10 @@ prove-lockout: setup ## Change SSH in ten ways that would lock its operator out,
 
 prove-exposure: setup ## Try every way to a port from two networks, through all that touches a firewall, on both Debian releases
 	@$(BIN)/python tests/proofs/exposure/prove.py
+
+prove-upgrade: setup ## Upgrade three hosts, of which the second breaks: real packages, a real reboot
+	@$(LAB) up --services
+	@$(BIN)/python tests/proofs/upgrade/prove.py
 
 clean: demo-down ## Remove the lab, the environment and the caches
 	@rm -rf $(VENV) .cache

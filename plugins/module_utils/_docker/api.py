@@ -1,7 +1,7 @@
 # Copyright: Slipway contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two requests to dockerd over its socket. Its SDK takes longer to import than they take to answer."""
+"""Requests to dockerd over its socket. Its SDK takes longer to import than they take to be answered."""
 
 from __future__ import annotations
 
@@ -35,13 +35,18 @@ class Api:
         self._path = path
 
     def information(self) -> dict[str, Any]:
-        return self._ask("GET", "/info")
+        return dict(self._ask("GET", "/info"))
+
+    def containers(self) -> list[dict[str, Any]]:
+        """Those that run."""
+        found: list[dict[str, Any]] = self._ask("GET", "/containers/json")
+        return found
 
     def check_login(self, address: str, username: str, password: str) -> None:
         """Log in at the registry for real, from dockerd, and keep nothing. Raises what the registry says."""
         self._ask("POST", "/auth", {"username": username, "password": password, "serveraddress": address})
 
-    def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
         connection = _Connection(self._path)
         try:
             sent = None if body is None else json.dumps(body)
@@ -57,5 +62,6 @@ class Api:
         except ValueError:
             found = {"message": said}
         if answer.status >= 400:
-            raise ApiError(" ".join(str(found.get("message") or f"status {answer.status}").split()))
-        return dict(found) if isinstance(found, dict) else {}
+            told = found.get("message") if isinstance(found, dict) else ""
+            raise ApiError(" ".join(str(told or f"status {answer.status}").split()))
+        return found

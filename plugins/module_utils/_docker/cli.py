@@ -11,14 +11,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._docker import prune as rules
 from ansible_collections.slipway.ops.plugins.module_utils._docker.gateway import EngineDisk
 from ansible_collections.slipway.ops.plugins.module_utils._docker.prune import Removal, Settings
-from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import LeaseError, lease
 from ansible_collections.slipway.ops.plugins.module_utils._release import records
+from ansible_collections.slipway.ops.plugins.module_utils._release.quiet import all_stacks
 from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
@@ -27,18 +27,12 @@ LEASE_WAIT_SECONDS = 600
 ROUNDS = 20
 
 
-class Busy(LeaseError):
-    """A job on a stack needs its images."""
-
-    exit_status = 4
-
-
 def prune(argv: list[str]) -> int:
     """The verb. The status is 1 when what cannot be removed is more than the budget."""
     arguments = _arguments(argv)
     settings = load(arguments.config)
     places = Places()
-    with _quiet_stacks(places, arguments.dry_run):
+    with contextlib.nullcontext() if arguments.dry_run else all_stacks("prune", places, LEASE_WAIT_SECONDS):
         report = run(EngineDisk.connect(), settings, places, arguments.dry_run, arguments.grace_minutes)
     sys.stdout.write(json.dumps(report, sort_keys=True) + "\n" if arguments.json else rules.page(report))
     if not arguments.dry_run:
@@ -140,18 +134,6 @@ def _publish(report: dict[str, Any], settings: Settings) -> None:
     files.write_json(rules.STATUS_FILE, {**report, "time": now})
     if settings.textfile and os.path.isdir(os.path.dirname(settings.textfile)):
         files.write_whole(settings.textfile, rules.metrics(report, now), 0o644)
-
-
-@contextlib.contextmanager
-def _quiet_stacks(places: Places, dry_run: bool) -> Iterator[None]:
-    """No release may be under way: its images are pulled before any container has them."""
-    with contextlib.ExitStack() as held:
-        for name in [] if dry_run else records.stacks(places.stacks):
-            try:
-                held.enter_context(lease(name, "prune", 300, LEASE_WAIT_SECONDS, places.leases))
-            except LeaseError as error:
-                raise Busy(str(error)) from error
-        yield
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:

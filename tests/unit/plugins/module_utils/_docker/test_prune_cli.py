@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._docker import cli, prune
 from ansible_collections.slipway.ops.plugins.module_utils._docker.prune import GIB, Image, Usage
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import lease
+from ansible_collections.slipway.ops.plugins.module_utils._release.quiet import Busy
 from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
@@ -98,7 +99,7 @@ def test_says_so_when_it_cannot_keep_within(
 
 def test_a_release_under_way_is_waited_for(monkeypatch: pytest.MonkeyPatch, places: Places) -> None:
     monkeypatch.setattr(cli, "LEASE_WAIT_SECONDS", 0)
-    with lease("fleet", "release", directory=places.leases), pytest.raises(cli.Busy, match="held by release"):
+    with lease("fleet", "release", directory=places.leases), pytest.raises(Busy, match="held by release"):
         call(monkeypatch, places, Engine())
 
 
