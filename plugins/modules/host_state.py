@@ -339,8 +339,8 @@ options:
         default: 120
       only:
         description:
-          - Paths, and beginnings of sysctl keys such as V(net.), whose change calls for it; nothing else is armed, nor
-            put back. Empty means every change.
+          - Paths, and beginnings of sysctl keys such as V(net.), whose change calls for it, besides keys and sudo of
+            users. Nothing else is armed, nor put back. Empty means every change.
         type: list
         elements: str
         default: []

@@ -169,6 +169,11 @@ def group_of(user: User, seen: Observation) -> str:
     return str(account.gid)
 
 
+def is_way_in(path: str) -> bool:
+    """Whether somebody logs in, or becomes root, by what the path says."""
+    return path.endswith(("/.ssh", "/.ssh/authorized_keys")) or path.startswith("/etc/sudoers")
+
+
 def keys_path(user: User, seen: Observation) -> str:
     return f"{home_of(user, seen)}/.ssh/authorized_keys"
 

@@ -142,12 +142,16 @@ def make_plan(wish: Wish, seen: Observation, check_mode: bool = False) -> Plan:
 
 
 def narrowed(plan: Plan, only: tuple[str, ...]) -> Plan:
-    """What of a plan is armed: steps on these paths and sysctls, and the units that these paths act on."""
+    """What of a plan is armed: steps on these paths and sysctls, the units that these paths act on, and the ways in."""
     if not only:
         return plan
     paths_only = [entry for entry in only if entry.startswith("/")]
     keys = tuple(entry for entry in only if not entry.startswith("/"))
-    kept = tuple(step for step in plan.paths if units.first_match(paths_only, [path_of(step)]))
+    kept = tuple(
+        step
+        for step in plan.paths
+        if accounts.is_way_in(path_of(step)) or units.first_match(paths_only, [path_of(step)])
+    )
     named = {path_of(step) for step in kept}
     return replace(
         plan,

@@ -4,8 +4,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from ansible_collections.slipway.ops.plugins.module_utils._host.observed import Observation, PathState, UnitState
+from ansible_collections.slipway.ops.plugins.module_utils._host.observed import (
+    Account,
+    AccountGroup,
+    Observation,
+    PathState,
+    UnitState,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._host.plan import (
     make_plan,
     narrowed,
@@ -13,7 +21,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._host.plan import (
     programs_of_interest,
     refusals,
 )
-from ansible_collections.slipway.ops.plugins.module_utils._host.steps import WriteFile
+from ansible_collections.slipway.ops.plugins.module_utils._host.steps import WriteFile, path_of
 from ansible_collections.slipway.ops.plugins.module_utils._host.system import Mode, Settings
 from ansible_collections.slipway.ops.plugins.module_utils._host.wish import Check, File, Link, Unit, User, Wish
 
@@ -137,3 +145,20 @@ def test_narrowed_to_what_is_armed() -> None:
         "unit net.service: restart (/etc/net/x changed)",
     ]
     assert narrowed(plan, ()) == plan
+
+
+def test_keys_and_sudo_are_always_of_what_is_armed() -> None:
+    home = "/home/deploy"
+    user = User("deploy", authorized_keys=("ssh-ed25519 AAAA x",), sudo="passwordless")
+    seen = Observation(
+        accounts={"deploy": Account("deploy", 1001, 1001, "", home, "/bin/bash")},
+        groups={"deploy": AccountGroup("deploy", 1001, ())},
+        paths={"/etc/sudoers.d": ETC, home: replace(ETC, owner="deploy"), "/etc": ETC},
+        programs=frozenset({"visudo"}),
+    )
+    plan = make_plan(Wish(users=(user,), files=(File("/etc/other", b"x"),)), seen)
+    assert [path_of(step) for step in narrowed(plan, ("net.",)).paths] == [
+        f"{home}/.ssh",
+        f"{home}/.ssh/authorized_keys",
+        "/etc/sudoers.d/slipway-deploy",
+    ]
