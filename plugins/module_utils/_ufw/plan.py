@@ -97,7 +97,7 @@ class Plan:
 def plan_absent(seen: Observed) -> Plan:
     """The firewall off, now and at boot, and Docker unguarded. The rules of ufw stay in their files."""
     before = describe(seen)
-    guard_before = _guard_words(seen)
+    guard_before = _guard_words(seen.files)
     files: dict[str, Optional[str]] = {path: None for path in docker.FILES.values() if seen.files.get(path) is not None}
     chained = any(table is not None and docker.CHAIN in table.chains for table in seen.tables.values())
     load = DISABLE if seen.installed and (seen.enabled or seen.loaded) else NOTHING
@@ -124,26 +124,21 @@ def plan_present(
 ) -> Plan:
     """A policy; guard is the declared Docker ports and who comes in by what, None to leave Docker alone."""
     families = (V4, V6) if policy.ipv6 else (V4,)
-    entries: dict[str, list[Entry]] = {}
-    for family in (V4, V6):
-        found = rules_file.parse(seen.text(RULES[family]), family)
-        declared = [rules_file.entry(rule, family) for rule in policy.rules if family in rule.families]
-        entries[family] = found if family not in families else (declared if purge else merge(found, declared))
-
-    files: dict[str, Optional[str]] = {}
-    rules_changed = False
+    found = {family: rules_file.parse(seen.text(RULES[family]), family) for family in (V4, V6)}
+    entries: dict[str, Sequence[Entry]] = dict(found)
     for family in families:
-        found = rules_file.parse(seen.text(RULES[family]), family)
-        if [_key(entry) for entry in found] != [_key(entry) for entry in entries[family]]:
-            rules_changed = True
+        declared = [rules_file.entry(rule, family) for rule in policy.rules if family in rule.families]
+        entries[family] = declared if purge else merge(found[family], declared)
+    rules_changed = any([*map(_key, found[family])] != [*map(_key, entries[family])] for family in families)
+    files: dict[str, Optional[str]] = {}
     wanted = settings.defaults_of(policy)
     now = seen.settings
     defaults_changed = any(now[name].upper() != value.strip('"').upper() for name, value in wanted.items())
     logging_changed = now["LOGLEVEL"].lower() != policy.logging
     texts = {family: rules_file.render(policy, family, entries[family]) for family in families}
 
-    if rules_changed or defaults_changed or logging_changed or not seen.files.get(RULES[V4]):
-        files.update({RULES[family]: text for family, text in texts.items() if text != seen.text(RULES[family])})
+    files.update({RULES[family]: text for family, text in texts.items() if text != seen.text(RULES[family])})
+    odd = [] if rules_changed or defaults_changed or logging_changed or not seen.enabled else list(files)
     if defaults_changed:
         files[DEFAULTS] = settings.change(seen.text(DEFAULTS), wanted)
     if logging_changed:
@@ -163,8 +158,7 @@ def plan_present(
     elif files or rules_wrong:
         load = RESTORE
 
-    before = describe(seen)
-    after = ["ufw enable", *_settings_lines(policy), *_rule_lines(entries[V4], entries[V6], policy.ipv6)]
+    steps += [f"write {path} again: its lines are not those that its rules make" for path in odd]
     # Rules and defaults that only a load would bring back are not in the files' difference: say why we load.
     if load in (RELOAD, RESTORE) and not files:
         steps += [f"load the rules again: {reason}" for reason in base_wrong + rules_wrong]
@@ -173,13 +167,11 @@ def plan_present(
     if enable_unit:
         steps.append(f"set: systemctl enable {UNIT}")
     run_guard = False
-    guard_before = _guard_words(seen)
-    guard_lines = list(guard_before)
+    guard_texts: dict[str, str] = {path: seen.text(path) for path in docker.FILES.values()}
     if guard is not None:
-        guard_lines = []
         for family, path in docker.FILES.items():
             text = docker.render(*guard, family)
-            guard_lines += [line for line in docker.commands(text) if line not in guard_lines]
+            guard_texts[path] = text
             if seen.text(path) != text:
                 files[path] = text
                 run_guard = True
@@ -188,10 +180,11 @@ def plan_present(
                 run_guard = True
                 if seen.text(path) == text:
                     steps += [f"apply the Docker rules again: {reason}" for reason in wrong]
-    before = [*before, *guard_before]
-    after = [*after, *guard_lines]
     if not steps and not files and load == NOTHING and not run_guard:
-        return Plan(before=before, after=before)
+        return Plan()
+    before = [*describe(seen), *_guard_words(seen.files)]
+    after = ["ufw enable", *_settings_lines(policy), *_rule_lines(entries[V4], entries[V6], policy.ipv6)]
+    after += _guard_words(guard_texts)
     return Plan(
         files=files,
         load=load,
@@ -215,8 +208,9 @@ def overlay(seen: Observed, files: Mapping[str, Optional[str]]) -> Observed:
     return replace(seen, installed=True, files={**seen.files, **files}, foreseen=True)
 
 
-def _guard_words(seen: Observed) -> list[str]:
-    return list(dict.fromkeys(line for path in docker.FILES.values() for line in docker.commands(seen.text(path))))
+def _guard_words(files: Mapping[str, Optional[str]]) -> list[str]:
+    words = (line for path in docker.FILES.values() for line in docker.commands(files.get(path) or ""))
+    return list(dict.fromkeys(words))
 
 
 def merge(found: Sequence[Entry], declared: Sequence[Entry]) -> list[Entry]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Optional
 
 from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import (
@@ -189,7 +191,8 @@ def logging_lines(policy: Policy, family: str) -> list[str]:
     return lines
 
 
-def parse(text: str, family: str) -> list[Entry]:
+@lru_cache(maxsize=8)
+def parse(text: str, family: str) -> tuple[Entry, ...]:
     """The rules of a file, in order, whoever wrote them."""
     entries: list[Entry] = []
     block: list[str] = []
@@ -209,7 +212,7 @@ def parse(text: str, family: str) -> list[Entry]:
         elif stripped:
             close()
     close()
-    return entries
+    return tuple(entries)
 
 
 def parse_tuple(text: str, family: str) -> Optional[Rule]:
@@ -250,6 +253,7 @@ def parse_tuple(text: str, family: str) -> Optional[Rule]:
         return None
 
 
+@lru_cache(maxsize=4096)
 def _parse_address(text: str) -> str:
     network = ipaddress.ip_network(text, strict=False)
     if network.prefixlen == 0:
@@ -259,7 +263,7 @@ def _parse_address(text: str) -> str:
 
 def commands(v4: Sequence[Entry], v6: Sequence[Entry], ipv6: bool = True) -> list[str]:
     """What the two files say, as ufw commands: one line for a rule that both hold."""
-    sixth = [found.rule for found in v6]
+    sixth = Counter(found.rule for found in v6 if found.rule is not None)
     lines: list[str] = []
     for found in v4:
         if found.rule is None:
@@ -268,15 +272,18 @@ def commands(v4: Sequence[Entry], v6: Sequence[Entry], ipv6: bool = True) -> lis
         twin = in_family(found.rule, V6)
         if not ipv6 and ANY == found.rule.source == found.rule.destination:
             lines.append(in_family(found.rule, BOTH).command())
-        elif twin in sixth:
-            sixth.remove(twin)
+        elif sixth[twin] > 0:
+            sixth[twin] -= 1
             lines.append(in_family(found.rule, BOTH).command())
         else:
             lines.append(found.rule.command())
-    for other in v6:
+    # Of several that are equal, the first have their twin.
+    left = sixth.copy()
+    alone: list[str] = []
+    for other in reversed(v6):
         if other.rule is None:
-            lines.append(other.text.splitlines()[0])
-        elif other.rule in sixth:
-            sixth.remove(other.rule)
-            lines.append(other.rule.command())
-    return lines
+            alone.append(other.text.splitlines()[0])
+        elif left[other.rule] > 0:
+            left[other.rule] -= 1
+            alone.append(other.rule.command())
+    return lines + alone[::-1]

@@ -62,7 +62,6 @@ def test_nothing_to_do() -> None:
     found = plan.plan_present(policy(SSH, WEB), host(policy(SSH, WEB)))
     assert not found.changed
     assert (found.files, found.load) == ({}, plan.NOTHING)
-    assert found.before == found.after
 
 
 def test_new_rules_are_restored_without_a_reload() -> None:
@@ -171,6 +170,24 @@ def test_live_rules_that_differ_from_the_files_are_loaded_again() -> None:
     assert found.steps == [
         "load the rules again: live chain ufw-user-input differs from its file (2 expected, 1 found)"
     ]
+
+
+def test_lines_that_someone_edited_behind_a_rule_are_written_again() -> None:
+    """The file says ### tuple ### allow ..., but what is loaded at the next start is the line below it."""
+    edited = text(policy(SSH, WEB), V4).replace(
+        "-A ufw-user-input -p tcp --dport 22 -j ACCEPT", "-A ufw-user-input -j ACCEPT"
+    )
+    found = plan.plan_present(policy(SSH, WEB), host(policy(SSH, WEB), files={plan.RULES[V4]: edited}))
+    assert found.files == {plan.RULES[V4]: text(policy(SSH, WEB), V4)}
+    assert found.load == plan.RESTORE
+    assert found.steps == ["write /etc/ufw/user.rules again: its lines are not those that its rules make"]
+
+
+def test_rules_added_by_hand_are_shown_as_deleted() -> None:
+    """`ufw allow 9000` on the host, then a run of the play."""
+    found = plan.plan_present(policy(SSH), host(policy(SSH, {"port": 9000}, {"action": "deny", "from": "203.0.113.9"})))
+    assert found.steps == ["delete: ufw allow 9000", "delete: ufw deny from 203.0.113.9 to 0.0.0.0/0"]
+    assert not plan.plan_present(policy(SSH), host(policy(SSH, {"port": 9000})), purge=False).changed
 
 
 def test_a_kernel_without_ipv6_is_left_out() -> None:

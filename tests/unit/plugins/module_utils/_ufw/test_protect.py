@@ -91,3 +91,10 @@ def test_named_ports_stand_for_that_of_the_connection() -> None:
 )
 def test_reads_ssh_connection(text: str, expected: protect.Connection | None) -> None:
     assert protect.read_connection(text) == expected
+
+
+def test_ipv6_is_not_switched_off_under_who_comes_by_it() -> None:
+    only_v4 = policy({"port": 22}, ipv6=False)
+    assert protect.problems(only_v4, V4, []) == []
+    (said,) = protect.problems(only_v4, V6, [2222])
+    assert said.startswith("ipv6: new connections from 2001:db8::7 would be shut out")

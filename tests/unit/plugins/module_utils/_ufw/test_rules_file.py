@@ -110,7 +110,7 @@ def test_parses_what_ufw_writes(family: str, name: str) -> None:
 def test_parse_undoes_render(rule: Rule) -> None:
     for family in rule.families:
         rendered = rules_file.render(Policy(), family, [rules_file.entry(rule, family)])
-        assert rules_file.parse(rendered, family) == [rules_file.entry(rule, family)]
+        assert rules_file.parse(rendered, family) == (rules_file.entry(rule, family),)
 
 
 def test_keeps_a_rule_of_an_application_profile_whole() -> None:
