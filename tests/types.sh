@@ -4,3 +4,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 .venv/bin/mypy --no-error-summary --cache-dir .cache/mypy -p ansible_collections.slipway.ops.plugins
 .venv/bin/mypy --no-error-summary --cache-dir .cache/mypy tests/lab tests/scenarios.py
+MYPYPATH=tests/proofs/lockout .venv/bin/mypy --no-error-summary --cache-dir .cache/mypy tests/proofs/lockout/prove.py tests/proofs/lockout/slipway_lockout
