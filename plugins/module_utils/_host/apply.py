@@ -58,7 +58,7 @@ def apply(host: Host, wish: Wish, plan: Plan, seen: Observation, arm: Arm | None
     intended = plan
     for step in plan.packages:
         if isinstance(step, InstallPackages):
-            host.install(step.names)
+            host.install(step.names, [unit.name for unit in wish.units if unit.state is not None])
             outcome.steps.append(step)
     if plan.packages:
         plan, seen = _again(host, wish, "packages are installed, and then")

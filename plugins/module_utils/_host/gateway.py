@@ -14,7 +14,8 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from ansible_collections.slipway.ops.plugins.module_utils._host import observed
@@ -40,6 +41,14 @@ SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PENDING = "/var/lib/slipway/host/pending.json"
 APT_LISTS = "/var/lib/apt/lists"
 APT_LISTS_HOURS = 24
+START_POLICY = "/usr/sbin/policy-rc.d"
+# Maintainer scripts ask this program. It stops objecting when the installation that wrote it is over, however it ended.
+START_POLICY_TEXT = """#!/bin/sh
+# Written by slipway: what a package starts by itself waits until it is configured.
+[ -d /proc/{process} ] && [ "$2" = start ] || exit 0
+case "${{1%.service}}" in {names}) exit 101 ;; esac
+exit 0
+"""
 APT_OPTIONS = (
     "-o", "DPkg::Lock::Timeout=120",
     "-o", "Dpkg::Options::=--force-confdef",
@@ -210,7 +219,26 @@ class Host:
         output, errors = (stream.decode("utf-8", "replace") for stream in (done.stdout, done.stderr))
         return Completed(done.returncode, output, errors)
 
-    def install(self, names: Sequence[str]) -> None:
+    def install(self, names: Sequence[str], held: Sequence[str] = ()) -> None:
+        """Install packages; units that are held do not start before their files are there."""
+        with self._holding_back(held):
+            self._install(names)
+
+    @contextmanager
+    def _holding_back(self, held: Sequence[str]) -> Iterator[None]:
+        ours = "Written by slipway" in self.text(START_POLICY)
+        if not held or (os.path.lexists(self.root + START_POLICY) and not ours):
+            yield
+            return
+        names = "|".join(shlex.quote(name[: -len(".service")]) for name in held if name.endswith(".service")) or "''"
+        text = START_POLICY_TEXT.format(process=os.getpid(), names=names)
+        self.write_file(START_POLICY, text.encode(), "0755", "root", "root")
+        try:
+            yield
+        finally:
+            self.remove(START_POLICY)
+
+    def _install(self, names: Sequence[str]) -> None:
         environment = APT_ENVIRONMENT
         updated = False
         if not self._lists_are_fresh():

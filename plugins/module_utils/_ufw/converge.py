@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
@@ -14,7 +15,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._armed.gateway import 
 from ansible_collections.slipway.ops.plugins.module_utils._host import report
 from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import Host, HostError
 from ansible_collections.slipway.ops.plugins.module_utils._host.wish import Wish
-from ansible_collections.slipway.ops.plugins.module_utils._ufw.docker import PROGRAM
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.docker import DIRECTORY, PROGRAM
 from ansible_collections.slipway.ops.plugins.module_utils._ufw.gateway import (
     Firewall,
     FirewallError,
@@ -55,6 +56,10 @@ class Job:
             plan = self.planner(seen)
             if plan.changed:
                 done.foreseen["firewall"] = after(plan, seen)
+                if plan.guard and not plan.guard_gone:
+                    made = {"kind": "directory", "mode": "0755", "owner": "root", "group": "root"}
+                    paths = dict.fromkeys((os.path.dirname(DIRECTORY), DIRECTORY), made)
+                    done.foreseen["paths"] = {**paths, **done.foreseen.get("paths", {})}
             if plan.changed and not self.check_mode:
                 seen = self._apply(plan, seen)
             done.steps += plan.steps

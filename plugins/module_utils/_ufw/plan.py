@@ -205,7 +205,7 @@ def after(plan: Plan, seen: Observed) -> dict[str, Optional[str]]:
 
 def overlay(seen: Observed, files: Mapping[str, Optional[str]]) -> Observed:
     """The firewall as earlier tasks would have left it."""
-    return replace(seen, installed=True, files={**seen.files, **files}, foreseen=True)
+    return replace(seen, installed=True, files={**seen.files, **files}, starts_at_boot=True, foreseen=True)
 
 
 def _guard_words(files: Mapping[str, Optional[str]]) -> list[str]:

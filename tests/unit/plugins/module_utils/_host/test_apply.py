@@ -56,7 +56,7 @@ class Pretended(Host):
     def units(self, names: Sequence[str]) -> dict[str, UnitState]:
         return {name: self.states.get(name, UnitState(name)) for name in names}
 
-    def install(self, names: Sequence[str]) -> None:
+    def install(self, names: Sequence[str], held: Sequence[str] = ()) -> None:
         self.ran.append("install " + " ".join(names))
         Path(f"{self.root}/var/lib/dpkg").mkdir(parents=True, exist_ok=True)
         Path(f"{self.root}/var/lib/dpkg/status").write_text(

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,6 +55,46 @@ def test_a_failed_installation_names_the_packages(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(host, "_lists_are_fresh", lambda: True)
     with pytest.raises(HostError, match="packages x: apt-get install failed: E: Unable to locate"):
         host.install(["x"])
+
+
+def test_what_is_held_back_does_not_start_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "usr/sbin").mkdir(parents=True)
+    (tmp_path / "etc/passwd").write_text(f"root:x:{os.getuid()}:{os.getgid()}::/root:/bin/sh\n")
+    (tmp_path / "etc/group").write_text(f"root:x:{os.getgid()}:\n")
+    policy = tmp_path / "usr/sbin/policy-rc.d"
+    asked: dict[str, int] = {}
+
+    class Asking(Host):
+        def run(self, argv: Sequence[str], environment: Mapping[str, str] | None = None, stdin: str = "") -> Completed:
+            for words in ("docker.service start", "docker start", "docker restart", "containerd.service start"):
+                asked[words] = subprocess.run([str(policy), *words.split()], check=False).returncode
+            return Completed(0, "", "")
+
+    Asking(str(tmp_path)).install(["docker.io"], ["docker.service", "x.timer"])
+    assert asked == {
+        "docker.service start": 101,
+        "docker start": 101,
+        "docker restart": 0,
+        "containerd.service start": 0,
+    }
+    assert not policy.exists()
+
+
+def test_a_policy_of_somebody_else_stays(tmp_path: Path) -> None:
+    (tmp_path / "usr/sbin").mkdir(parents=True)
+    policy = tmp_path / "usr/sbin/policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 0\n")
+    host = Apt({})
+    host.root = str(tmp_path)
+    host.install(["x"], ["x.service"])
+    assert policy.read_text() == "#!/bin/sh\nexit 0\n"
+
+
+def test_the_policy_of_an_installation_that_died_lets_everything_start(tmp_path: Path) -> None:
+    policy = tmp_path / "policy"
+    policy.write_text(gateway.START_POLICY_TEXT.format(process=4194999, names="docker"))
+    assert subprocess.run(["sh", str(policy), "docker", "start"], check=False).returncode == 0
 
 
 def test_lists_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
