@@ -17,6 +17,7 @@ from typing import Any, Optional
 _SECRET = re.compile(
     r"(pass(word|wd|phrase)?|secret|token|credential|private_?key|access_?key|api_?key|encryption_?key)s?(_|$)", re.I
 )
+_PORT = re.compile(r"(^|[._])port(\[\d+\])?$")
 _BOOLEANS = frozenset(["y", "yes", "on", "1", "true", "t", "n", "no", "off", "0", "false", "f"])
 _SHOWN_CHARACTERS = 60
 _NAMES = {
@@ -112,6 +113,8 @@ def check_value(path: str, value: Any, spec: Mapping[str, Any], secret: bool = F
     type_name = spec.get("type", "str")
     if not has_type(value, type_name):
         return [f"{path}: must be {_NAMES.get(type_name, type_name)}, not {_shown(value, secret)}"]
+    if type_name == "int" and _PORT.search(path) and not 1 <= int(value) <= 65535:
+        return [f"{path}: must be a port, 1 to 65535, not {_shown(value, secret)}"]
     choices = spec.get("choices")
     if choices:
         wrong = [item for item in (value if type_name == "list" else [value]) if not _is_choice(item, choices)]
