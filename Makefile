@@ -7,7 +7,7 @@ LINK := .cache/collections/ansible_collections/slipway/ops
 LAB := $(BIN)/python tests/lab/lab.py
 export ANSIBLE_FORCE_COLOR ?= $(if $(CI),0,1)
 
-.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab lockout molecule hosts site clean prove-lockout prove-exposure prove-upgrade
+.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab lockout molecule hosts site clean prove-lockout prove-exposure prove-engine prove-upgrade
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -88,6 +88,10 @@ prove-lockout: setup ## Try to lock the operator out in every way we know, on bo
 
 prove-exposure: setup ## Try every way to a port from two networks, through all that touches a firewall, on both Debian releases
 	@$(BIN)/python tests/proofs/exposure/prove.py
+
+prove-engine: setup ## Take the engine from a signed repository: wrong keys and versions, holds, an upgrade under running containers
+	@$(LAB) up --services
+	@$(BIN)/python tests/proofs/engine/prove.py
 
 prove-upgrade: setup ## Upgrade three hosts, of which the second breaks: real packages, a real reboot
 	@$(LAB) up --services

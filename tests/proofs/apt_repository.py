@@ -73,6 +73,13 @@ class Repository:
             )
         self.packages.append((target, control))
 
+    def add_file(self, deb: Path) -> None:
+        """A package that is there already."""
+        target = self.root / "pool" / deb.name
+        target.write_bytes(deb.read_bytes())
+        shown = subprocess.run(["dpkg-deb", "--field", str(deb)], capture_output=True, text=True, check=True)
+        self.packages.append((target, shown.stdout))
+
     def publish(self) -> None:
         index = "\n".join(control + self._entry(path) for path, control in self.packages)
         place = self.root / f"dists/{SUITE}/{COMPONENT}"

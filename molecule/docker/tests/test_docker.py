@@ -119,15 +119,125 @@ def test_all_problems_are_told_before_anything_is_touched(host: Any) -> None:
     assert "docker_address_pools[0].base" in said(done)
 
 
-def test_pruning_keeps_volumes_and_named_images(host: Any, container: str) -> None:
-    host.check_output("docker volume create unused")
-    host.check_output("tar -C / -c bin/busybox | docker import - scenario/unused")
+def test_a_daemon_that_runs_with_other_settings_is_found(host: Any, container: str) -> None:
+    file, state = "/etc/docker/daemon.json", "docker inspect -f '{{.State.StartedAt}}' " + container
+    before = host.check_output(state)
+    host.check_output(f"cp {file} /tmp/kept.json; sed -i s/json-file/local/ {file}; systemctl restart docker")
+    host.check_output(f"cp /tmp/kept.json {file}")
+    assert information(host)["LoggingDriver"] == "local"
+    done = converge(host, "--diff")
+    assert changed(done) == 1
+    assert "it runs with other settings: log-driver" in said(done)
+    assert information(host)["LoggingDriver"] == "json-file"
+    assert host.check_output(state) == before
+
+
+@pytest.fixture(scope="module")
+def images(host: Any) -> Iterator[list[str]]:
+    """Five images of 11 MiB: oldest first, the first of a container, the second of a release to go back to."""
+    host.check_output("apt-get install -y -q --no-install-recommends busybox-static; docker rm -f uses; true")
+    names = [f"scenario/old:{number}" for number in range(1, 6)]
+    for name in names:
+        blob = "head -c 10000000 /dev/urandom > /tmp/blob"
+        host.check_output(f"{blob}; tar -C / -c bin/busybox tmp/blob | docker import - {name}; sleep 1.1")
+    host.check_output(f"docker create --name uses {names[0]} /bin/busybox true; docker volume create unused")
+    host.check_output("docker run --rm -v unused:/data scenario/old:1 /bin/busybox sh -c 'echo kept > /data/file'")
+    digest = host.check_output(f"docker image inspect -f '{{{{.Id}}}}' {names[1]}")
+    history = json.dumps({"release": 1, "outcome": "succeeded", "images": {"web": digest}})
+    host.check_output("mkdir -p /etc/slipway/stacks/trial /var/lib/slipway/stacks/trial")
+    host.check_output(f"echo '{history}' > /var/lib/slipway/stacks/trial/history.jsonl")
+    host.check_output("echo '{\"services\": {}}' > /etc/slipway/stacks/trial/stack.json")
+    yield names
+    host.check_output("docker rm -f uses; docker volume rm unused; docker rmi $(docker images -q scenario/old); true")
+    host.check_output("rm -r /etc/slipway/stacks/trial /var/lib/slipway/stacks/trial /tmp/prune.json")
+
+
+def test_the_budget_takes_the_oldest_that_nothing_needs_and_no_volume(host: Any, images: list[str]) -> None:
+    def there() -> set[str]:
+        listed: str = host.check_output("docker image ls --format '{{.Repository}}:{{.Tag}}' scenario/old")
+        return set(listed.split())
+
+    host.check_output("echo '{\"budget_gib\": 0.045}' > /tmp/prune.json")
+    prune = "slipway prune --config /tmp/prune.json"
+    assert "would remove image scenario/old:3" in host.check_output(f"{prune} --grace-minutes 0 --dry-run")
+    host.check_output(prune)
+    assert there() == set(images), "what has just come stays"
+    host.check_output(f"{prune} --grace-minutes 0 --json")
+    assert there() == {images[0], images[1], images[4]} | ({images[3]} & there())
+    host.check_output("echo '{\"budget_gib\": 0.001}' > /tmp/prune.json")
+    over = host.run(f"{prune} --grace-minutes 0")
+    assert over.rc == 1
+    assert "raise docker_disk_budget_" in over.stderr
+    assert there() == {images[0], images[1]}
+    assert host.check_output("docker run --rm -v unused:/data scenario/old:1 /bin/busybox cat /data/file") == "kept"
+
+
+def test_the_timer_runs_the_program(host: Any) -> None:
     assert host.service("slipway-docker-prune.timer").is_running
     host.check_output("systemctl start slipway-docker-prune.service")
-    assert "unused" in host.check_output("docker volume ls -q").split()
-    assert "scenario/unused" in host.check_output("docker image ls --format '{{.Repository}}'").split()
-    host.check_output("docker volume rm unused; docker rmi scenario/unused")
+    assert "volumes are not touched" in host.check_output("journalctl -u slipway-docker-prune -o cat")
 
 
-def test_unattended_upgrades_leave_the_engine_alone(host: Any) -> None:
+REGISTRY = "127.0.0.1:5001"
+HELPER = """#!/bin/sh
+case "$1" in
+store) cat > /root/kept ;;
+erase) cat > /dev/null; rm -f /root/kept ;;
+get) cat > /dev/null; cat /root/kept 2>/dev/null || { echo credentials not found; exit 1; } ;;
+esac
+"""
+
+
+@pytest.fixture(scope="module")
+def registry(host: Any) -> Iterator[str]:
+    host.check_output("apt-get install -y -q --no-install-recommends docker-registry apache2-utils")
+    host.check_output("htpasswd -Bbc /etc/docker/registry/htpasswd deploy first-word")
+    settings = {
+        "version": 0.1,
+        "storage": {"filesystem": {"rootdirectory": "/var/lib/docker-registry"}},
+        "http": {"addr": REGISTRY},
+        "auth": {"htpasswd": {"realm": "trial", "path": "/etc/docker/registry/htpasswd"}},
+    }
+    host.check_output(f"echo '{json.dumps(settings)}' > /etc/docker/registry/config.yml")
+    host.check_output("systemctl restart docker-registry; sleep 1; systemctl is-active docker-registry")
+    yield REGISTRY
+    host.check_output(
+        "apt-get purge -y -q docker-registry; rm -rf /root/.docker /usr/local/bin/docker-credential-trial"
+    )
+
+
+def login(host: Any, password: str) -> subprocess.CompletedProcess[str]:
+    given = [{"registry": REGISTRY, "username": "deploy", "password": password}]
+    return converge(host, "--diff", "-e", json.dumps({"docker_registry_logins": given}))
+
+
+def test_logins_are_proved_kept_and_taken_away(host: Any, registry: str, images: list[str]) -> None:
+    done = login(host, "first-word")
+    assert changed(done) == 1
+    assert "the password is kept in /root/.docker/config.json, readable to root; a credential helper" in said(done)
+    assert host.file("/root/.docker/config.json").mode == 0o600
+    host.check_output(f"docker tag {images[0]} {registry}/pushed:1; docker push {registry}/pushed:1")
+    host.check_output(f"docker rmi {registry}/pushed:1")
+    before = host.file("/root/.docker/config.json").content_string
+    done = login(host, "second-word")
+    assert done.returncode != 0
+    assert f"{registry} refused the login of deploy" in said(done)
+    assert host.file("/root/.docker/config.json").content_string == before
+    helper = json.dumps({**json.loads(before), "credHelpers": {registry: "trial"}})
+    host.check_output(f"cat > /usr/local/bin/docker-credential-trial <<'END'\n{HELPER}END")
+    host.check_output(f"chmod +x /usr/local/bin/docker-credential-trial; echo '{helper}' > /root/.docker/config.json")
+    assert changed(login(host, "first-word")) == 1
+    assert 'auth"' not in host.file("/root/.docker/config.json").content_string
+    assert "first-word" in host.file("/root/kept").content_string
+    assert changed(login(host, "first-word")) == 0
+    host.check_output(f"docker pull {registry}/pushed:1; docker rmi {registry}/pushed:1")
+    assert changed(converge(host)) == 1
+    assert not host.file("/root/kept").exists
+    journal = host.check_output("journalctl --no-pager")
+    assert "first-word" not in journal.replace("htpasswd -Bbc", "")
+    assert "second-word" not in journal + said(done)
+
+
+def test_other_upgrades_leave_the_engine_alone(host: Any) -> None:
+    assert {"docker.io", "runc"} <= set(host.check_output("apt-mark showhold").split())
     assert '"^docker";' in host.check_output("apt-config dump Unattended-Upgrade::Package-Blacklist")

@@ -17,12 +17,17 @@ from ansible_collections.slipway.ops.plugins.module_utils._armed.converge import
 from ansible_collections.slipway.ops.plugins.module_utils._armed.gateway import Store
 from ansible_collections.slipway.ops.plugins.module_utils._docker.api import PID_FILE, Api, ApiError
 from ansible_collections.slipway.ops.plugins.module_utils._docker.daemon import RELOADABLE
-from ansible_collections.slipway.ops.plugins.module_utils._docker.engine import RESTART_FILE
+from ansible_collections.slipway.ops.plugins.module_utils._docker.engine import (
+    KEY_FILE,
+    RESTART_FILE,
+    SOURCES_FILE,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._docker.login_keeper import LoginKeeper
 from ansible_collections.slipway.ops.plugins.module_utils._docker.logins import Login
 from ansible_collections.slipway.ops.plugins.module_utils._docker.running import differences, started_before
 from ansible_collections.slipway.ops.plugins.module_utils._host import report
 from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import Host, HostError
+from ansible_collections.slipway.ops.plugins.module_utils._host.steps import path_of
 from ansible_collections.slipway.ops.plugins.module_utils._host.wish import Wish
 
 UNIT = "docker.service"
@@ -78,8 +83,23 @@ class EngineHost:
             self.host, Store(self.host), wish, self.check, self.outcome.warnings.append, self.outcome.foreseen
         )
         self.outcome.foreseen = done.foreseen
+        if not self.check and any(path_of(step) in (SOURCES_FILE, KEY_FILE) for step in done.steps):
+            self._fetch_lists()
         self.outcome.lines += report.lines(done.steps)
         self.outcome.diff += report.diff(done.steps)
+
+    def _fetch_lists(self) -> None:
+        """A repository that the key has not signed must not be passed over for the distribution's packages."""
+        one = ("-o", f"Dir::Etc::sourcelist={SOURCES_FILE}", "-o", "Dir::Etc::sourceparts=-")
+        done = self.host.run(
+            ["apt-get", "update", "-o", "APT::Update::Error-Mode=any", "-o", "APT::Get::List-Cleanup=0", *one]
+        )
+        if done.code != 0:
+            self.host.remove(SOURCES_FILE)
+            raise HostError(
+                f"docker_repository_url: APT does not accept the repository ({done.said}); it is taken out again. Give "
+                "the key that it is signed by now, with its fingerprint, and a suite that it has"
+            )
 
     def _did(self, line: str) -> None:
         self.outcome.lines.append(line)

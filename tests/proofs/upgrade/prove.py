@@ -58,10 +58,9 @@ class Proof:
         print(f"  {'ok    ' if good else 'FAILED'} {text}", flush=True)
 
     def on(self, name: str, command: str, check: bool = True) -> str:
-        host = self.hosts[name]
-        login = ["ssh", "-i", host.key_file, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
-        login += ["-o", "LogLevel=ERROR", f"{host.user}@{host.address}", "sudo", "bash", "-ec", f"'{command}'"]
-        done = subprocess.run(login, capture_output=True, text=True, check=False)
+        container = hosts.container_name(name)
+        command = ["docker", "exec", container, "bash", "-ec", command]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if check and done.returncode:
             raise SystemExit(f"{name}: {command}: {done.stdout}{done.stderr}")
         return done.stdout.strip()
