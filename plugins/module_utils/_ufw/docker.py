@@ -91,6 +91,12 @@ def removal(table: Optional[Table]) -> str:
     return "\n".join(lines)
 
 
+def early_removal() -> list[list[str]]:
+    """What takes the chain out of the table where Docker before 23 needs it for IPv6; the first asks for it."""
+    words = (["-n", "-L", CHAIN], ["-D", "FORWARD", "-j", CHAIN], ["-F", CHAIN], ["-X", CHAIN])
+    return [["ip6tables", "-w", "10", "-t", "mangle", *command] for command in words]
+
+
 def commands(text: str) -> list[str]:
     """What a rendered file says, in words, for a diff."""
     said: list[str] = []

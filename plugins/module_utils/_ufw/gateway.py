@@ -165,6 +165,10 @@ class Firewall:
             text = docker.removal(table)
             if text:
                 self._do([undo.LOAD[family], "--noflush", "--wait", "10"], text)
+        question, *commands = docker.early_removal()
+        if self._run(question, None)[0] == 0:
+            for command in commands:
+                self._do(command)
 
     def _do(self, command: list[str], text: Optional[str] = None) -> None:
         code, output, error = self._run(command, text)

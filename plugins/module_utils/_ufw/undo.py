@@ -91,6 +91,11 @@ def _other_families(plan: Plan, seen: Observed) -> bool:
 def _guard_lines(seen: Observed) -> tuple[str, ...]:
     if any(seen.files.get(path) is not None for path in docker.FILES.values()):
         return (f"[ ! -x {docker.PROGRAM} ] || {docker.PROGRAM}",)
+    question, *commands = (" ".join(command) for command in docker.early_removal())
+    return (*_chain_removal(), f"! {question} > /dev/null 2>&1 || {{ {' && '.join(commands)}; }}")
+
+
+def _chain_removal() -> tuple[str, ...]:
     return tuple(
         f"! {tool} -w 10 -n -L {docker.CHAIN} > /dev/null 2>&1 || {{"
         f" while {tool} -w 10 -D {docker.USER_CHAIN} -j {docker.CHAIN} 2> /dev/null; do :; done;"

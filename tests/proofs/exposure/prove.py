@@ -366,7 +366,7 @@ def report(subjects: list[Subject], seconds: float) -> int:
     for subject in subjects:
         for title, length in subject.windows.items():
             subject.say(f"open for up to {length:.1f} s by {title}")
-        for line in subject.meanwhile:
+        for line in subject.meanwhile[:SHOWN]:
             subject.say(line)
     leaks = sum(problem.startswith("LEAK") for problem in problems)
     blocks = sum(problem.startswith("FALSE") for problem in problems)

@@ -157,7 +157,14 @@ def test_the_docker_rules_are_taken_away(root: Path, monkeypatch: pytest.MonkeyP
     }
     monkeypatch.setattr(gateway.os.path, "exists", lambda _path: True)
     gateway.Firewall(tools).apply(plan.Plan(guard=True, guard_gone=True, steps=["x"]), accept)
-    assert tools.loads() == ["iptables-restore --noflush --wait 10"]
+    early = "ip6tables -w 10 -t mangle"
+    assert tools.loads() == [
+        "iptables-restore --noflush --wait 10",
+        f"{early} -n -L SLIPWAY-DOCKER",
+        f"{early} -D FORWARD -j SLIPWAY-DOCKER",
+        f"{early} -F SLIPWAY-DOCKER",
+        f"{early} -X SLIPWAY-DOCKER",
+    ]
     assert "-D DOCKER-USER -j SLIPWAY-DOCKER\n-F SLIPWAY-DOCKER\n-X SLIPWAY-DOCKER\n" in tools.texts[-1]
 
 
