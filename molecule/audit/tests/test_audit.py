@@ -59,6 +59,10 @@ def test_sshd_was_asked_for_its_effective_settings(verdicts: dict[str, dict[str,
     assert "sshd accepts passwords" in verdicts["pre-security"]["reason"]
 
 
+def test_the_process_behind_an_undeclared_port_is_named(verdicts: dict[str, dict[str, Any]]) -> None:
+    assert "port 8099/tcp (python3) is open and not declared" in verdicts["pre-security"]["reason"]
+
+
 def test_nothing_was_left_on_the_host(host: Any) -> None:
     assert not host.file("/etc/slipway").exists
     assert not host.file("/var/lib/slipway").exists
