@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROLE = Path(__file__).resolve().parents[3] / "roles/firewall/templates"
+ROLE = Path(__file__).resolve().parents[4] / "roles/firewall/templates"
 PROGRAM = ROLE / "usr/local/sbin/slipway-docker-firewall.j2"
 RULES = "*filter\n:SLIPWAY-DOCKER - [0:0]\n-A SLIPWAY-DOCKER -i eth0 -j DROP\nCOMMIT\n"
 
