@@ -81,12 +81,25 @@ def snapshot_of(wish: Wish, plan: Plan, seen: Observation, name: str, limit_seco
             [seen.units.get(unit, UnitState(unit)) for unit in touched],
             masked_now=[step.name for step in plan.units if isinstance(step, ActOnUnit) and step.verb == "mask"],
             read_again=any(path.startswith(UNIT_DIRECTORIES) for path in paths),
+            reloaded=_only_reloaded(plan),
         ),
     )
 
 
+def _only_reloaded(plan: Plan) -> list[str]:
+    """Units that read their files again while they run: they need no restart to go back, which might fail."""
+    verbs: dict[str, set[str]] = {}
+    for step in plan.units:
+        if isinstance(step, ActOnUnit):
+            verbs.setdefault(step.name, set()).add(step.verb)
+    return [name for name, found in verbs.items() if found == {"reload"}]
+
+
 def unit_commands(
-    before: Sequence[UnitState], masked_now: Sequence[str] = (), read_again: bool = False
+    before: Sequence[UnitState],
+    masked_now: Sequence[str] = (),
+    read_again: bool = False,
+    reloaded: Sequence[str] = (),
 ) -> tuple[tuple[str, ...], ...]:
     """Bring units back: read files again, enable as before, stop what was not running, start or restart the rest.
 
@@ -108,7 +121,8 @@ def unit_commands(
             commands.append(("systemctl", NO_BLOCK, "stop", unit.name))
     for unit in sockets + others:
         if unit.running:
-            commands.append(("systemctl", NO_BLOCK, "start" if sockets else "restart", unit.name))
+            again = "reload-or-restart" if unit.name in reloaded else "restart"
+            commands.append(("systemctl", NO_BLOCK, "start" if sockets else again, unit.name))
     return tuple(commands)
 
 

@@ -171,3 +171,9 @@ def parse_listeners(text: str, socket_ports: frozenset[int]) -> tuple[Listener, 
         else:
             found.add((port, ", ".join(sorted(names)) or "a process that cannot be seen"))
     return tuple(Listener(port, process) for port, process in sorted(found))
+
+
+def parse_sockets(text: str) -> frozenset[str]:
+    """Read the inodes of sshd's sockets from `ss -Hltnpe`."""
+    found = (re.search(r"\bino:(\d+)", line) for line in text.splitlines() if '(("sshd",' in line)
+    return frozenset(match[1] for match in found if match)

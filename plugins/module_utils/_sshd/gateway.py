@@ -51,6 +51,10 @@ class Sshd:
     def files(self, pattern: str) -> Sequence[tuple[str, str]]:
         return [(name, self.host.text(name)) for name in sorted(glob.glob(pattern))]
 
+    def sockets(self) -> frozenset[str]:
+        """The sockets that sshd listens on, by the kernel's numbers for them: new ones have new numbers."""
+        return access.parse_sockets(self.host.run(["ss", "-Hltnpe"]).output)
+
     def listeners(self) -> tuple[Listener, ...]:
         socket = self.host.run(["systemctl", "show", "--property=ActiveState,Listen", "ssh.socket"]).output
         ports = access.parse_socket_ports(socket) if "ActiveState=active" in socket else frozenset()

@@ -99,7 +99,8 @@ def request(policy: Policy, settings: Sequence[Setting], present: Present, ports
     checks = [Check("sshd -t", ("/etc/ssh/",))]
     units = [
         Unit("ssh.socket", enabled=False, state="stopped"),
-        Unit(SERVICE, enabled=True, state="started", restart_on=(dropin.PATH,)),
+        # reloaded, for a restart may fail for a reason of the unit's own, and then nobody gets in
+        Unit(SERVICE, enabled=True, state="started", reload_on=(dropin.PATH,)),
     ]
     if policy.totp:
         packages.append(pam.PACKAGE)

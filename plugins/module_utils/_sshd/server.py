@@ -20,7 +20,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._host.connection impor
     used_key,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import Host, HostError
-from ansible_collections.slipway.ops.plugins.module_utils._host.steps import InstallPackages, Step
+from ansible_collections.slipway.ops.plugins.module_utils._host.steps import ActOnUnit, InstallPackages, Step
 from ansible_collections.slipway.ops.plugins.module_utils._host.wish import Wish
 from ansible_collections.slipway.ops.plugins.module_utils._sshd import (
     access,
@@ -115,6 +115,7 @@ class Server:
             wish = request.request(self.policy, settings, self._present(host, public_keys, check_mode), ports)
         except ValueError as error:
             raise HostError(str(error)) from error
+        before = self.sshd.sockets() if there else frozenset()
         result = converge(Owing() if running else self.host, self.store, wish, check_mode, self.warn, self.earlier)
         outcome.steps += result.steps
         outcome.foreseen = {**result.foreseen, "ssh_ports": ports}
@@ -123,7 +124,8 @@ class Server:
         outcome.moving = moving
         outcome.ports = ports
         if not check_mode:
-            self._prove(wish, settings, ports, changed=bool(result.steps))
+            told = any(isinstance(step, ActOnUnit) and step.name == request.SERVICE for step in result.steps)
+            self._prove(wish, settings, ports, bool(result.steps), before if told else frozenset())
         return outcome
 
     def _host(self, effective: dict[str, list[str]]) -> tuple[dropin.Host, dict[str, str], list[str]]:
@@ -271,13 +273,20 @@ class Server:
         offer = self.sshd.offer(self.policy.port)
         return wire.differing(offer, wanted) if offer is not None else []
 
-    def _prove(self, wish: Wish, settings: Sequence[Setting], ports: Sequence[int], changed: bool) -> None:
-        """Effective settings of each user who is let in by name, open ports, and the word of the running server."""
+    def _prove(
+        self, wish: Wish, settings: Sequence[Setting], ports: Sequence[int], changed: bool, old: frozenset[str]
+    ) -> None:
+        """Effective settings of each user who is let in by name, open ports, and the word of the running server.
+
+        A server that is told to read its files again opens its sockets anew; until then a login proves nothing.
+        """
         wrong: list[str] = []
         for attempt in range(SETTLE_ATTEMPTS if changed else 1):
             if attempt:
                 self.host.pause(SETTLE_SECONDS)
             wrong = self._wrong(settings, ports)
+            if old & self.sshd.sockets():
+                wrong.append("it has not read its files again")
             if not wrong:
                 return
         said = f"sshd does not do what {dropin.PATH} says: {'; '.join(wrong)}"

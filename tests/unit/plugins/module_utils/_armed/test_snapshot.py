@@ -61,6 +61,17 @@ def test_units_go_back(before: list[UnitState], ends: list[tuple[str, str]]) -> 
     assert [(command[2], command[3]) for command in commands] == ends
 
 
+def test_a_unit_that_was_only_to_reload_is_not_restarted() -> None:
+    wish = Wish(
+        files=(File("/etc/ssh/x", b"new"),), units=(Unit("ssh.service", None, "started", reload_on=("/etc/ssh/x",)),)
+    )
+    seen = Observation(
+        paths={"/etc": PathState("directory"), "/etc/ssh": PathState("directory")}, units={"ssh.service": RUNNING}
+    )
+    found = snapshot_of(wish, make_plan(wish, seen, True), seen, "ssh", 30)
+    assert found.commands[-1] == ("systemctl", "$block", "reload-or-restart", "ssh.service")
+
+
 def test_units_are_enabled_and_unmasked_as_before() -> None:
     before = [UnitState("x.service", "loaded", file="disabled"), UnitState("y.service", "masked", file="masked")]
     commands = [" ".join(command) for command in snapshots.unit_commands(before, masked_now=["x.service"])]

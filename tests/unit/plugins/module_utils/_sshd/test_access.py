@@ -153,3 +153,12 @@ def test_users_that_a_list_names() -> None:
 )
 def test_key_paths(patterns: list[str], paths: list[str]) -> None:
     assert access.key_paths(patterns, "u", "/h", 1000) == paths
+
+
+def test_sockets_are_told_apart() -> None:
+    text = (
+        'LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=81,fd=6)) ino:150249 sk:93 cgroup:/x <->\n'
+        'LISTEN 0 128 [::]:22 [::]:* users:(("sshd",pid=81,fd=7)) ino:150251 sk:94 v6only:1 <->\n'
+        'LISTEN 0 5 0.0.0.0:80 0.0.0.0:* users:(("nginx",pid=9,fd=7)) ino:7 sk:95 <->\n'
+    )
+    assert access.parse_sockets(text) == frozenset({"150249", "150251"})

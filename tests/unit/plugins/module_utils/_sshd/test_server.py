@@ -41,6 +41,8 @@ class World:
         self.owing: list[bool] = []
         self.put_back: list[str] = []
         self.deaf = False  # a restart changes nothing
+        self.asleep = False  # the old server listens still
+        self.sockets = ["0"]
         self.now: dict[str, list[str]] = dict(STOCK)
 
 
@@ -81,6 +83,9 @@ class FakeSshd:
 
     def listeners(self) -> tuple[Listener, ...]:
         return tuple(Listener(port, "sshd") for port in self.world.ports)
+
+    def sockets(self) -> frozenset[str]:
+        return frozenset(self.world.sockets)
 
     def files(self, pattern: str) -> list[tuple[str, str]]:
         start = pattern.partition("*")[0]
@@ -135,6 +140,7 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch) -> Run:
             world.now = {**found, "authorizedkeysfile": ["k"]}
             world.ports = [int(port) for port in found["port"]]
             world.runs = NEW
+            world.sockets = world.sockets if world.asleep else [str(len(world.wishes))]
         return Result([ActOnUnit("restart", "ssh.service")], armed="ssh")
 
     def put_back(store: Any, wish: Wish, why: str) -> str:
@@ -191,6 +197,12 @@ def test_a_process_older_than_its_files_is_restarted(run: Run, world: World) -> 
     assert world.owing[-1]
     assert outcome.steps
     assert "offers kexalgorithms curve25519-sha256, not mlkem768x25519-sha256" in warned[0]
+
+
+def test_a_server_that_has_not_read_its_files_again_proves_nothing(run: Run, world: World) -> None:
+    world.asleep = True
+    with pytest.raises(HostError, match="it has not read its files again"):
+        run(Policy())
 
 
 def test_a_change_that_does_not_take_is_put_back(run: Run, world: World) -> None:
