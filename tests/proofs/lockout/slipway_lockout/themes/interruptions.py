@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from collections.abc import Mapping
 from typing import Any
 
+from slipway_lockout.operator import login_command, logs_in
 from slipway_lockout.stage import Stage
 from slipway_lockout.trial import AT_BOOT, BY_ITSELF, BY_PLAY, KEPT, LIMIT_SECONDS, REFUSED, Theme, Trial
 
@@ -103,6 +105,21 @@ def arm_again(stage: Stage, variables: Mapping[str, Any]) -> None:
     )
     time.sleep(APPLIED_SECONDS)
     stage.kill_controller()
+
+
+def knock_wrongly(stage: Stage) -> None:
+    """More failed logins from the operator's own address than fail2ban allows anybody."""
+    for _attempt in range(8):
+        logs_in(login_command("nobody-here", stage.host.address, stage.host.port, stage.host.key_file))
+
+
+def forget_neighbour(stage: Stage) -> None:
+    """The controller asks for the host's hardware address again and again, as it does once a minute by itself."""
+    stage.until_armed()
+    give_up = time.monotonic() + LIMIT_SECONDS - 2
+    while time.monotonic() < give_up:
+        subprocess.run(["ip", "neigh", "flush", "to", stage.host.address], capture_output=True, check=False)
+        time.sleep(0.2)
 
 
 def reexecute(stage: Stage) -> None:
@@ -247,6 +264,20 @@ TRIALS = (
         OUT,
         playbook="primitive.yml",
         disturb=reexecute,
+    ),
+    Trial(
+        "a network setting that makes the host deaf",
+        BY_ITSELF,
+        NOT_CONFIRMED,
+        {"lockout_files": [], "lockout_sysctls": {"net.ipv4.conf.all.arp_ignore": 8}, "lockout_port": 22},
+        playbook="primitive.yml",
+        disturb=forget_neighbour,
+    ),
+    Trial(
+        "eight failed logins from the operator's own address, with fail2ban",
+        KEPT,
+        "failed=0",
+        disturb=knock_wrongly,
     ),
     Trial(
         "the good run at once after a killed one",
