@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class Task:
     status: str
     changed: bool
     plan: tuple[str, ...] = ()
-    diff: Any = field(default=(), compare=False)
+    diff: tuple[Mapping[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
     msg: str = ""
 
@@ -51,11 +51,10 @@ class Machine:
     def __init__(self, address: str, directory: Path) -> None:
         self.address = address
         self.directory = directory
-        self.runs = 0
+        self.history: list[Run] = []
 
     def play(self, *options: str, playbook: str = "hosts.yml", variables: Mapping[str, Any] | None = None) -> Run:
-        self.runs += 1
-        record, calls = (self.directory / f"{kind}-{self.runs}" for kind in ("record", "calls"))
+        record, calls = (self.directory / f"{kind}-{len(self.history)}" for kind in ("record", "calls"))
         record.touch()
         calls.touch()
         begun = time.monotonic()
@@ -87,6 +86,7 @@ class Machine:
         tasks = tuple(task_of(json.loads(line)) for line in record.read_text(encoding="utf-8").splitlines())
         run = Run(done.returncode, done.stdout, tasks, tuple(calls.read_text(encoding="utf-8").splitlines()), seconds)
         print(f"  {playbook} {' '.join(options)}: rc {run.code}, {len(run.calls)} calls, {seconds:.1f} s", flush=True)
+        self.history.append(run)
         return run
 
     def shell(self, script: str, port: int = 22) -> str:
@@ -111,7 +111,7 @@ def task_of(entry: Mapping[str, Any]) -> Task:
         status=entry["status"],
         changed=entry["changed"],
         plan=tuple(entry["plan"]),
-        diff=entry["diff"],
+        diff=tuple(entry["diff"]),
         warnings=tuple(str(warning) for warning in entry["warnings"]),
         msg=entry["msg"],
     )
