@@ -40,6 +40,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._sshd.dropin import Se
 from ansible_collections.slipway.ops.plugins.module_utils._sshd.gateway import Sshd
 from ansible_collections.slipway.ops.plugins.module_utils._sshd.policy import Policy
 from ansible_collections.slipway.ops.plugins.module_utils._sshd.request import HostKey, Present
+from ansible_collections.slipway.ops.plugins.module_utils._sshd.wire import Offer
 
 SETTLE_ATTEMPTS = 10
 SETTLE_SECONDS = 0.5
@@ -56,6 +57,15 @@ class Outcome:
     connected_port: int = 0
     policy: str = ""  # of ssh-audit
     foreseen: dict[str, Any] = field(default_factory=dict)  # in check mode: for the tasks that follow
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of the running server. Users who are missing are asked for when they are needed."""
+
+    effective: Mapping[str, Mapping[str, Sequence[str]]]
+    listeners: Sequence[access.Listener]
+    offer: Offer | None
 
 
 class Owing(Host):
@@ -88,14 +98,14 @@ class Server:
     def run(self, check_mode: bool) -> Outcome:
         outcome = Outcome(login_user=self.user, connected_port=self.came.port)
         if not self.sshd.installed and not check_mode:
-            self.host.install((request.PACKAGE,))
+            self.host.install((request.PACKAGE,), (request.SERVICE,))  # it starts once it is configured
             outcome.steps.append(InstallPackages((request.PACKAGE,)))
         with self.sshd.runnable() if self.sshd.installed else contextlib.nullcontext():
             return self._run(outcome, check_mode)
 
     def _run(self, outcome: Outcome, check_mode: bool) -> Outcome:
         there = self.sshd.installed
-        effective = self.sshd.effective(self.user, self.came.address) if there else {}
+        effective = self.sshd.effective(self.user, self.came.address, self.policy.port) if there else {}
         listeners = self.sshd.listeners() if there else ()
         open_ports = sorted({item.port for item in listeners if access.is_ssh(item.process)})
         open_ports = self.earlier.get("ssh_ports") or open_ports
@@ -108,7 +118,8 @@ class Server:
         if problems:
             raise HostError("; ".join(problems))
 
-        running = self._running(settings, open_ports) if there and not moving else []
+        offer = self.sshd.offer(self.policy.port) if open_ports == [self.policy.port] else None
+        running = self._running(settings, open_ports, offer) if there and not moving else []
         for said in running:
             self.warn(f"{said}; it is restarted")
         try:
@@ -125,7 +136,10 @@ class Server:
         outcome.ports = ports
         if not check_mode:
             told = any(isinstance(step, ActOnUnit) and step.name == request.SERVICE for step in result.steps)
-            self._prove(wish, settings, ports, bool(result.steps), before if told else frozenset())
+            if result.steps:
+                self._prove(wish, settings, ports, before if told else frozenset())
+            elif wrong := self._wrong(settings, ports, Look({self.user: effective}, listeners, offer)):
+                raise HostError(_denied(wrong))
         return outcome
 
     def _host(self, effective: dict[str, list[str]]) -> tuple[dropin.Host, dict[str, str], list[str]]:
@@ -263,45 +277,44 @@ class Server:
             ignored=host.exempt_addresses,
         )
 
-    def _running(self, settings: Sequence[Setting], open_ports: Sequence[int]) -> list[str]:
+    def _running(self, settings: Sequence[Setting], open_ports: Sequence[int], offer: Offer | None) -> list[str]:
         """Where the process that runs does not do what files that are right already say."""
         wanted = dropin.effective(self.policy, settings)
         if self.host.text(dropin.PATH) != dropin.render(self.policy, settings):
             return []
         if list(open_ports) != [self.policy.port]:
             return [f"sshd listens on {', '.join(map(str, open_ports)) or 'no port'}, not on {self.policy.port}"]
-        offer = self.sshd.offer(self.policy.port)
         return wire.differing(offer, wanted) if offer is not None else []
 
-    def _prove(
-        self, wish: Wish, settings: Sequence[Setting], ports: Sequence[int], changed: bool, old: frozenset[str]
-    ) -> None:
+    def _prove(self, wish: Wish, settings: Sequence[Setting], ports: Sequence[int], old: frozenset[str]) -> None:
         """Effective settings of each user who is let in by name, open ports, and the word of the running server.
 
         A server that is told to read its files again opens its sockets anew; until then a login proves nothing.
         """
         wrong: list[str] = []
-        for attempt in range(SETTLE_ATTEMPTS if changed else 1):
+        for attempt in range(SETTLE_ATTEMPTS):
             if attempt:
                 self.host.pause(SETTLE_SECONDS)
-            wrong = self._wrong(settings, ports)
+            wrong = self._wrong(settings, ports, Look({}, self.sshd.listeners(), self.sshd.offer(self.policy.port)))
             if old & self.sshd.sockets():
                 wrong.append("it has not read its files again")
             if not wrong:
                 return
-        said = f"sshd does not do what {dropin.PATH} says: {'; '.join(wrong)}"
-        raise HostError(put_back(self.store, wish, said))
+        raise HostError(put_back(self.store, wish, _denied(wrong)))
 
-    def _wrong(self, settings: Sequence[Setting], ports: Sequence[int]) -> list[str]:
+    def _wrong(self, settings: Sequence[Setting], ports: Sequence[int], look: Look) -> list[str]:
         wrong: list[str] = []
         for user in self.users or [self.user]:
-            effective = self.sshd.effective(user, self.came.address, self.policy.port)
+            effective = look.effective.get(user) or self.sshd.effective(user, self.came.address, self.policy.port)
             wanted = dropin.effective(self.policy, settings, user)
             wrong += [f"for {user} {said}" for said in configuration.differing(effective, wanted)]
-        heard = sorted({item.port for item in self.sshd.listeners() if item.process == "sshd"})
+        heard = sorted({item.port for item in look.listeners if item.process == "sshd"})
         if heard != sorted(ports):
             wrong.append(f"it listens on {', '.join(map(str, heard)) or 'no port'}")
-        offer = self.sshd.offer(self.policy.port)
-        if offer is not None:
-            wrong += wire.differing(offer, dropin.effective(self.policy, settings))
+        if look.offer is not None:
+            wrong += wire.differing(look.offer, dropin.effective(self.policy, settings))
         return wrong
+
+
+def _denied(wrong: Sequence[str]) -> str:
+    return f"sshd does not do what {dropin.PATH} says: {'; '.join(wrong)}"

@@ -56,7 +56,8 @@ class FakeHost:
     def pause(self, seconds: float) -> None:
         pass
 
-    def install(self, names: Sequence[str]) -> None:
+    def install(self, names: Sequence[str], held: Sequence[str] = ()) -> None:
+        assert held == (request.SERVICE,), "nobody gets in before it is configured"
         self.world.installed = True
 
 
@@ -247,6 +248,12 @@ def test_check_mode_on_a_bare_host(run: Run, world: World) -> None:
     assert outcome.steps
     assert not outcome.moving
     assert not world.installed
+
+
+def test_a_bare_host_gets_it(run: Run, world: World) -> None:
+    world.installed = False
+    outcome, _warned = run(Policy(port=2222))
+    assert next(step.line for step in outcome.steps) == "install packages openssh-server"
 
 
 def test_not_by_ssh_nobody_is_shut_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
