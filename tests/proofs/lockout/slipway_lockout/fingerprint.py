@@ -94,7 +94,7 @@ def reverted() -> list[dict[str, object]]:
 
 
 if __name__ == "__main__":
-    json.dump(
-        {"files": files(), "rules": rules(), "sockets": sockets(), "armed": armed(), "reverted": reverted()},
-        sys.stdout,
-    )
+    found: dict[str, object] = {"armed": armed()}
+    if sys.argv[1:] != ["armed"]:
+        found.update(files=files(), rules=rules(), sockets=sockets(), reverted=reverted())
+    json.dump(found, sys.stdout)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)

@@ -92,9 +92,12 @@ class Stage:
             raise TrialError(f"`{script}` on {self.name}: {(done.stderr or done.stdout).decode().strip()}")
         return done.stdout.decode()
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self, *parts: str) -> dict[str, Any]:
         done = subprocess.run(
-            ["docker", "exec", "-i", self.container, "python3", "-"], input=FINGERPRINT, capture_output=True, check=True
+            ["docker", "exec", "-i", self.container, "python3", "-", *parts],
+            input=FINGERPRINT,
+            capture_output=True,
+            check=True,
         )
         return cast("dict[str, Any]", json.loads(done.stdout))
 
@@ -120,10 +123,10 @@ class Stage:
         give_up = time.monotonic() + seconds
         while True:
             with contextlib.suppress(subprocess.CalledProcessError):
-                left = cast("list[str]", self.fingerprint()["armed"])
+                left = cast("list[str]", self.fingerprint("armed")["armed"])
                 if not left or time.monotonic() > give_up:
                     return left
-            time.sleep(0.5)
+            time.sleep(1)
 
     def docker(self, *words: str) -> None:
         engine.docker(*words)
