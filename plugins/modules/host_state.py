@@ -395,6 +395,16 @@ armed:
   returned: when armed
   type: str
   sample: ssh
+ansible_facts:
+  description: The one fact that roles ask for, so that a play need not gather any.
+  returned: success
+  type: dict
+  contains:
+    distribution_release:
+      description: Code name of the host's release.
+      returned: where C(/etc/os-release) tells it
+      type: str
+      sample: trixie
 foreseen:
   description: What this and earlier tasks of the run would leave behind, for O(foreseen). The action plugin keeps it.
   returned: in check mode, by the module alone
@@ -501,6 +511,9 @@ def main() -> None:
     result = {"changed": bool(done.steps), "plan": report.lines(done.steps)}
     if done.armed is not None:
         result["armed"] = done.armed
+    release = host.release()
+    if release:
+        result["ansible_facts"] = {"distribution_release": release}
     if module.check_mode:
         result["foreseen"] = done.foreseen
     if module._diff and done.steps:

@@ -147,6 +147,11 @@ class Host:
             return {}
         return observed.parse_shadow(self.text("/etc/shadow"))
 
+    def release(self) -> str:
+        """The release's code name."""
+        fields = dict(line.partition("=")[::2] for line in self.text("/etc/os-release").splitlines())
+        return fields.get("VERSION_CODENAME", "").strip("\"'")
+
     def text(self, path: str) -> str:
         try:
             with open(self.root + path, encoding="utf-8", errors="surrogateescape") as handle:

@@ -53,7 +53,9 @@ def test_predicts_does_and_is_content(run: Run, tmp_path: Path) -> None:
     assert predicted["plan"] == plan
     assert predicted["diff"][1]["after"] == "text\n"
     assert not (tmp_path / "etc/x").exists()
+    (tmp_path / "etc/os-release").write_text("VERSION_CODENAME=trixie\n")
     done = run(files=[FILE])
+    assert done["ansible_facts"] == {"distribution_release": "trixie"}
     assert done["plan"] == plan
     assert "diff" not in done
     assert (tmp_path / "etc/x/y").read_text() == "text\n"
@@ -118,7 +120,7 @@ def test_what_was_put_back_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_refusal_of_the_host_is_one_message(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Host, names: Any) -> None:
+    def refuse(*_arguments: object) -> None:
         raise HostError("packages x: no")
 
     monkeypatch.setattr(Host, "install", refuse)

@@ -109,6 +109,13 @@ def test_lists_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not host._lists_are_fresh()
 
 
+def test_release(tmp_path: Path) -> None:
+    assert Host(str(tmp_path)).release() == ""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/os-release").write_text('ID=debian\nVERSION_CODENAME="trixie"\n')
+    assert Host(str(tmp_path)).release() == "trixie"
+
+
 def test_a_program_that_is_not_there_says_so() -> None:
     done = Host().run(["slipway-no-such-program"])
     assert done.code == 127
