@@ -7,7 +7,7 @@ LINK := .cache/collections/ansible_collections/slipway/ops
 LAB := $(BIN)/python tests/lab/lab.py
 export ANSIBLE_FORCE_COLOR ?= $(if $(CI),0,1)
 
-.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab lockout molecule hosts site clean prove-lockout prove-exposure prove-engine prove-upgrade bench-hardening
+.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab lockout molecule hosts site clean prove-lockout prove-exposure prove-engine prove-upgrade bench-hardening bench-converge
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -100,6 +100,10 @@ prove-upgrade: setup ## Upgrade three hosts, of which the second breaks: real pa
 bench-hardening: setup ## Ask ssh-audit, Lynis and OpenSCAP about fresh hosts before and after, with workloads that go on, on both Debian releases
 	@$(LAB) up --services
 	@$(BIN)/python tests/bench/hardening/bench.py
+
+bench-converge: setup ## Bring one host state about by our roles, pyinfra, a plain playbook and a script, in turns: calls, CPU and wall seconds
+	@$(LAB) up --services
+	@$(BIN)/python tests/bench/converge/bench.py
 
 clean: demo-down ## Remove the lab, the environment and the caches
 	@rm -rf $(VENV) .cache
