@@ -13,6 +13,7 @@ from slipway_lockout.stage import Said, Stage, TrialError
 from slipway_lockout.trial import AT_BOOT, BY_ITSELF, BY_PLAY, KEPT, LIMIT_SECONDS, REFUSED, Theme, Trial
 
 BACK_SECONDS = 90
+LIMITED = ("lockout", "base_confirm", "firewall_confirm", "ssh_confirm")
 # Of the base role, users and keys are what these trials are about.
 BASE_OFF: dict[str, Any] = {
     "base_packages": [],
@@ -47,10 +48,8 @@ def good(theme: Theme, key: str) -> dict[str, Any]:
         "lockout_roles": list(theme.roles),
         "ssh_port": 22,
         "ssh_allow_users": ["operator"],
-        "ssh_confirm_limit_seconds": LIMIT_SECONDS,
-        "firewall_confirm_limit_seconds": LIMIT_SECONDS,
+        **{f"{name}_limit_seconds": LIMIT_SECONDS for name in LIMITED},
         "firewall_rules": [{"port": ["22", "2222:2600"], "protocol": "tcp", "comment": "SSH"}],
-        "base_confirm_limit_seconds": LIMIT_SECONDS,
         "base_users": [
             {"name": "operator", "authorized_keys": [key], "authorized_keys_exclusive": True, "sudo": "passwordless"}
         ],
@@ -82,7 +81,7 @@ def try_once(stage: Stage, theme: Theme, trial: Trial, wanted: Mapping[str, Any]
     asked = {
         **wanted,
         "lockout_roles": list(trial.roles),
-        "lockout_limit_seconds": LIMIT_SECONDS,
+        **{f"{name}_limit_seconds": trial.limit_seconds for name in LIMITED},
         **filled(trial.variables, known),
     }
     started = float(stage.shell("date +%s"))
@@ -97,7 +96,7 @@ def try_once(stage: Stage, theme: Theme, trial: Trial, wanted: Mapping[str, Any]
         if trial.disturb is not None:
             trial.disturb(stage)
         said = stage.wait()
-        left = stage.until_disarmed(LIMIT_SECONDS + 30)
+        left = stage.until_disarmed(trial.limit_seconds + 30)
         if not operator.back_within(BACK_SECONDS):
             problems.append(f"the operator is not back after {BACK_SECONDS} s")
         after = stage.fingerprint()

@@ -16,6 +16,7 @@ AT_BOOT = "reverted at boot"
 KEPT = "went through"  # nothing was harmed: the operator gets what was asked for
 
 LIMIT_SECONDS = 30  # the shortest that a role takes
+PATIENT_SECONDS = 60  # where the play, and not the clock, is to put things back
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class Trial:
     held: bool = False  # the play has a connection from before the preparation
     disturb: Callable[[Stage], None] | None = None  # what happens while the play runs
     quick: bool = False
+
+    @property
+    def limit_seconds(self) -> int:
+        return PATIENT_SECONDS if self.ends == BY_PLAY else LIMIT_SECONDS
 
 
 @dataclass(frozen=True)
