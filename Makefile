@@ -93,6 +93,10 @@ prove-engine: setup ## Take the engine from a signed repository: wrong keys and 
 	@$(LAB) up --services
 	@$(BIN)/python tests/proofs/engine/prove.py
 
+bench-ufw: setup ## Time a firewall policy of 1 to 1000 rules inside a host, beside one module call for each rule
+	@$(LAB) up --services
+	@$(BIN)/python tests/bench/ufw.py
+
 prove-upgrade: setup ## Upgrade three hosts, of which the second breaks: real packages, a real reboot
 	@$(LAB) up --services
 	@$(BIN)/python tests/proofs/upgrade/prove.py

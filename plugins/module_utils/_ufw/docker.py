@@ -116,5 +116,26 @@ def commands(text: str) -> list[str]:
     return said
 
 
+def declared(text: str) -> tuple[list[dict[str, str]], list[str]]:
+    """The ports and the public interfaces that rendered files were made of; none where they were not named."""
+    named = True
+    ports: dict[tuple[str, str, str], dict[str, str]] = {}
+    public: dict[str, None] = {}
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] != ["-A"] or _is_of_bridges(words):
+            named = named and words[:1] != ["-A"]
+            continue
+        said = {word: words[index + 1] for index, word in enumerate(words[:-1]) if word.startswith("-")}
+        if "--ctorigdstport" in said:
+            port, protocol, address = said["--ctorigdstport"], said["-p"], said.get("--ctorigdst", "")
+            ports[port, protocol, address] = {"port": port, "protocol": protocol}
+            if address:
+                ports[port, protocol, address]["host_ip"] = address
+        elif "-i" in said and said["-j"] == "DROP":
+            public[said["-i"]] = None
+    return list(ports.values()), list(public) if named else []
+
+
 def _is_of_bridges(words: Sequence[str]) -> bool:
     return any(words[index] in ("-i", "-o") and words[index + 1] in DOCKER_BRIDGES for index in range(len(words) - 1))

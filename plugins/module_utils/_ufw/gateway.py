@@ -176,6 +176,16 @@ class Firewall:
             raise FirewallError(f"{command[0]} failed: {_last_line(error or output)}")
 
 
+def package_files() -> dict[str, tuple[str, str]]:
+    """The rules files of ufw itself that are there: their texts, and what its package brings."""
+    found: dict[str, tuple[str, str]] = {}
+    for name in ("before.rules", "before6.rules", "after.rules", "after6.rules"):
+        text, original = (durable.read_text(f"{place}/{name}") for place in ("/etc/ufw", "/usr/share/ufw/iptables"))
+        if text is not None and original is not None:
+            found[f"/etc/ufw/{name}"] = (text, original)
+    return found
+
+
 def has_guard_program() -> bool:
     return os.access(docker.PROGRAM, os.X_OK)
 
