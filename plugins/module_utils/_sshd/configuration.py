@@ -62,6 +62,7 @@ def _read_one(files: Files, name: str, text: str, match: str, depth: int, found:
         if key == "match":
             match = "" if value.strip().lower() == "all" else value
         elif key == "include" and depth < MAX_DEPTH:
+            found.append(Directive(name, number, key, value, match))
             for pattern in value.split():
                 absolute = pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}"
                 for inner, inner_text in files(absolute):
@@ -91,7 +92,9 @@ def foreign(directives: Sequence[Directive], ours: str, wanted: Mapping[str, Seq
     overriding: list[str] = []
     overruled: list[str] = []
     conditional: list[str] = []
+    reached = False  # the line that includes ours; what was read until then wins
     for directive in directives:
+        reached = reached or (directive.key == "include" and _includes(directive.value, ours))
         if directive.file == ours or directive.key not in wanted:
             continue
         values = [value.lower() for value in wanted[directive.key]]
@@ -103,7 +106,7 @@ def foreign(directives: Sequence[Directive], ours: str, wanted: Mapping[str, Seq
         said = f"{directive.place} says {directive.key} {directive.value}"
         if directive.match:
             conditional.append(f"{said} for Match {directive.match}")
-        elif directive.key in CUMULATIVE or _before(directive.file, ours):
+        elif directive.key in CUMULATIVE or _before(directive.file, ours) or not (reached or directive.file == MAIN):
             overriding.append(said)
         elif directive.file != MAIN:  # the distribution's own file always says something
             overruled.append(said)
@@ -115,6 +118,11 @@ def _before(file: str, ours: str) -> bool:
     return file.rpartition("/")[0] == directory and file < ours
 
 
+def _includes(patterns: str, ours: str) -> bool:
+    directory = ours.rpartition("/")[0]
+    return any(word in (f"{directory}/*.conf", "sshd_config.d/*.conf") for word in patterns.split())
+
+
 def includes_ours(main_text: str, ours: str) -> str:
     """Why sshd would not read our file first; empty when it does."""
     directory = ours.rpartition("/")[0]
@@ -123,7 +131,7 @@ def includes_ours(main_text: str, ours: str) -> str:
         if not line or line.startswith("#"):
             continue
         key, value = _split(line)
-        if key == "include" and any(word in (f"{directory}/*.conf", "sshd_config.d/*.conf") for word in value.split()):
+        if key == "include" and _includes(value, ours):
             return ""
         if key == "include":
             continue

@@ -77,6 +77,18 @@ def test_foreign(texts: dict[str, str], overriding: list[str], overruled: list[s
     assert list(found.conditional) == conditional
 
 
+@pytest.mark.parametrize(
+    ("main", "wins"), [("Include /etc/x/first.conf\n" + MAIN, True), (MAIN + "Include /etc/x/first.conf\n", False)]
+)
+def test_what_is_included_before_ours_wins(main: str, wins: bool) -> None:
+    def find(pattern: str) -> list[tuple[str, str]]:
+        first = [("/etc/x/first.conf", "PermitRootLogin yes")] if pattern == "/etc/x/first.conf" else []
+        return first or files(main=main, ours="PermitRootLogin no")(pattern)
+
+    found = foreign(read(find), OURS, WANTED)
+    assert (found.overriding if wins else found.overruled) == ("/etc/x/first.conf:1 says permitrootlogin yes",)
+
+
 def test_a_file_that_sorts_before_ours_wins() -> None:
     directive = configuration.Directive("/etc/ssh/sshd_config.d/00-a.conf", 1, "permitrootlogin", "yes")
     assert foreign([directive], OURS, WANTED).overriding == (f"{directive.place} says permitrootlogin yes",)
@@ -106,4 +118,4 @@ def test_differing() -> None:
 
 
 def test_includes_that_go_round_end() -> None:
-    assert len(read(lambda path: [("/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config\nPort 1")])) < 20
+    assert len(read(lambda path: [("/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config\nPort 1")])) < 40
