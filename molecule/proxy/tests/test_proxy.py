@@ -153,6 +153,22 @@ def test_service_that_is_down_gives_a_plain_page(address: str) -> None:
     assert "not available" in text
 
 
+def test_maintenance_needs_no_reload_and_leaves_other_names_alone(host: Any, address: str) -> None:
+    flag = f"/etc/nginx/slipway/maintenance/{HOST}"
+    host.check_output(f"touch {flag}")
+    try:
+        status, headers, text = ask(address, "/")
+        assert (status, headers["retry-after"]) == (503, "300")
+        assert "not available at the moment" in text
+        assert "strict-transport-security" in headers
+        assert "retry-after" not in ask(address, "/", name=SHOP)[1]
+    finally:
+        host.check_output(f"rm {flag}")
+    status, headers, _text = ask(address, "/")
+    assert status == 200
+    assert "retry-after" not in headers
+
+
 def test_slow_service_is_cut_at_its_own_limit(address: str) -> None:
     assert ask(address, "/slow")[0] == 504
 

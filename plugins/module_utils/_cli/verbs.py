@@ -36,6 +36,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("restore", "_backup.cli", "restore", "bring a stack's data back from a recovery point"),
     Verb("points", "_backup.cli", "points", "list the recovery points (the same as: backup points)"),
     Verb("upstreams", "_proxy.cli", "upstreams", "write nginx's upstream files from the running containers"),
+    Verb("maintenance", "_proxy.maintenance", "maintenance", "answer 503 for a stack's host names, or stop doing so"),
     Verb("certificate", "_certificate.cli", "certificate", "publish a renewed certificate and prove that it is served"),
     Verb("watch", "_watch.cli", "watch", "look at health, logs and backups once, and tell when something is wrong"),
     Verb("prune", "_docker.cli", "prune", "keep Docker's images and build cache within their budget"),
