@@ -157,7 +157,7 @@ class Stage:
                     "ANSIBLE_NOCOLOR": "1",
                     "ANSIBLE_FORCE_COLOR": "0",
                     "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.directory / "cp"),
-                    "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=300s "
+                    "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=900s "
                     "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR",
                 },
                 stdin=subprocess.DEVNULL,
@@ -190,6 +190,10 @@ class Stage:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         self.playing.wait()
+
+    @property
+    def is_connected(self) -> bool:
+        return any((self.directory / "cp").glob("*"))
 
     def hang_up(self) -> None:
         """End the connections that the plays have left open."""

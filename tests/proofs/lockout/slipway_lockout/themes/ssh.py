@@ -151,7 +151,7 @@ TRIALS = (
     Trial(
         "a Match block that denies the operator on the new port",
         BY_PLAY,
-        "no new login on port 2500 was possible",
+        "for operator denyusers is operator, not unset",
         {"ssh_port": 2500},
         **foreign("90-match.conf", "Match LocalPort 2500\\n  DenyUsers operator\\n", reload=True),
     ),
