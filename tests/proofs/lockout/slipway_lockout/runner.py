@@ -127,7 +127,7 @@ def try_once(stage: Stage, theme: Theme, trial: Trial, wanted: Mapping[str, Any]
 
 
 def settle(stage: Stage, wanted: Mapping[str, Any]) -> tuple[Said, list[str]]:
-    """The run that follows, which also tells what the host did by itself, and one more where that had to change something.
+    """The run that follows, which tells what the host did by itself, and one more where that had to change something.
 
     A run that was killed may have left a restart that the following run still owes.
     """
