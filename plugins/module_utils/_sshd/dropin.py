@@ -19,7 +19,7 @@ REVOKED = "/etc/ssh/slipway_revoked_keys"
 PRINCIPALS = "/etc/ssh/slipway_principals"
 HEAD = "# Managed by slipway.ops.ssh. sshd reads this file first, and the first value wins.\n"
 # Not in every release's OpenSSH: left out where `sshd -T` does not know them.
-NOT_EVERYWHERE = ("requiredrsasize", "modulifile", "persourcepenaltyexemptlist")
+NOT_EVERYWHERE = ("requiredrsasize", "modulifile", "persourcepenaltyexemptlist", "gssapiauthentication")
 NEVER_SHOWN = ("debianbanner",)  # not every release's `sshd -T` prints it
 KEY_AND_CODE = "publickey,keyboard-interactive:pam"
 
