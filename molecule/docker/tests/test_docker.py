@@ -132,6 +132,18 @@ def test_a_daemon_that_runs_with_other_settings_is_found(host: Any, container: s
     assert host.check_output(state) == before
 
 
+def test_an_engine_that_was_here_before_keeps_its_containers(host: Any, container: str) -> None:
+    host.check_output("rm /etc/slipway/docker/needs-restart.json; echo '{}' > /etc/docker/daemon.json")
+    host.check_output(f"systemctl restart docker; docker start {container}")
+    state = "docker inspect -f '{{.State.StartedAt}} {{.State.Pid}}' " + container
+    assert information(host)["LiveRestoreEnabled"] is False
+    before, pid = host.check_output(state), engine_pid(host)
+    assert changed(converge(host)) == 1
+    assert engine_pid(host) != pid
+    assert host.check_output(state) == before
+    assert information(host)["LiveRestoreEnabled"] is True
+
+
 @pytest.fixture(scope="module")
 def images(host: Any) -> Iterator[list[str]]:
     """Five images of 11 MiB: oldest first, the first of a container, the second of a release to go back to."""

@@ -66,8 +66,10 @@ def test_a_new_version_arrives_and_what_it_replaced_is_restarted(host: Any, repo
     code, said = upgrade(host, "--check")
     assert (code, "upgrade served 1.0 -> 2.0" in said) == (0, True), said
     assert host.package("served").version == "1.0"
-    code, said = upgrade(host)
+    drain = '{"upgrade_drain_command": ["touch", "/run/drained"], "upgrade_undrain_command": ["rm", "/run/drained"]}'
+    code, said = upgrade(host, "-e", drain)
     assert code == 0, said
+    assert not host.file("/run/drained").exists, "the work is given back"
     assert "restart silent.service, which ran replaced files" in said
     assert host.package("served").version == "2.0"
     code, said = upgrade(host)
@@ -77,8 +79,9 @@ def test_a_new_version_arrives_and_what_it_replaced_is_restarted(host: Any, repo
 def test_a_version_that_breaks_a_service_stops_the_play_until_it_is_repaired(host: Any, repository: Repository) -> None:
     repository.add(version(3, "exit 78"))
     repository.publish()
-    code, said = upgrade(host)
+    code, said = upgrade(host, "-e", '{"upgrade_drain_command": ["touch", "/run/drained"]}')
     assert code != 0
+    assert host.file("/run/drained").exists
     assert "unit served.service: ran before, is failed now" in said
     code, said = upgrade(host)
     assert code != 0, "what ran before the first attempt is asked for, also by the second"

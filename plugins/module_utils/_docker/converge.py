@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import os
 import re
 import time
@@ -18,6 +19,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._armed.gateway import 
 from ansible_collections.slipway.ops.plugins.module_utils._docker.api import PID_FILE, Api, ApiError
 from ansible_collections.slipway.ops.plugins.module_utils._docker.daemon import RELOADABLE
 from ansible_collections.slipway.ops.plugins.module_utils._docker.engine import (
+    DAEMON_FILE,
     KEY_FILE,
     RESTART_FILE,
     SOURCES_FILE,
@@ -64,6 +66,7 @@ class EngineHost:
 
     def converge(self, request: Request) -> Outcome:
         self.outcome.foreseen = dict(request.foreseen)
+        self._keep_containers(request.daemon)
         for wish in request.states:
             try:
                 self._state(wish)
@@ -126,6 +129,29 @@ class EngineHost:
         )
 
     # What really runs
+
+    def _keep_containers(self, settings: Mapping[str, Any]) -> None:
+        """An engine that was here before gets live restore by a reload, ahead of its first restart."""
+        if not settings.get("live-restore") or self.host.text(RESTART_FILE):
+            return
+        try:
+            found = self.api.information()
+            held = json.loads(self.host.text(DAEMON_FILE) or "{}")
+        except (ApiError, ValueError):
+            return
+        in_swarm = (found.get("Swarm") or {}).get("LocalNodeState", "inactive") not in ("", "inactive")
+        if found.get("LiveRestoreEnabled") or not found.get("ContainersRunning") or in_swarm:
+            return
+        self._did(f"unit {UNIT}: reload, so that containers run on when it restarts")
+        if self.check:
+            return
+        text = json.dumps({**held, "live-restore": True}, indent=2, sort_keys=True) + "\n"
+        self._must(["mkdir", "-p", os.path.dirname(DAEMON_FILE)])
+        self.host.write_file(DAEMON_FILE, text.encode(), "0644", "root", "root")
+        self._must(["systemctl", "reload", UNIT])
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while not self.api.information().get("LiveRestoreEnabled") and time.monotonic() < deadline:
+            self.host.pause(0.2)
 
     def _running(self, settings: Mapping[str, Any]) -> None:
         reason = self._found_wrong(settings)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -98,6 +99,30 @@ def test_one_that_was_started_before_its_file_changed_is_restarted(
     assert run(host) == [
         "unit docker.service: restart (it runs with other settings: a file that changed after its start)"
     ]
+
+
+class Foreign(Dockerd):
+    """An engine that was here before, without live restore."""
+
+    def information(self) -> dict[str, Any]:
+        reloaded = "systemctl reload docker.service" in self.host.ran
+        return {"LoggingDriver": "local", "LiveRestoreEnabled": reloaded, "ContainersRunning": 2}
+
+
+def test_containers_of_an_engine_that_was_here_before_outlive_its_first_restart(host: Recorder) -> None:
+    api: Any = Foreign(host, "local", "local")
+    Path(host.root, "etc/docker").mkdir(parents=True)
+    file = Path(host.root, "etc/docker/daemon.json")
+    file.write_text('{"bip": "10.9.0.1/16"}')
+    Path(host.root, "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    Path(host.root, "etc/group").write_text("root:x:0:\n")
+    request = Request(states=(), daemon={"live-restore": True})
+    line = "unit docker.service: reload, so that containers run on when it restarts"
+    assert line in EngineHost(host, api, True).converge(request).lines
+    assert host.ran == []
+    assert EngineHost(host, api, False).converge(request).lines == [line]
+    assert json.loads(file.read_text()) == {"bip": "10.9.0.1/16", "live-restore": True}
+    assert "systemctl restart docker.service" not in host.ran
 
 
 def test_installed_packages_of_the_engine_are_held_and_let_go(host: Recorder) -> None:
