@@ -136,7 +136,7 @@ def harden(subject: Subject) -> str:
     address = hosts.create(subject.hardened, subject.release).address
     archive = {
         "name": "security updates",
-        "uri": "http://deb.debian.org/debian-security",
+        "uri": "http://security.debian.org/debian-security",
         "suites": [f"{subject.release}-security"],
     }
     variables = {

@@ -9,7 +9,7 @@ as_user() { runuser -u "$user" -- env XDG_RUNTIME_DIR="$runtime" "$@"; }
 
 start() {
     docker network create stack > /dev/null
-    docker run --detach --name database --network stack --restart unless-stopped --ulimit nofile=65536:65536 \
+    docker run --detach --name database --network stack --restart unless-stopped \
         --env MYSQL_ROOT_PASSWORD=bench --env MYSQL_DATABASE=bench --volume database:/var/lib/mysql "$registry_mysql" > /dev/null
     docker run --detach --name cache --network stack --restart unless-stopped "$registry_redis" > /dev/null
     printf '* * * * * root date +\\%%s > /var/lib/bench-cron\n' > /etc/cron.d/bench
@@ -18,6 +18,7 @@ start() {
     install -d -o "$user" -g "$user" "$home/.config" "$home/.config/systemd" "$home/.config/systemd/user"
     printf '[Service]\nExecStart=sleep infinity\n[Install]\nWantedBy=default.target\n' > "$home/.config/systemd/user/beat.service"
     chmod 0644 "$home/.config/systemd/user/beat.service"
+    for _ in $(seq 60); do [ -S "$runtime/systemd/private" ] && break; sleep 1; done
     as_user systemctl --user daemon-reload
     as_user systemctl --user enable --now --quiet beat.service
 }
