@@ -100,7 +100,7 @@ class TcpScan:
         connection.setblocking(False)
         code = connection.connect_ex((self.address, port))
         if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
-            self._selector.register(connection, selectors.EVENT_WRITE, port)
+            self._selector.register(connection, selectors.EVENT_WRITE, (port, connection))
             self._flights.append((time.monotonic() + self.pace.timeout_seconds, port, connection))
             self._in_flight += 1
             return True
@@ -118,9 +118,8 @@ class TcpScan:
         pause = max(0.0, self._flights[0][0] - time.monotonic()) if self._flights else 0.0
         can_start = self._waiting and self._in_flight < self.room
         for key, _events in self._selector.select(min(pause, 1 / self.pace.per_second) if can_start else pause):
-            connection = key.fileobj
-            assert isinstance(connection, socket.socket)  # noqa: S101
-            self._end(key.data, connection, _state(connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
+            port, connection = key.data
+            self._end(port, connection, _state(connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
 
     def _expire(self) -> None:
         now = time.monotonic()
