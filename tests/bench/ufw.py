@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NAME = "bench-ufw"
 SIZES = (1, 10, 50, 200, 1000)
 TRIED_ONE_BY_ONE = 10
-ROUNDS = 3
+ROUNDS = 2
 TIMES = "/run/bench-times"
 PYTHON = "/usr/local/bin/timed-python"
 TIMED_PYTHON = f"""#!/bin/bash
@@ -42,6 +42,13 @@ OURS = """
     - slipway.ops.ufw_policy:
         rules: "{{ rules }}"
         armed: "{{ armed | default(omit) }}"
+"""
+START = """
+- hosts: all
+  gather_facts: false
+  become: true
+  tasks:
+    - ansible.builtin.ping:
 """
 THEIRS = """
 - hosts: all
@@ -92,6 +99,7 @@ class Bench:
         self.ssh = ["-i", host["key_file"], "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
         (folder / "ours.yml").write_text(OURS)
         (folder / "theirs.yml").write_text(THEIRS)
+        (folder / "start.yml").write_text(START)
         self.on_host("apt-get update -qq && apt-get install -y -qq --no-install-recommends ufw >/dev/null")
         self.on_host(f"cat > {PYTHON} && chmod 755 {PYTHON}", TIMED_PYTHON)
 
@@ -164,6 +172,7 @@ def main() -> int:
         bench = Bench(Path(folder))
         try:
             for _round in range(ROUNDS):
+                costs.setdefault(("start", 0, "again"), []).append(bench.play("start")[0])
                 for count in SIZES:
                     for who in ("ours", "theirs") if count <= TRIED_ONE_BY_ONE else ("ours",):
                         loads.append(os.getloadavg()[0])
@@ -197,7 +206,9 @@ def report(costs: dict[tuple[str, int, str], list[Cost]], loads: list[float]) ->
                 f"| {count} | {step} | {ours.seconds:.2f} ({ours.cpu:.2f}) | {ours.calls} |"
                 f" {mark}{theirs.seconds:.1f} ({theirs.cpu:.1f}) | {mark}{theirs.calls} |"
             )
-    lines += ["", f"about: extrapolated from the measurement with {TRIED_ONE_BY_ONE} rules"]
+    start = median(costs["start", 0, "again"])
+    lines += ["", f"The start of a module that does nothing (ping): {start.seconds:.2f} ({start.cpu:.2f})"]
+    lines += [f"about: extrapolated from the measurement with {TRIED_ONE_BY_ONE} rules"]
     return "\n".join(lines)
 
 

@@ -37,7 +37,8 @@ def confirm(argv: list[str]) -> int:
         raise PermissionError("armed changes are root's; use sudo slipway confirm")
     store = Store(Host())
     if options.name is None:
-        _tell([store.status(name) for name in store.names()], options.json, "nothing is armed on this host")
+        found = [status for status in map(store.status, store.names()) if status.state != NOTHING]
+        _tell(found, options.json, "nothing is armed on this host")
         return 0
     if options.name not in store.names():
         _tell([Status(options.name, NOTHING)], options.json, _armed_now(store))

@@ -78,7 +78,8 @@ class Job:
         return self.wish.armed.name if self.wish.armed is not None else ""
 
     def _is_armed(self) -> bool:
-        return bool(self._name) and self.store.status(self._name).state == ARMED
+        """Asked once a script that is putting things back right now has ended."""
+        return bool(self._name) and self.store.settled(self._name).state == ARMED
 
     def _host(self) -> Outcome:
         made: Any = converge_host(self.host, self.store, self.wish, self.check_mode, self.warn, self.earlier)

@@ -133,6 +133,7 @@ def test_command_line_lists_the_seconds_left(
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     Store(host).arm(Snapshot("firewall", 60))
     Store(host).arm(Snapshot("ssh", 90))
+    os.makedirs(snapshots.directory_of("begun-and-killed"))
     assert cli.confirm([]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == ["firewall", "ssh"]
