@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import Completed, Host
+from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
 from ansible_collections.slipway.ops.plugins.module_utils._upgrade import gateway
 from ansible_collections.slipway.ops.plugins.module_utils._upgrade.gateway import Machine, UpgradeError
 
@@ -90,3 +92,25 @@ def test_a_lock_of_our_own_process_is_not_seen(tmp_path: Path) -> None:
 def test_this_process_runs_files_that_are_there() -> None:
     assert isinstance(Machine(Host(), False).stale_units(), set)
     assert "/" in Machine(Host(), False).free_bytes()
+
+
+def test_pages_and_stacks_that_are_bad_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"host": "a", "checks": [{"name": "shop", "kind": "http", "url": "http://127.0.0.1:1/"}]}
+    (tmp_path / "watch.json").write_text(json.dumps(config))
+    (tmp_path / "secrets.json").write_text("{}")
+    monkeypatch.setattr(gateway, "CONFIG_FILE", str(tmp_path / "watch.json"))
+    monkeypatch.setattr(gateway, "SECRETS_FILE", str(tmp_path / "secrets.json"))
+    (tmp_path / "stacks/fleet").mkdir(parents=True)
+    (tmp_path / "stacks/fleet/stack.json").write_text("{}")
+    services = {"web": {"ok": False, "replicas": 2}, "db": {"ok": True, "replicas": 1}}
+    monkeypatch.setattr(gateway, "status", lambda _name, _places: {"services": services})
+    assert Machine(Host(), False).problems(Places(str(tmp_path / "stacks"))) == [
+        "stack fleet: service web has not all of its 2 replicas ready",
+        "check shop: is bad",
+    ]
+
+
+def test_units_are_asked_for_once(host: Recorder) -> None:
+    host.answer = Completed(0, "Id=a.service\nActiveState=active\nSubState=running\n", "")
+    assert Machine(host, False).units()["a.service"]["sub"] == "running"
+    assert [argv[1] for argv in host.ran] == ["list-units", "show"]
