@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.slipway.ops.plugins.plugin_utils._packed import kept
 
 
 def run_quietly(
@@ -23,9 +24,10 @@ def run_quietly(
     before = task.no_log
     task.no_log = True
     try:
-        result: dict[str, Any] = action._execute_module(
-            module_name=module_name, module_args=dict(module_args), task_vars=dict(task_vars)
-        )
+        with kept(module_name):
+            result: dict[str, Any] = action._execute_module(
+                module_name=module_name, module_args=dict(module_args), task_vars=dict(task_vars)
+            )
     finally:
         task.no_log = before
     result.pop("invocation", None)
