@@ -148,8 +148,9 @@ def tool_b(machine: Machine) -> None:
 
 
 def tool_c(machine: Machine) -> None:
-    extra = json.dumps({"tree": str(WORK / "tree"), "state": json.loads((WORK / "state.json").read_text())})
-    (WORK / "extra.json").write_text(extra)
+    state = json.loads((WORK / "state.json").read_text())
+    others = [path for path, item in state["paths"].items() if item["kind"] == "file" and not is_roots(item)]
+    (WORK / "extra.json").write_text(json.dumps({"tree": str(WORK / "tree"), "state": state, "others": others}))
     login = ["-u", "operator", "--private-key", str(KEY), "-e", f"@{WORK / 'extra.json'}"]
     ansible(machine, "-i", f"{machine.address},", *login, str(HERE / "plain.yml"))
 
@@ -218,12 +219,16 @@ def define(machine: Machine) -> tuple[dict[str, Any], dict[str, Any]]:
     tree = WORK / "tree"
     subprocess.run(["rm", "-rf", str(tree)], check=True)
     for path, item in found["paths"].items():
-        if item["kind"] == "file" and item["owner"] == "root":
+        if item["kind"] == "file" and is_roots(item):
             target = tree / path.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(base64.b64decode(item["content"]))
             target.chmod(int(item["mode"], 8))
     return spec, found
+
+
+def is_roots(item: dict[str, Any]) -> bool:
+    return bool(item["owner"] == item["group"] == "root")
 
 
 def table(title: str, results: dict[str, Measured], calls: dict[str, int]) -> None:

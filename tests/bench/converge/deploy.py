@@ -64,7 +64,7 @@ for path, item in STATE["paths"].items():
             mode=item["mode"],
             create_remote_dir=False,
         )
-server.shell(commands=[f"sysctl -q -p {STATE['sysctls_file']}"], _if=changed[STATE["sysctls_file"]].did_change)
+server.shell(commands=[f"sysctl -e -q -p {STATE['sysctls_file']}"], _if=changed[STATE["sysctls_file"]].did_change)
 if host.get_fact(Holds) != STATE["holds"]:
     server.shell(commands=[shlex.join(["apt-mark", "hold", *STATE["holds"]])])
 found = host.get_fact(FirewallRules)

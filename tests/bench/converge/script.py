@@ -43,7 +43,7 @@ done <<'END'
 END
 @links@
 rm -rf "$new"
-case "$changed" in *@sysctls@*) sysctl -q -p @sysctls@;; esac
+case "$changed" in *@sysctls@*) sysctl -e -q -p @sysctls@;; esac
 case "$changed" in */etc/systemd/system/*) systemctl daemon-reload;; esac
 added=$(ufw show added)
 @rules@
