@@ -87,8 +87,8 @@ def overlay(seen: Observation, wish: Wish, foreseen: Mapping[str, Any]) -> Obser
         groups[name] = replace(present, members=tuple(dict.fromkeys((*present.members, *members))))
     found = dict(seen.accounts)
     for name, said in known["users"].items():
-        present = found.get(name, Account(name, -1, groups[name].gid if name in groups else -1, "", "", ""))
-        found[name] = replace(present, **said)
+        account = found.get(name, Account(name, -1, groups[name].gid if name in groups else -1, "", "", ""))
+        found[name] = replace(account, **said)
     contents = {file.path: file.content for file in wish.files}
     unit_states = {name: replace(state, **known["units"].get(name, {})) for name, state in seen.units.items()}
     return replace(
