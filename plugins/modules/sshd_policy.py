@@ -78,7 +78,7 @@ options:
   client_alive_count:
     description: Questions without an answer after which a client is dropped.
     type: int
-    default: 3
+    default: 2
   tcp_forwarding:
     description: Whether clients may forward TCP ports.
     type: bool
@@ -270,7 +270,7 @@ ARGUMENTS = {
     "max_auth_tries": number(4),
     "login_grace_seconds": number(30),
     "client_alive_interval_seconds": number(300),
-    "client_alive_count": number(3),
+    "client_alive_count": number(2),
     "tcp_forwarding": OFF,
     "agent_forwarding": OFF,
     "banner_file": {"type": "str", "default": ""},

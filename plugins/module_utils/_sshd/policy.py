@@ -32,7 +32,7 @@ class Policy:
     max_auth_tries: int = 4
     login_grace_seconds: int = 30
     client_alive_interval_seconds: int = 300
-    client_alive_count: int = 3
+    client_alive_count: int = 2
     tcp_forwarding: bool = False
     agent_forwarding: bool = False
     banner_file: str = ""
