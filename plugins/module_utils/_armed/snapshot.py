@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeVar
 
 from ansible_collections.slipway.ops.plugins.module_utils._host.observed import (
@@ -81,31 +82,37 @@ def snapshot_of(wish: Wish, plan: Plan, seen: Observation, name: str, limit_seco
             [seen.units.get(unit, UnitState(unit)) for unit in touched],
             masked_now=[step.name for step in plan.units if isinstance(step, ActOnUnit) and step.verb == "mask"],
             read_again=any(path.startswith(UNIT_DIRECTORIES) for path in paths),
-            reloaded=_only_reloaded(plan),
+            done=_verbs(plan),
         ),
     )
 
 
-def _only_reloaded(plan: Plan) -> list[str]:
-    """Units that read their files again while they run: they need no restart to go back, which might fail."""
+def _verbs(plan: Plan) -> dict[str, set[str]]:
     verbs: dict[str, set[str]] = {}
     for step in plan.units:
         if isinstance(step, ActOnUnit):
             verbs.setdefault(step.name, set()).add(step.verb)
-    return [name for name, found in verbs.items() if found == {"reload"}]
+    return verbs
 
 
 def unit_commands(
     before: Sequence[UnitState],
     masked_now: Sequence[str] = (),
     read_again: bool = False,
-    reloaded: Sequence[str] = (),
+    done: Mapping[str, Set[str]] = MappingProxyType({}),
 ) -> tuple[tuple[str, ...], ...]:
     """Bring units back: read files again, enable as before, stop what was not running, start or restart the rest.
 
-    systemd refuses to start a socket whose service runs, so with a socket among them all are stopped first.
+    systemd refuses to start a socket whose service runs, so with a socket among them all are stopped first. A unit that
+    only read its files again needs no restart to go back, which might fail. One that is new goes with its file.
     """
     commands: list[tuple[str, ...]] = [("systemctl", "daemon-reload")] if before or read_again else []
+    for unit in before:
+        if not unit.exists and "enable" in done.get(unit.name, ()):
+            commands.append(("systemctl", "disable", unit.name))
+        if not unit.exists and done.get(unit.name, set()) & {"start", "restart"}:
+            commands.append(("systemctl", NO_BLOCK, "stop", unit.name))
+    before = [unit for unit in before if unit.exists or unit.load == "masked"]
     for unit in before:
         if unit.load == "masked":
             commands.append(("systemctl", "mask", unit.name))
@@ -121,7 +128,7 @@ def unit_commands(
             commands.append(("systemctl", NO_BLOCK, "stop", unit.name))
     for unit in sockets + others:
         if unit.running:
-            again = "reload-or-restart" if unit.name in reloaded else "restart"
+            again = "reload-or-restart" if done.get(unit.name) == {"reload"} else "restart"
             commands.append(("systemctl", NO_BLOCK, "start" if sockets else again, unit.name))
     return tuple(commands)
 

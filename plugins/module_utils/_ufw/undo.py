@@ -17,6 +17,7 @@ INIT = "/lib/ufw/ufw-init"
 LOCK = "/run/ufw.lock"
 LOAD = {V4: "iptables-restore", V6: "ip6tables-restore"}
 TABLES = {V4: "iptables", V6: "ip6tables"}
+OPEN = ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"  # a table that nobody has used yet
 UFW = "the loaded ufw rules"
 DOCKER = "the rules for Docker"
 
@@ -44,9 +45,9 @@ def snapshot(
         if not seen.loaded:
             lines.append(f"{INIT} force-stop > /dev/null")
         for family, tool in LOAD.items():
-            saved = seen.saved.get(family)
-            if not saved:
+            if family not in seen.saved:
                 continue
+            saved = seen.saved[family] or OPEN
             table = seen.table(family)
             options = "--wait 10 --noflush"
             if family == V6 and seen.loaded and _other_families(plan, seen):
@@ -56,6 +57,8 @@ def snapshot(
                 text = own_rules(saved, table is not None and live.is_loaded(table, family))
             data.append((f"ufw.{family}", text))
             lines.append(f'{tool} {options} < "$state/data/ufw.{family}"')
+        if not seen.loaded:
+            lines += _without_chains(seen)
         steps.append((UFW, tuple(lines)))
     if plan.guard:
         steps.append((DOCKER, _guard_lines(seen)))
@@ -68,6 +71,17 @@ def snapshot(
         data=tuple(data),
         lock=LOCK,
     )
+
+
+def _without_chains(seen: Observed) -> list[str]:
+    """ufw leaves its chains behind, empty, when it stops; where they were not, they go. Chains of others stay."""
+    if any(table and any(name.startswith("ufw") for name in table.chains) for table in seen.tables.values()):
+        return []
+    return [
+        f"{TABLES[family]}-save -t filter | grep -v -E '^(:|-A )ufw| -j ufw' | {tool} --wait 10"
+        for family, tool in LOAD.items()
+        if family in seen.saved
+    ]
 
 
 def own_rules(saved: str, loaded: bool) -> str:

@@ -85,6 +85,15 @@ def test_units_are_enabled_and_unmasked_as_before() -> None:
     assert snapshots.unit_commands([]) == ()
 
 
+def test_a_new_unit_goes_with_its_file() -> None:
+    new = UnitState("x.service", "not-found")
+    assert snapshots.unit_commands([new]) == (("systemctl", "daemon-reload"),)
+    assert snapshots.unit_commands([new], done={"x.service": {"enable", "start"}})[1:] == (
+        ("systemctl", "disable", "x.service"),
+        ("systemctl", "$block", "stop", "x.service"),
+    )
+
+
 def test_arming_again_keeps_the_first_memory() -> None:
     first = Snapshot("ssh", 30, (("/a", OLD),), (("k", "1"),), (("x",),))
     second = Snapshot("ssh", 60, (("/a", PathState()), ("/b", OLD)), (("k", "2"),), (("x",), ("y",)))

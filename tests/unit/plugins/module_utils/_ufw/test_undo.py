@@ -59,6 +59,29 @@ def test_a_firewall_that_was_off_is_stopped_and_keeps_its_policies() -> None:
     assert found["ufw.v4"] == "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\nCOMMIT\n"
 
 
+def test_a_table_that_nobody_had_used_is_open_again() -> None:
+    unused = Observed(True, {}, dict.fromkeys((V4, V6), live.parse("")), {V4: "", V6: ""})
+    found = undo.snapshot(Plan(load=plan.ENABLE), unused, (), "firewall", 60)
+    for family in (V4, V6):
+        assert live.parse(dict(found.data)[f"ufw.{family}"]).policies == dict.fromkeys(
+            ("INPUT", "FORWARD", "OUTPUT"), "ACCEPT"
+        )
+
+
+def test_chains_that_were_not_there_go_and_those_of_others_stay(tmp_path: Path) -> None:
+    now = SAVED[V4].replace("COMMIT", ":DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\nCOMMIT")
+    (tmp_path / "now").write_text(now)
+    line = lines(Plan(load=plan.ENABLE), seen(loaded=False))[3]
+    line = line.replace("iptables-save -t filter", f"cat {tmp_path}/now").replace("iptables-restore --wait 10", "cat")
+    left = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
+    table = live.parse(left)
+    assert sorted(table.chains) == ["DOCKER-USER", "FORWARD", "INPUT", "OUTPUT"]
+    assert table.jumps("FORWARD", "DOCKER-USER")
+    assert "\nCOMMIT\n" in left
+    stopped = Observed(True, {}, {V4: live.parse(":ufw-before-input - [0:0]\n")}, {V4: ":ufw-before-input - [0:0]\n"})
+    assert len(lines(Plan(load=plan.ENABLE), stopped)) == 2, "left by an earlier stop, they stay"
+
+
 def test_the_table_that_ufw_flushes_comes_back_whole() -> None:
     """Switching IPv6 off takes the chains of others away too."""
     off = Plan({plan.DEFAULTS: "IPV6=no\n"}, plan.RELOAD)
@@ -87,7 +110,8 @@ def test_a_guard_that_was_not_there_goes_again(there: bool, tmp_path: Path) -> N
         program = tmp_path / tool
         program.write_text(
             f'#!/bin/sh\necho "{tool} $*" >> {tmp_path}/asked\n'
-            f'case "$*" in *" -L "*) exit {0 if there else 1};; *"-t mangle -D "*) ;; *" -D "*) [ ! -e {tmp_path}/gone.{tool} ] || exit 1;'
+            f'case "$*" in *" -L "*) exit {0 if there else 1};; *"-t mangle -D "*) ;;'
+            f' *" -D "*) [ ! -e {tmp_path}/gone.{tool} ] || exit 1;'
             f" touch {tmp_path}/gone.{tool};; esac\n"
         )
         program.chmod(0o755)
