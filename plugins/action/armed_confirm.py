@@ -92,9 +92,13 @@ class ActionModule(ActionBase):
                 module_args={"name": arguments["name"], "state": "reverted", "reason": reason},
                 task_vars=variables,
             )
-            back = answer.get("state") == "reverted"
+            back, told = answer.get("state") == "reverted", str(answer.get("status", ""))
         except AnsibleError as failure:
             display.vvv(f"the old connection did not serve either: {failure}")
-            back = False
-        end = "it was put back at once" if back else "the host puts it back by itself when its time is over"
+            back, told = False, ""
+        end = "the host puts it back by itself when its time is over"
+        if back:
+            end = "it was put back at once" if reason in told else "the host had put it back by itself by then"
+            _all, but, rest = told.partition("; could not put back:")
+            end += f", but not everything:{rest}; look at the host now" if but else ""
         return {"failed": True, "msg": f"{message}; {end}", "state": "reverted" if back else "armed"}

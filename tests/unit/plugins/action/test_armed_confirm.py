@@ -85,12 +85,32 @@ def test_confirms_over_a_connection_of_its_own() -> None:
 
 
 def test_a_login_that_fails_puts_back_over_the_old_connection() -> None:
-    found = action([AnsibleConnectionFailure("refused"), {"state": "reverted"}], port=2222)
+    status = "ssh: put back at 1970-01-01 00:00:07 UTC, no new login on port 2222 was possible within 0 seconds"
+    found = action([AnsibleConnectionFailure("refused"), {"state": "reverted", "status": status}], port=2222)
     result = found.run(task_vars={})
     assert result["failed"]
     assert "no new login on port 2222 was possible within 0 seconds (refused); it was put back at once" in result["msg"]
     assert [name for name, _call in found.calls] == ["new", "ours"]
     assert found.calls[1][1]["state"] == "reverted"
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (
+            "ssh: put back at some time, it was not confirmed within 30 seconds",
+            "the host had put it back by itself by then",
+        ),
+        (
+            "ssh: put back at some time, no new login on the port of the play was possible within 0 seconds;"
+            " could not put back: /etc/x",
+            "it was put back at once, but not everything: /etc/x; look at the host now",
+        ),
+    ],
+)
+def test_tells_what_became_of_it(status: str, told: str) -> None:
+    result = action([AnsibleConnectionFailure("refused"), {"state": "reverted", "status": status}]).run(task_vars={})
+    assert result["msg"].endswith(told)
 
 
 @pytest.mark.parametrize(
