@@ -75,8 +75,10 @@ class Cost:
     cpu: float
     calls: int
 
-    def times(self, factor: float) -> Cost:
-        return Cost(self.seconds * factor, self.cpu * factor, round(self.calls * factor))
+    def of_rules(self, count: int) -> Cost:
+        """The same for more rules: a call for each, and one for the policy."""
+        factor = (count + 1) / self.calls
+        return Cost(self.seconds * factor, self.cpu * factor, count + 1)
 
 
 def rules(count: int) -> list[dict[str, Any]]:
@@ -200,8 +202,8 @@ def report(costs: dict[tuple[str, int, str], list[Cost]], loads: list[float]) ->
             if ("theirs", count, step) in costs:
                 theirs, mark = median(costs["theirs", count, step]), ""
             else:
-                factor = 1 if step == "one more" else count / TRIED_ONE_BY_ONE
-                theirs, mark = median(costs["theirs", TRIED_ONE_BY_ONE, step]).times(factor), "about "
+                theirs, mark = median(costs["theirs", TRIED_ONE_BY_ONE, step]), "about "
+                theirs = theirs if step == "one more" else theirs.of_rules(count)
             lines.append(
                 f"| {count} | {step} | {ours.seconds:.2f} ({ours.cpu:.2f}) | {ours.calls} |"
                 f" {mark}{theirs.seconds:.1f} ({theirs.cpu:.1f}) | {mark}{theirs.calls} |"

@@ -76,6 +76,9 @@ class Firewall:
                 if plan.load == planning.RESTORE:
                     self._restore()
             self._load(plan.load)
+            for family in plan.forward_dropped:
+                # ufw opens what Docker had closed: containers would be reached without a published port.
+                self._do([undo.TABLES[family], "-w", "10", "-P", "FORWARD", "DROP"])
             if plan.enable_unit:
                 self._do(["systemctl", "enable", "--quiet", planning.UNIT])
             if plan.guard_gone:

@@ -85,6 +85,7 @@ class Plan:
     guard: bool = False
     guard_gone: bool = False
     enable_unit: bool = False
+    forward_dropped: Sequence[str] = ()  # families whose FORWARD stays closed for Docker when ufw stops
     steps: Sequence[str] = ()
     before: Sequence[str] = ()
     after: Sequence[str] = ()
@@ -110,6 +111,12 @@ def plan_absent(seen: Observed) -> Plan:
         load=load,
         guard=bool(files) or chained,
         guard_gone=True,
+        forward_dropped=[
+            family
+            for family, table in seen.tables.items()
+            if load == DISABLE and table is not None
+            if docker.USER_CHAIN in table.chains and table.policies.get("FORWARD") == "DROP"
+        ],
         steps=steps,
         before=[*before, *guard_before],
         after=["ufw disable", *before[1:]],

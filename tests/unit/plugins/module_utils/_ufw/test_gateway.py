@@ -168,6 +168,13 @@ def test_the_docker_rules_are_taken_away(root: Path, monkeypatch: pytest.MonkeyP
     assert "-D DOCKER-USER -j SLIPWAY-DOCKER\n-F SLIPWAY-DOCKER\n-X SLIPWAY-DOCKER\n" in tools.texts[-1]
 
 
+def test_forwarding_stays_closed_for_docker_when_ufw_stops(root: Path) -> None:
+    tools = Tools()
+    off = plan.Plan(load=plan.DISABLE, guard_gone=True, forward_dropped=[V4], steps=["x"])
+    gateway.Firewall(tools).apply(off, accept)
+    assert tools.loads()[:2] == ["/usr/sbin/ufw disable", "iptables -w 10 -P FORWARD DROP"]
+
+
 def test_remembers_files_with_mode_and_what_is_not_there(root: Path) -> None:
     (root / "user.v4").chmod(0o640)
     (root / "user.v6").unlink()

@@ -227,6 +227,8 @@ def test_absent_takes_the_guard_away_too() -> None:
     found = plan.plan_absent(seen)
     assert found.files == dict.fromkeys(docker.FILES.values())
     assert (found.load, found.guard, found.guard_gone) == (plan.DISABLE, True, True)
+    assert found.forward_dropped == [V4], "there is no Docker in the other table"
+    assert plan.plan_absent(host(policy(SSH))).forward_dropped == []
     assert found.steps == [
         "disable ufw",
         "delete: docker allow 8080/tcp on eth0",
