@@ -189,6 +189,7 @@ def bench(subject: Subject) -> None:
     shell(subject.hardened, "sh /opt/workloads.sh start")
     workloads(subject, "hardened")
     reboot(subject, address)
+    shell(subject.hardened, "systemctl start slipway-integrity.service")  # as its timer does ten minutes after a boot
     workloads(subject, "after a reboot")
     content = openscap_content() if subject.release == "bookworm" else None
     subject.before = scan(subject.untouched, content)

@@ -17,7 +17,7 @@ start() {
     home=$(getent passwd "$user" | cut -d: -f6)
     install -d -o "$user" -g "$user" "$home/.config" "$home/.config/systemd" "$home/.config/systemd/user"
     printf '[Service]\nExecStart=sleep infinity\n[Install]\nWantedBy=default.target\n' > "$home/.config/systemd/user/beat.service"
-    chmod 0644 "$home/.config/systemd/user/beat.service"
+    chown "$user:$user" "$home/.config/systemd/user/beat.service"
     for _ in $(seq 60); do [ -S "$runtime/systemd/private" ] && break; sleep 1; done
     as_user systemctl --user daemon-reload
     as_user systemctl --user enable --now --quiet beat.service
@@ -55,6 +55,12 @@ cron() {
 
 user_service() { as_user systemctl --user is-active beat.service; }
 
+updates() {
+    said=$(unattended-upgrade --dry-run --debug 2>&1) || return 1
+    case $(echo "$said" | grep '^Packages that will be upgraded') in *docker* | *containerd* | *runc*) return 1 ;; esac
+    echo "$said" | grep -q 'Debian-Security' && echo "$said" | grep '^Initial blacklist'
+}
+
 limits() { systemctl show --property=LimitNOFILE docker.service; docker exec cache bash -c 'ulimit -n'; }
 
 case "${1:-check}" in
@@ -64,6 +70,7 @@ case "${1:-check}" in
         tell "containers reach each other by name" between
         tell "a database with many files" database
         tell "files that a container may open" limits
+        tell "security updates leave the engine alone" updates
         tell "cron" cron
         tell "a user's service" user_service
         ;;
