@@ -241,6 +241,10 @@ def script(snapshot: Snapshot) -> str:
         else:
             # a directory that something else fills by now stays: nothing of ours is lost with it
             lines.append(f"if [ -d {quoted} ] && [ ! -L {quoted} ]; then rmdir -- {quoted}; else rm -f -- {quoted}; fi")
+        if before.kind not in (LINK, DIRECTORY):
+            # what a writer that was killed has not renamed yet
+            directory, _slash, name = path.rpartition("/")
+            lines.append(f"rm -f -- {shlex.quote(directory)}/.{shlex.quote(name)}.????????.slipway")
     for key, value in snapshot.sysctls:
         path = shlex.quote(sysctl_path(key))
         lines.append(f"printf '%s\\n' {shlex.quote(value)} > {path} || missed {path}")

@@ -216,3 +216,14 @@ def test_an_arming_that_was_never_finished_leaves_no_unit_behind() -> None:
     unit = "slipway-armed-ssh-boot.service"
     tidy = f"rm -f -- /etc/systemd/system/{unit} /etc/systemd/system/sysinit.target.wants/{unit}"
     assert f'[ -e "$state/armed.json" ] || {{ {tidy}; exit 0; }}' in snapshots.script(Snapshot("ssh", 60))
+
+
+def test_what_a_killed_writer_left_goes_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "ROOT", str(tmp_path / "armed"))
+    path = tmp_path / "a b.conf"
+    path.write_text("new")
+    (tmp_path / ".a b.conf.x1_y2z3w.slipway").write_text("half")
+    (tmp_path / ".other.conf.x1_y2z3w.slipway").write_text("not ours")
+    script = script_for(tmp_path, Snapshot("try", 30, ((str(path), PathState()),)))
+    assert subprocess.run(["sh", "-c", script], cwd=tmp_path, check=False).returncode == 0
+    assert sorted(item.name for item in tmp_path.glob("*.*")) == [".other.conf.x1_y2z3w.slipway"]
