@@ -170,7 +170,7 @@ TRIALS = (
         disturb=stop_controller,
     ),
     Trial(
-        "module killed on the host before sshd is restarted",
+        "module killed on the host after it has written its file",
         BY_ITSELF,
         NOT_CONFIRMED,
         OUT,

@@ -190,19 +190,21 @@ TRIALS = (
         undo=f"cp -a /run/kept.pam /etc/pam.d/sshd\nusermod --password '!' operator\n{BRING_BACK}",
     ),
     Trial(
-        "a start of sshd that a foreign unit file breaks",
-        REFUSED,
-        "ssh.service",
-        {"ssh_max_auth_tries": 5},
-        prepare="""
+        "a start of sshd that a foreign unit file breaks, and a new port that is dropped",
+        BY_PLAY,
+        "no new login on port 2400 was possible",
+        {"ssh_port": 2400},
+        prepare=f"""
         mkdir -p /etc/systemd/system/ssh.service.d
         printf '[Service]\\nExecStartPre=/bin/false\\n' > /etc/systemd/system/ssh.service.d/broken.conf
         systemctl daemon-reload
+        {drop(2400)["prepare"]}
         """,
-        undo="""
+        undo=f"""
         rm -r /etc/systemd/system/ssh.service.d
         systemctl daemon-reload
         systemctl is-active --quiet ssh.service || systemctl restart ssh.service
+        {drop(2400)["undo"]}
         """,
     ),
     Trial(
