@@ -6,7 +6,7 @@ import argparse
 import concurrent.futures
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from slipway_lab import hosts, settings
@@ -14,7 +14,7 @@ from slipway_lockout import runner
 from slipway_lockout.runner import Verdict
 from slipway_lockout.stage import Stage
 from slipway_lockout.themes import firewall, interruptions, keys, ssh
-from slipway_lockout.trial import REFUSED, Theme
+from slipway_lockout.trial import REFUSED, Theme, Trial
 
 THEMES = (ssh.THEME, firewall.THEME, keys.THEME, interruptions.THEME)
 RELEASES = {"trixie": "Debian 13", "bookworm": "Debian 12"}
@@ -33,14 +33,18 @@ class Round:
         return f"{self.theme.name} on {RELEASES[self.release]}"
 
 
-def rounds(themes: Iterable[Theme], releases: Iterable[str], quick: bool, only: str) -> list[Round]:
-    chosen = [replace(theme, trials=tuple(one for one in theme.trials if only in one.title)) for theme in themes]
+def rounds(themes: Iterable[Theme], releases: Iterable[str], quick: bool, only: Sequence[str]) -> list[Round]:
+    chosen = [replace(theme, trials=tuple(one for one in theme.trials if _named(one, only))) for theme in themes]
     if quick:
         slice_ = tuple(one for theme in chosen for one in theme.trials if one.quick)
         roles = tuple(dict.fromkeys(role for theme in chosen for role in theme.roles))
         chosen = [Theme("quick", roles, slice_)]
     found = [Round(release, theme) for release in releases for theme in chosen if theme.trials]
     return sorted(found, key=weight, reverse=True)  # the longest first
+
+
+def _named(trial: Trial, only: Sequence[str]) -> bool:
+    return not only or any(words in trial.title for words in only)
 
 
 def weight(one: Round) -> int:
@@ -96,7 +100,7 @@ def table(verdicts: Iterable[Verdict]) -> str:
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="prove.py", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one trial of each kind, on Debian 13")
-    parser.add_argument("--only", default="", help="trials whose title holds this text")
+    parser.add_argument("--only", default=[], action="append", help="trials whose title holds this text")
     parser.add_argument("--theme", choices=[theme.name for theme in THEMES], action="append")
     parser.add_argument("--release", choices=list(RELEASES), action="append")
     parser.add_argument("--keep", action="store_true", help="leave the hosts for a look")
