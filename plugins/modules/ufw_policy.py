@@ -163,8 +163,8 @@ options:
     default: []
   host:
     description:
-      - What the policy needs of the host, in the words of M(slipway.ops.host_state): packages, files, units and so on,
-        except C(armed). It is made first, in the same call.
+      - What the policy needs of the host, with the options of M(slipway.ops.host_state) such as packages, files and
+        units, except C(armed). It is made first, in the same call.
       - Files without C(content) are rendered from templates as M(slipway.ops.host_state) does.
     type: dict
   armed:
