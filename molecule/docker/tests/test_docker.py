@@ -147,6 +147,8 @@ def test_an_engine_that_was_here_before_keeps_its_containers(host: Any, containe
 @pytest.fixture(scope="module")
 def images(host: Any) -> Iterator[list[str]]:
     """Five images of 11 MiB: oldest first, the first of a container, the second of a release to go back to."""
+    if host.system_info.codename != "bookworm":
+        pytest.skip("once is enough: on the older engine, which counts otherwise")
     host.check_output("apt-get install -y -q --no-install-recommends busybox-static; docker rm -f uses; true")
     names = [f"scenario/old:{number}" for number in range(1, 6)]
     for name in names:
@@ -169,13 +171,13 @@ def test_the_budget_takes_the_oldest_that_nothing_needs_and_no_volume(host: Any,
         listed: str = host.check_output("docker image ls --format '{{.Repository}}:{{.Tag}}' scenario/old")
         return set(listed.split())
 
-    host.check_output("echo '{\"budget_gib\": 0.045}' > /tmp/prune.json")
+    host.check_output("echo '{\"budget_gib\": 0.047}' > /tmp/prune.json")
     prune = "slipway prune --config /tmp/prune.json"
     assert "would remove image scenario/old:3" in host.check_output(f"{prune} --grace-minutes 0 --dry-run")
-    host.check_output(prune)
+    assert host.run(prune).rc == 1
     assert there() == set(images), "what has just come stays"
     host.check_output(f"{prune} --grace-minutes 0 --json")
-    assert there() == {images[0], images[1], images[4]} | ({images[3]} & there())
+    assert there() == {images[0], images[1], images[3], images[4]}
     host.check_output("echo '{\"budget_gib\": 0.001}' > /tmp/prune.json")
     over = host.run(f"{prune} --grace-minutes 0")
     assert over.rc == 1
@@ -202,6 +204,8 @@ esac
 
 @pytest.fixture(scope="module")
 def registry(host: Any) -> Iterator[str]:
+    if host.system_info.codename != "trixie":
+        pytest.skip("once is enough: what differs between the releases is none of this")
     host.check_output("apt-get install -y -q --no-install-recommends docker-registry apache2-utils")
     host.check_output("htpasswd -Bbc /etc/docker/registry/htpasswd deploy first-word")
     settings = {
@@ -223,12 +227,12 @@ def login(host: Any, password: str) -> subprocess.CompletedProcess[str]:
     return converge(host, "--diff", "-e", json.dumps({"docker_registry_logins": given}))
 
 
-def test_logins_are_proved_kept_and_taken_away(host: Any, registry: str, images: list[str]) -> None:
+def test_logins_are_proved_kept_and_taken_away(host: Any, registry: str, container: str) -> None:
     done = login(host, "first-word")
     assert changed(done) == 1
     assert "the password is kept in /root/.docker/config.json, readable to root; a credential helper" in said(done)
     assert host.file("/root/.docker/config.json").mode == 0o600
-    host.check_output(f"docker tag {images[0]} {registry}/pushed:1; docker push {registry}/pushed:1")
+    host.check_output(f"docker tag scenario/tool {registry}/pushed:1; docker push {registry}/pushed:1")
     host.check_output(f"docker rmi {registry}/pushed:1")
     before = host.file("/root/.docker/config.json").content_string
     done = login(host, "second-word")
@@ -245,9 +249,8 @@ def test_logins_are_proved_kept_and_taken_away(host: Any, registry: str, images:
     host.check_output(f"docker pull {registry}/pushed:1; docker rmi {registry}/pushed:1")
     assert changed(converge(host)) == 1
     assert not host.file("/root/kept").exists
-    journal = host.check_output("journalctl --no-pager")
-    assert "first-word" not in journal.replace("htpasswd -Bbc", "")
-    assert "second-word" not in journal + said(done)
+    journal = [line for line in host.check_output("journalctl --no-pager").splitlines() if "htpasswd" not in line]
+    assert "-word" not in "".join(journal) + said(done)
 
 
 def test_other_upgrades_leave_the_engine_alone(host: Any) -> None:

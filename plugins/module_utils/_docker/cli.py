@@ -39,8 +39,8 @@ def prune(argv: list[str]) -> int:
         _publish(report, settings)
     if report["over_budget"]:
         sys.stderr.write(
-            "slipway: prune: the rest is in use or needed to go back to; raise docker_disk_budget_*, remove containers "
-            "that are not needed, or lower docker_prune_keep_releases\n"
+            "slipway: prune: the rest is in use, needed to go back to, or has just come; raise docker_disk_budget_*, "
+            "remove containers that are not needed, or lower docker_prune_keep_releases\n"
         )
         return 1
     return 0
