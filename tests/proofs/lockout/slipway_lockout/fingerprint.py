@@ -72,8 +72,10 @@ def sockets() -> list[str]:
         words = line.split()
         if words[4].startswith("127.0.0.11:"):  # Docker's own DNS
             continue
-        names = ",".join(sorted(set(re.findall(r'\("([^"]+)",pid=', line))))
-        found.add(f"{words[0]} {words[4]} {names}")
+        names = set(re.findall(r'\("([^"]+)",pid=', line))
+        # a socket of systemd's stays one, whether a login has started the service behind it or not
+        owner = "systemd" if "systemd" in names else ",".join(sorted(names))
+        found.add(f"{words[0]} {words[4]} {owner}")
     return sorted(found)
 
 
