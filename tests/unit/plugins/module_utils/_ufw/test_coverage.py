@@ -17,9 +17,9 @@ TCP = {"protocol": "tcp"}
 UDP = {"protocol": "udp"}
 
 
-def covers(first: dict[str, Any], second: dict[str, Any]) -> bool:
+def covers(earlier: dict[str, Any], later: dict[str, Any]) -> bool:
     rules = []
-    for raw in (first, second):
+    for raw in (earlier, later):
         rule, problems = read_rule(raw)
         assert rule is not None, problems
         rules.append(rule)
