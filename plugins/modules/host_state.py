@@ -262,7 +262,7 @@ options:
         required: true
   swap:
     description:
-      - A swap file and the unit that turns it on. A file of another size is made anew.
+      - A swap file, turned on, and the unit that turns it on at boot. A file of another size is made anew.
       - Refused where the file system cannot hold one, or where it does not fit.
     type: dict
     suboptions:

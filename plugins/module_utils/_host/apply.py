@@ -128,7 +128,7 @@ def _write(host: Host, wish: Wish, plan: Plan, seen: Observation) -> list[Step]:
         for step in plan.swap:
             if isinstance(step, MakeSwapFile):
                 done.append(step)
-                host.make_swap_file(step.path, step.size_mib, step.active)
+                host.make_swap_file(step.path, step.size_mib, step.active, step.made)
         for step in plan.mounts:
             if isinstance(step, SetMount):
                 done.append(step)
@@ -171,7 +171,9 @@ def _put_back(host: Host, done: Sequence[Step]) -> list[str]:
                 for argv in storage.undo_commands(step):
                     host.run(argv)
             elif isinstance(step, MakeSwapFile):
-                host.remove(step.path)
+                host.run(("swapoff", step.path))
+                if step.made:
+                    host.remove(step.path)
             elif isinstance(step, (MakeDirectory, WriteFile, MakeLink, Remove)):
                 restore(host, path_of(step), step.before)
         except (HostError, OSError) as error:

@@ -357,11 +357,13 @@ class Host:
             os.unlink(real)
         sync_directory(os.path.dirname(real))
 
-    def make_swap_file(self, path: str, size_mib: int, active: bool) -> None:
-        """A file without holes that only root reads, formatted as swap space."""
+    def make_swap_file(self, path: str, size_mib: int, active: bool, made: bool) -> None:
+        """A file without holes that only root reads, formatted as swap space, and turned on."""
         commands = [["swapoff", path]] if active else []
-        commands += [["rm", "-f", "--", path], ["install", "-m", "0600", "/dev/null", path]]
-        commands += [["fallocate", "--length", f"{size_mib}MiB", path], ["mkswap", path]]
+        if made:
+            commands += [["rm", "-f", "--", path], ["install", "-m", "0600", "/dev/null", path]]
+            commands += [["fallocate", "--length", f"{size_mib}MiB", path], ["mkswap", path]]
+        commands.append(["swapon", path])
         for argv in commands:
             done = self.run(argv)
             if done.code != 0:

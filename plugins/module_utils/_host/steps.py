@@ -122,7 +122,14 @@ class MakeSwapFile(Step):
     active: bool = False
 
     @property
+    def made(self) -> bool:
+        """False where the file is right and only to be turned on."""
+        return self.before_bytes != self.size_mib * 1024 * 1024
+
+    @property
     def line(self) -> str:
+        if not self.made:
+            return f"swap file {self.path}: turn on"
         was = f"{self.before_bytes // (1024 * 1024)} MiB -> " if self.before_bytes else ""
         return f"swap file {self.path}: {was}{self.size_mib} MiB"
 

@@ -34,7 +34,7 @@ def plan_mounts(
 
 def plan_swap(wanted: Swap | None, seen: SwapState, problems: list[str]) -> list[Step]:
     """A file of another size is made anew; one that is too big for the disk is refused."""
-    if wanted is None or seen.size_bytes == wanted.size_mib * 1024 * 1024:
+    if wanted is None or (seen.size_bytes == wanted.size_mib * 1024 * 1024 and seen.active_kib):
         return []
     if seen.file_system in CANNOT_SWAP or seen.file_system.startswith("fuse."):
         problems.append(
@@ -42,7 +42,7 @@ def plan_swap(wanted: Swap | None, seen: SwapState, problems: list[str]) -> list
             "choose a path on a disk (ext4, xfs), or have no swap on this host"
         )
     free = seen.free_mib + seen.size_bytes // (1024 * 1024)
-    if wanted.size_mib >= free:
+    if wanted.size_mib >= free and seen.size_bytes != wanted.size_mib * 1024 * 1024:
         problems.append(
             f"swap.size_mib: {wanted.size_mib} MiB do not fit, {wanted.path} has {free} MiB of free disk; choose less"
         )

@@ -583,11 +583,11 @@ def parse(arguments: Mapping[str, Any], rendered: bool = True) -> tuple[Wish, li
 
 
 def _with_swap(wish: Wish) -> Wish:
-    """A swap file comes with the unit that turns it on."""
+    """A swap file comes with the unit that turns it on at boot."""
     if wish.swap is None:
         return wish
     unit = File(wish.swap.unit_path, wish.swap.unit_content)
-    on = Unit(wish.swap.unit, enabled=True, state="started")
+    on = Unit(wish.swap.unit, enabled=True)  # at boot; the swap file itself is turned on with the files
     return replace(wish, files=(*wish.files, unit), units=(*wish.units, on))
 
 

@@ -284,7 +284,15 @@ def test_a_swap_file_and_its_unit(tmp_path: Path) -> None:
         "swap file /swapfile: 8 MiB",
         "systemd: read unit files again",
         "unit swapfile.swap: enable",
-        "unit swapfile.swap: start",
     ]
     assert "fallocate --length 8MiB /swapfile" in host.ran
-    assert "mkswap /swapfile" in host.ran
+    assert host.ran.index("mkswap /swapfile") < host.ran.index("swapon /swapfile")
+
+
+def test_swap_that_the_kernel_refuses_leaves_nothing(tmp_path: Path) -> None:
+    host = Pretended(tmp_path, {"swapfile.swap": UnitState("swapfile.swap", "loaded", "inactive", "dead", "disabled")})
+    host.answers["swapon /swapfile"] = Completed(255, "", "swapon failed: Invalid argument")
+    wish, _problems = parse({"swap": {"path": "/swapfile", "size_mib": 8}})
+    with pytest.raises(HostError, match=r"swapon /swapfile. failed: swapon failed: Invalid argument; every file is as"):
+        carry_out(host, wish)
+    assert not (tmp_path / "etc/systemd").exists()

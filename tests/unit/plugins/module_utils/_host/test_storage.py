@@ -67,7 +67,8 @@ def test_commands_keep_what_a_mount_has() -> None:
     ("seen", "line", "says"),
     [
         (SwapState(file_system="ext4", free_mib=2000), "swap file /swapfile: 512 MiB", ""),
-        (SwapState(size_bytes=512 * 1024 * 1024, file_system="ext4"), "", ""),
+        (SwapState(524284, 512 * 1024 * 1024, "ext4"), "", ""),
+        (SwapState(0, 512 * 1024 * 1024, "ext4"), "swap file /swapfile: turn on", ""),
         (
             SwapState(512, 256 * 1024 * 1024, "ext4", 2000),
             "swap file /swapfile: 256 MiB -> 512 MiB",
