@@ -131,8 +131,6 @@ class Store:
             if status.state == ARMED:
                 self._forget(name)
                 return Status(name, CONFIRMED)
-            if status.state == REVERTED:
-                self._drop_told(name)
             return status
 
     def told(self, name: str) -> Status:

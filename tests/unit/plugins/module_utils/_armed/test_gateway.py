@@ -99,7 +99,7 @@ def test_what_was_put_back_is_told_and_not_confirmed(host: Quiet) -> None:
     status = store.confirm("ssh")
     assert status.state == gateway.REVERTED
     assert status.why == "he said 'no' and left"
-    assert store.status("ssh").state == gateway.NOTHING, "told once"
+    assert store.revert("ssh", "a play that cleans up").why == status.why, "it is there until a run has told it"
 
 
 def test_without_a_timer_nothing_is_armed(host: Quiet) -> None:
