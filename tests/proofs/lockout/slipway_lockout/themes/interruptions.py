@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from slipway_lockout.operator import login_command, logs_in
@@ -78,15 +79,17 @@ def reboot(stage: Stage, wait: float = APPLIED_SECONDS) -> None:
 
 
 def lose_network(stage: Stage) -> None:
+    """The cable is pulled, at this machine's end of it: addresses stay."""
     stage.until_armed()
     time.sleep(APPLIED_SECONDS)
-    address, address_v6 = stage.host.address, stage.address_v6()
-    stage.docker("network", "disconnect", "slipway-lab", stage.container)
-    time.sleep(LIMIT_SECONDS + 5)
-    stage.docker(
-        *("network", "connect", "--ip", address, "--ip6", address_v6, "--alias", stage.name),
-        *("slipway-lab", stage.container),
-    )
+    index = stage.shell("cat /sys/class/net/eth0/iflink").strip()
+    devices = Path("/sys/class/net").glob("*/ifindex")
+    cable = next(path.parent.name for path in devices if path.read_text(encoding="ascii").strip() == index)
+    subprocess.run(["ip", "link", "set", cable, "down"], check=True)
+    try:
+        time.sleep(LIMIT_SECONDS + 5)
+    finally:
+        subprocess.run(["ip", "link", "set", cable, "up"], check=True)
 
 
 def cut_connections(stage: Stage) -> None:
