@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from slipway_lab.shell import LabError
 from slipway_lockout.operator import Operator, out_for
 from slipway_lockout.stage import Said, Stage, TrialError
 from slipway_lockout.trial import AT_BOOT, BY_ITSELF, BY_PLAY, KEPT, LIMIT_SECONDS, REFUSED, Theme, Trial
@@ -73,7 +76,12 @@ def hold(stage: Stage, theme: Theme, key: str) -> Iterator[Verdict]:
     known = {"key": key, "address_v6": stage.address_v6()}
     for trial in theme.trials:
         begun = time.monotonic()
-        verdict = try_once(stage, theme, trial, wanted, known)
+        try:
+            verdict = try_once(stage, theme, trial, wanted, known)
+        except (TrialError, LabError, subprocess.SubprocessError) as error:
+            with contextlib.suppress(TrialError):
+                stage.shell(trial.undo)
+            verdict = Verdict(stage.release, theme.name, trial, problems=(f"it could not be held: {error}",))
         yield replace(verdict, took_seconds=time.monotonic() - begun)
 
 
