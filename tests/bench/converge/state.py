@@ -33,9 +33,14 @@ LINES = (
 
 CAPTURE = r"""
 import base64, glob, grp, json, os, pwd, stat, subprocess, sys
+FLAGS = ("nodev", "nosuid", "noexec", "hidepid=invisible")
 spec = json.loads(sys.stdin.readline())
 def said(*argv):
     return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.strip()
+def active(name):
+    # what runs once may have run or not: what it makes is compared
+    once = said("systemctl", "show", "-p", "Type", "--value", name) == "oneshot"
+    return "once" if once else said("systemctl", "is-active", name)
 def path(name):
     info = os.lstat(name)
     if stat.S_ISLNK(info.st_mode):
@@ -56,12 +61,12 @@ print(json.dumps({
               for name in sorted(spec["users"])},
     "paths": {name.rstrip("/"): path(name) for name in sorted(names) if os.path.lexists(name)},
     "sysctls": {key: said("sysctl", "-n", key) for key in sorted(spec["sysctls"])},
-    "mounts": {name: sorted(said("findmnt", "-no", "OPTIONS", name).split(",")) for name in spec["mounts"]},
+    "mounts": {name: sorted(flag for flag in said("findmnt", "-no", "OPTIONS", name).split(",") if flag in FLAGS)
+               for name in spec["mounts"]},
     "rules": said("ufw", "show", "added").splitlines()[1:],
     "firewall": [line for line in status if line.startswith(("Status", "Logging", "Default"))],
     "holds": sorted(said("apt-mark", "showhold").split()),
-    "units": {name: [said("systemctl", "is-enabled", name), said("systemctl", "is-active", name)]
-              for name in sorted(spec["units"])},
+    "units": {name: [said("systemctl", "is-enabled", name), active(name)] for name in sorted(spec["units"])},
 }))
 """
 
