@@ -148,16 +148,17 @@ class Firewall:
         return observed.ipv6 and os.path.exists("/proc/net/if_inet6")
 
     def _load(self, load: str) -> None:
-        words = {
-            planning.ENABLE: ["--force", "enable"],
-            planning.RELOAD: ["reload"],
-            planning.DISABLE: ["disable"],
+        command = {
+            # What runs at boot. `ufw enable` does the same behind a Python of its own.
+            planning.ENABLE: [undo.INIT, "start"],
+            planning.RELOAD: [_PROGRAM, "reload"],
+            planning.DISABLE: [_PROGRAM, "disable"],
         }.get(load)
-        if words is None:
+        if command is None:
             return
-        code, output, error = self._run([_PROGRAM, *words], None)
+        code, output, error = self._run(command, None)
         if code != 0:
-            raise FirewallError(f"ufw {' '.join(words)} failed: {_last_line(error or output)}")
+            raise FirewallError(f"{' '.join(command)} failed: {_last_line(error or output)}")
 
     def _guard(self) -> None:
         self._do([docker.PROGRAM])

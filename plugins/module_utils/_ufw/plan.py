@@ -153,14 +153,14 @@ def plan_present(
 
     steps: list[str] = []
     base_wrong, rules_wrong = _live_differences(policy, seen, texts)
+    if not seen.enabled:
+        files[CONFIGURATION] = settings.change(files.get(CONFIGURATION) or seen.text(CONFIGURATION), {"ENABLED": "yes"})
     load = NOTHING
     if not seen.loaded:
-        load = ENABLE
-    elif not seen.enabled:
-        # "ufw enable" leaves alone what is loaded already.
-        files[CONFIGURATION] = settings.change(files.get(CONFIGURATION) or seen.text(CONFIGURATION), {"ENABLED": "yes"})
-        load = RELOAD
-    elif defaults_changed or base_wrong:
+        # What is loaded in part, ufw takes for started.
+        in_part = any(table and "user-input" in "".join(table.chains) for table in seen.tables.values())
+        load = RELOAD if in_part else ENABLE
+    elif not seen.enabled or defaults_changed or base_wrong:
         load = RELOAD
     elif files or rules_wrong:
         load = RESTORE

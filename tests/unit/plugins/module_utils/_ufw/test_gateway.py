@@ -94,7 +94,7 @@ def test_tries_then_writes_then_loads_once(root: Path) -> None:
 
 @pytest.mark.parametrize(
     ("load", "command"),
-    [(plan.ENABLE, "/usr/sbin/ufw --force enable"), (plan.RELOAD, "/usr/sbin/ufw reload")],
+    [(plan.ENABLE, "/lib/ufw/ufw-init start"), (plan.RELOAD, "/usr/sbin/ufw reload")],
 )
 def test_defaults_are_loaded_by_ufw_itself(root: Path, load: str, command: str) -> None:
     tools = Tools()
@@ -130,7 +130,7 @@ def test_live_rules_other_than_declared_put_the_files_back(root: Path) -> None:
 
 def test_a_firewall_that_was_off_is_off_again_after_a_failure(root: Path) -> None:
     (root / "ufw.conf").write_text("ENABLED=no\n")
-    tools = Tools(fail="enable")
+    tools = Tools(fail="ufw-init")
     with pytest.raises(gateway.FirewallError):
         gateway.Firewall(tools).apply(a_plan(root, plan.ENABLE), accept)
     assert tools.loads()[-1] == "/usr/sbin/ufw disable"

@@ -113,7 +113,16 @@ def test_a_new_log_level_is_written_and_restored() -> None:
 def test_a_fresh_host_is_enabled() -> None:
     found = plan.plan_present(policy(SSH), host(policy(), loaded=False, enabled=False))
     assert found.load == plan.ENABLE
+    assert "ENABLED=yes\n" in (found.files[plan.CONFIGURATION] or "")
     assert found.steps == ["set: ufw enable", "add: ufw allow 22/tcp"]
+
+
+def test_what_is_loaded_in_part_is_loaded_anew() -> None:
+    seen = host(policy(SSH), loaded=False)
+    part = plan.Observed(True, seen.files, {V4: live.parse(":ufw-user-input - [0:0]\n"), V6: None})
+    assert plan.plan_present(policy(SSH), part).load == plan.RELOAD
+    stopped = plan.Observed(True, seen.files, {V4: live.parse(":ufw-before-input - [0:0]\n"), V6: None})
+    assert plan.plan_present(policy(SSH), stopped).load == plan.ENABLE
 
 
 def test_loaded_but_not_enabled_is_both_enabled_and_reloaded() -> None:
