@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from slipway_lockout.trial import BY_PLAY, KEPT, REFUSED, Theme, Trial
+from slipway_lockout.trial import BY_ITSELF, BY_PLAY, KEPT, REFUSED, Theme, Trial
 
 ANOTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA another"
 NO_LOGIN = "no new login on the port of the play was possible"
@@ -73,11 +73,18 @@ TRIALS = (
         roles=("base",),
         held=True,
     ),
-    Trial("sudo taken from the operator", BY_PLAY, NO_LOGIN, user(sudo="none"), roles=("base",), held=True),
+    Trial(
+        "sudo taken from the operator",
+        BY_ITSELF,
+        "the host puts it back by itself when its time is over",
+        user(sudo="none"),
+        roles=("base",),
+        held=True,
+    ),
     Trial(
         "sudo by a password that the operator does not have",
-        BY_PLAY,
-        NO_LOGIN,
+        REFUSED,
+        "asks for a password, which operator does not have",
         user(sudo="password"),
         roles=("base",),
         held=True,
