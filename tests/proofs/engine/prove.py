@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT / "tests/lab"), str(HERE.parent)]
 from apt_repository import COMPONENT, SUITE, Repository
 from slipway_lab import hosts, settings
 
-RELEASES = ("trixie", "bookworm")
+PACKAGES = {"trixie": ["docker.io", "docker-cli"], "bookworm": ["docker.io"]}
 ONE, TWO = "99:1+lab1", "99:2+lab2"
 
 
@@ -35,7 +35,7 @@ class Trial:
         hosts.remove(self.name)
         self.host = hosts.create(self.name, release)
         self.variables: dict[str, Any] = {
-            "docker_packages": ["docker.io"],
+            "docker_packages": PACKAGES[release],
             "docker_repository_url": url,
             "docker_repository_suite": SUITE,
             "docker_repository_components": [COMPONENT],
@@ -57,17 +57,22 @@ class Trial:
             raise SystemExit(f"{self.name}: {command}: {(done.stdout + done.stderr).decode(errors='replace')}")
         return done.stdout.decode(errors="replace").strip()
 
-    def engine_of(self, version: str) -> Path:
+    def publish(self, version: str) -> None:
+        for package in self.variables["docker_packages"]:
+            self.repository.add_file(self.again(package, version))
+        self.repository.publish()
+
+    def again(self, package: str, version: str) -> Path:
         """The distribution's package, with another version on it."""
         place = "/tmp/again"
         self.on("apt-get -qq update")
-        unpack = f"rm -rf {place}; mkdir {place}; cd {place}; apt-get -qq download docker.io; dpkg-deb -R *.deb tree"
+        unpack = f"rm -rf {place}; mkdir {place}; cd {place}; apt-get -qq download {package}; dpkg-deb -R *.deb tree"
         self.on(f'{unpack}; sed -i "s/^Version:.*/Version: {version}/" tree/DEBIAN/control; rm *.deb')
-        self.on(f"cd {place}; dpkg-deb -Znone -b tree engine.deb; chmod 644 engine.deb")
-        found = self.directory / f"docker.io_{self.name}_{version.replace(':', '.')}.deb"
+        self.on(f"cd {place}; dpkg-deb -Znone -b tree again.deb; chmod 644 again.deb")
+        found = self.directory / f"{package}_{self.name}_{version.replace(':', '.')}.deb"
         with found.open("wb") as handle:
             container = hosts.container_name(self.name)
-            subprocess.run(["docker", "exec", container, "cat", f"{place}/engine.deb"], stdout=handle, check=True)
+            subprocess.run(["docker", "exec", container, "cat", f"{place}/again.deb"], stdout=handle, check=True)
         return found
 
     def play(self, playbook: str = "site.yml", *options: str, **changed: Any) -> tuple[int, str]:
@@ -91,8 +96,7 @@ class Trial:
 
 
 def prove(trial: Trial, stranger: Repository, strange_url: str) -> None:
-    trial.repository.add_file(trial.engine_of(ONE))
-    trial.repository.publish()
+    trial.publish(ONE)
     sources = "ls /etc/apt/sources.list.d /etc/docker 2>/dev/null | grep -c -e slipway -e daemon.json || true"
     code, said = trial.play(docker_repository_key_fingerprint="0" * 40)
     trial.claim("a key of another fingerprint is refused", code != 0 and "not repository_key_fingerprint 0000" in said)
@@ -118,8 +122,7 @@ def prove(trial: Trial, stranger: Repository, strange_url: str) -> None:
     trial.on(f"{tool}; docker run -d --name kept -v data:/data tool /bin/busybox sleep 1000000")
     state = 'docker inspect -f "{{.State.StartedAt}} {{.State.Pid}}" kept'
     before = trial.on(state)
-    trial.repository.add_file(trial.engine_of(TWO))
-    trial.repository.publish()
+    trial.publish(TWO)
     trial.on("apt-get -qq update; DEBIAN_FRONTEND=noninteractive apt-get -qq upgrade")
     trial.claim("a newer version and an upgrade by hand leave it", trial.version() == ONE)
     code, said = trial.play("upgrade.yml")
@@ -135,7 +138,7 @@ def prove(trial: Trial, stranger: Repository, strange_url: str) -> None:
 
 def main() -> int:
     failed = 0
-    for release in RELEASES:
+    for release in PACKAGES:
         with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
             repository, stranger = Repository(Path(first)), Repository(Path(second))
             stranger.publish()
