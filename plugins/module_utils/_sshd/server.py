@@ -230,8 +230,9 @@ class Server:
             exempt=policy.second_factor_exempt_users,
             listeners=tuple(listeners),
         )
-        # what keys are looked for in does not change; certificates are those that the policy trusts
-        kept = {**effective, "trustedusercakeys": ["yes"] if policy.trusted_user_ca_keys else []}
+        # what keys are looked for in does not change; certificates are those that the policy trusts, and modes count
+        certificates = ["yes"] if policy.trusted_user_ca_keys else []
+        kept = {**effective, "trustedusercakeys": certificates, "strictmodes": ["yes"]}
         problems: list[str] = []
         if self.came.port:  # a connection that is not SSH is not lost with it
             self.users.append(self.user)

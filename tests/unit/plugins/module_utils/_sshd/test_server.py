@@ -43,6 +43,7 @@ class World:
         self.deaf = False  # a restart changes nothing
         self.asleep = False  # the old server listens still
         self.sockets = ["0"]
+        self.strict = False  # whether keys were judged with their modes
         self.now: dict[str, list[str]] = dict(STOCK)
 
 
@@ -110,6 +111,7 @@ class FakeSshd:
         return list(self.world.keys)
 
     def login(self, user: str, effective: Mapping[str, Sequence[str]], address: str, revoked: Collection[str]) -> Login:
+        self.world.strict = effective.get("strictmodes") == ["yes"]
         return Login(user, address=address, keys=self.world.keys[user], key_files=("k",), code="has no secret")
 
     def offer(self, port: int) -> Offer:
@@ -172,6 +174,12 @@ def test_first_run_and_second(run: Run, world: World) -> None:
     assert outcome.policy == TRIXIE.policy
     assert warned == []
     assert run(Policy())[0].steps == []
+
+
+def test_keys_are_judged_with_their_modes_though_sshd_does_not_care_yet(run: Run, world: World) -> None:
+    world.now["strictmodes"] = ["no"]
+    run(Policy())
+    assert world.strict
 
 
 def test_the_port_moves_in_two_steps(run: Run, world: World) -> None:
