@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from slipway_lockout.themes.ssh import BRING_BACK, KEEP, OURS
 from slipway_lockout.trial import BY_ITSELF, BY_PLAY, KEPT, REFUSED, Theme, Trial
 
 ANOTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA another"
 NO_LOGIN = "no new login on the port of the play was possible"
 NO_KEY = "has no usable key in"
+KEYS = "/home/operator/.ssh/authorized_keys"
 
 
 def user(**changed: Any) -> dict[str, Any]:
@@ -22,8 +24,12 @@ def user(**changed: Any) -> dict[str, Any]:
     return {"base_users": [{**declared, **changed}]}
 
 
-def mode(path: str, wrong: str, right: str) -> dict[str, Any]:
-    return {"prepare": f"chmod {wrong} {path}", "undo": f"chmod {right} {path}"}
+def lenient(wrong: str, right: str) -> dict[str, Any]:
+    """What sshd let pass until now, and will not with the role's StrictModes."""
+    return {
+        "prepare": f"{KEEP}\nsed -i 's/^StrictModes .*/StrictModes no/' {OURS}\nsystemctl reload ssh.service\n{wrong}",
+        "undo": f"{right}\n{BRING_BACK}",
+    }
 
 
 TRIALS = (
@@ -101,26 +107,19 @@ TRIALS = (
         "a directory of keys that others may write",
         REFUSED,
         NO_KEY,
-        {"ssh_max_auth_tries": 5},
-        **mode("/home/operator/.ssh", "0777", "0700"),
-        held=True,
+        **lenient("chmod 0777 /home/operator/.ssh", "chmod 0700 /home/operator/.ssh"),
     ),
     Trial(
         "a home that others may write",
         REFUSED,
         NO_KEY,
-        {"ssh_max_auth_tries": 5},
-        **mode("/home/operator", "0777", "0700"),
-        held=True,
+        **lenient("chmod 0777 /home/operator", "chmod 0700 /home/operator"),
     ),
     Trial(
         "a file of keys that belongs to another user",
         REFUSED,
         NO_KEY,
-        {"ssh_max_auth_tries": 5},
-        prepare="chown nobody /home/operator/.ssh/authorized_keys",
-        undo="chown operator /home/operator/.ssh/authorized_keys",
-        held=True,
+        **lenient(f"chown nobody {KEYS}\nchmod 0644 {KEYS}", f"chown operator {KEYS}\nchmod 0600 {KEYS}"),
     ),
     Trial(
         "the file of keys is lost while a connection lives",
