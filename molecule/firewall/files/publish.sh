@@ -5,14 +5,9 @@ systemd-run --unit=web-closed /bin/busybox httpd -f -p 8000 -h /
 systemd-run --unit=web-open /bin/busybox httpd -f -p 8001 -h /
 if command -v docker >/dev/null; then
     tar -C / -c bin/busybox | docker import - scenario/web >/dev/null
-    # 198.18.0.0/15 is for tests of networks; nobody else uses it.
-    docker network create --subnet "$(hostname | grep -q bookworm && echo 198.18.2.0/24 || echo 198.18.1.0/24)" routed >/dev/null
     web() { docker run -d --restart always "$@" >/dev/null; }
     web --name declared -p 8080:80 scenario/web /bin/busybox httpd -f -p 80 -h /
     web --name same-container-port -p 9999:80 scenario/web /bin/busybox httpd -f -p 80 -h /
-    # Its own port has the number of the declared port on the host.
-    web --name same-number --network routed --ip "198.18.$(hostname | grep -q bookworm && echo 2 || echo 1).10" -p 9998:8080 \
-        scenario/web /bin/busybox httpd -f -p 8080 -h /
     # A UDP echo, with the host's own Python: /bin and /lib are links into /usr.
     tar -C / -c bin lib lib64 | docker import - scenario/python >/dev/null
     web --name udp -p 9997:53/udp -v /usr:/usr:ro scenario/python /usr/bin/python3 -c "
