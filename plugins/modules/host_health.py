@@ -34,6 +34,7 @@ attributes:
     description: Does nothing.
   diff_mode:
     support: none
+    description: It changes no file.
 seealso:
   - module: slipway.ops.host_upgrade
 """

@@ -56,6 +56,7 @@ attributes:
     description: Prints the plan. Package lists are fetched aside, so that the host's own stay as they are.
   diff_mode:
     support: none
+    description: RV(plan) says what changes.
 requirements:
   - Debian or Ubuntu with systemd
 seealso:
