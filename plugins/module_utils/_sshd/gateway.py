@@ -51,6 +51,9 @@ class Sshd:
     def files(self, pattern: str) -> Sequence[tuple[str, str]]:
         return [(name, self.host.text(name)) for name in sorted(glob.glob(pattern))]
 
+    def socket_serves(self) -> bool:
+        return self.host.run(["systemctl", "is-active", "--quiet", "ssh.socket"]).code == 0
+
     def sockets(self) -> frozenset[str]:
         """The sockets that sshd listens on, by the kernel's numbers for them: new ones have new numbers."""
         return access.parse_sockets(self.host.run(["ss", "-Hltnpe"]).output)

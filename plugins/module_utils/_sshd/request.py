@@ -45,6 +45,7 @@ class Present:
     pam: str = ""
     principals: Sequence[str] = ()  # names of files
     ignored: Sequence[str] = field(default=())  # addresses never to be banned
+    socket: bool = False  # ssh.socket serves
 
 
 def wanted_host_keys(policy: Policy, suite: Suite, large: Mapping[str, bool]) -> tuple[str, ...]:
@@ -99,8 +100,7 @@ def request(policy: Policy, settings: Sequence[Setting], present: Present, ports
     checks = [Check("sshd -t", ("/etc/ssh/",))]
     units = [
         Unit("ssh.socket", enabled=False, state="stopped"),
-        # reloaded, for a restart may fail for a reason of the unit's own, and then nobody gets in
-        Unit(SERVICE, enabled=True, state="started", reload_on=(dropin.PATH,)),
+        _service(present.socket),
     ]
     if policy.totp:
         packages.append(pam.PACKAGE)
@@ -124,6 +124,16 @@ def request(policy: Policy, settings: Sequence[Setting], present: Present, ports
         units=tuple(units),
         armed=Armed(NAME, policy.confirm_limit_seconds),
     )
+
+
+def _service(socket: bool) -> Unit:
+    """Reloaded, for a restart may fail for a reason of the unit's own, and then nobody gets in.
+
+    A server that has its sockets from systemd cannot open them itself while it runs.
+    """
+    if socket:
+        return Unit(SERVICE, enabled=True, state="started", restart_on=(dropin.PATH,))
+    return Unit(SERVICE, enabled=True, state="started", reload_on=(dropin.PATH,))
 
 
 def _key_files(key: HostKey) -> list[File]:

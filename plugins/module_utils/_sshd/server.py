@@ -276,6 +276,7 @@ class Server:
             pam=self.host.text(pam.FILE),
             principals=self.sshd.names(dropin.PRINCIPALS),
             ignored=host.exempt_addresses,
+            socket=self.sshd.socket_serves(),
         )
 
     def _running(self, settings: Sequence[Setting], open_ports: Sequence[int], offer: Offer | None) -> list[str]:

@@ -43,6 +43,7 @@ class World:
         self.deaf = False  # a restart changes nothing
         self.asleep = False  # the old server listens still
         self.sockets = ["0"]
+        self.by_socket = False
         self.strict = False  # whether keys were judged with their modes
         self.now: dict[str, list[str]] = dict(STOCK)
 
@@ -85,6 +86,9 @@ class FakeSshd:
 
     def listeners(self) -> tuple[Listener, ...]:
         return tuple(Listener(port, "sshd") for port in self.world.ports)
+
+    def socket_serves(self) -> bool:
+        return self.world.by_socket
 
     def sockets(self) -> frozenset[str]:
         return frozenset(self.world.sockets)
@@ -174,6 +178,17 @@ def test_first_run_and_second(run: Run, world: World) -> None:
     assert outcome.policy == TRIXIE.policy
     assert warned == []
     assert run(Policy())[0].steps == []
+
+
+@pytest.mark.parametrize("by_socket", [True, False])
+def test_a_server_reads_its_files_again_unless_its_sockets_are_systemds(
+    run: Run, world: World, by_socket: bool
+) -> None:
+    world.by_socket = by_socket
+    run(Policy())
+    (unit,) = [unit for unit in world.wishes[0].units if unit.name == request.SERVICE]
+    assert bool(unit.restart_on) is by_socket
+    assert bool(unit.reload_on) is not by_socket
 
 
 def test_keys_are_judged_with_their_modes_though_sshd_does_not_care_yet(run: Run, world: World) -> None:
