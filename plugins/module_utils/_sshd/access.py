@@ -177,3 +177,8 @@ def parse_sockets(text: str) -> frozenset[str]:
     """Read the inodes of sshd's sockets from `ss -Hltnpe`."""
     found = (re.search(r"\bino:(\d+)", line) for line in text.splitlines() if '(("sshd",' in line)
     return frozenset(match[1] for match in found if match)
+
+
+def has_dual_socket(text: str) -> bool:
+    """Whether `ss -Hltnp` shows sshd on one socket for IPv4 and IPv6: its own are two."""
+    return any(re.search(r"\s\*:\d+\s", line) and '("sshd",' in line for line in text.splitlines())

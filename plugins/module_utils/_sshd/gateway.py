@@ -52,7 +52,10 @@ class Sshd:
         return [(name, self.host.text(name)) for name in sorted(glob.glob(pattern))]
 
     def socket_serves(self) -> bool:
-        return self.host.run(["systemctl", "is-active", "--quiet", "ssh.socket"]).code == 0
+        """Whether sshd has its sockets from systemd, be it that ssh.socket was stopped since."""
+        if self.host.run(["systemctl", "is-active", "--quiet", "ssh.socket"]).code == 0:
+            return True
+        return access.has_dual_socket(self.host.run(["ss", "-Hltnp"]).output)
 
     def sockets(self) -> frozenset[str]:
         """The sockets that sshd listens on, by the kernel's numbers for them: new ones have new numbers."""

@@ -33,8 +33,7 @@ systemctl start ssh.socket
 FROM_SOCKET = """
 systemctl disable --quiet ssh.socket
 systemctl enable --quiet ssh.service
-systemctl stop ssh.socket
-mkdir -p -m 0755 /run/sshd
+systemctl stop ssh.socket ssh.service
 systemctl start ssh.service
 """
 

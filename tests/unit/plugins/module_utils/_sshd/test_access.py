@@ -162,3 +162,11 @@ def test_sockets_are_told_apart() -> None:
         'LISTEN 0 5 0.0.0.0:80 0.0.0.0:* users:(("nginx",pid=9,fd=7)) ino:7 sk:95 <->\n'
     )
     assert access.parse_sockets(text) == frozenset({"150249", "150251"})
+
+
+def test_a_socket_of_systemds_is_one_for_both_families() -> None:
+    own = 'LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=81,fd=6))\n'
+    own += 'LISTEN 0 128 [::]:22 [::]:* users:(("sshd",pid=81,fd=7))\n'
+    assert not access.has_dual_socket(own)
+    assert not access.has_dual_socket('LISTEN 0 5 *:80 *:* users:(("nginx",pid=9,fd=7))\n')
+    assert access.has_dual_socket('LISTEN 0 4096 *:22 *:* users:(("sshd",pid=81,fd=3))\n')
