@@ -77,7 +77,7 @@ options:
         recovery point and migrates, in a process of its own on each host, which holds the lease and waits. V(start)
         starts the new replicas, V(switch) sends requests to them and watches, V(finish) removes the old ones.
         V(give_up) puts everything back.
-      - A step does not fail: it returns RV(reason), so that the play can tell every host to give up. A host that gets
+      - A step does not fail but returns RV(reason), so that the play can tell every host to give up. A host that gets
         no word within O(barrier_wait_seconds) gives up by itself.
       - In check mode each step but V(whole) and V(begin) does nothing, and V(begin) is as V(whole).
     type: str

@@ -110,8 +110,10 @@ class Repository:
         handler = functools.partial(Quiet, directory=str(self.root))
         with http.server.ThreadingHTTPServer((address, 0), handler) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
-            yield f"http://{address}:{server.server_port}"
-            server.shutdown()
+            try:
+                yield f"http://{address}:{server.server_port}"
+            finally:
+                server.shutdown()
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

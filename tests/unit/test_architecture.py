@@ -72,6 +72,21 @@ def test_every_plugin_has_a_unit_test(path: Path) -> None:
     assert (folder / f"test_{path.stem}.py").is_file(), f"write {folder.relative_to(ROOT)}/test_{path.stem}.py"
 
 
+@pytest.mark.parametrize(
+    "path", [path for folder in ("modules", "filter", "lookup") for path in _sources(folder)], ids=_identifier
+)
+def test_documentation_can_be_read(path: Path) -> None:
+    assigned = {
+        target.id: node.value.value
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for name in ("DOCUMENTATION", "EXAMPLES", "RETURN"):
+        assert yaml.safe_load(assigned[name]), f"{name} is empty"
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_every_role_is_whole(role: str) -> None:
     folder = ROOT / "roles" / role

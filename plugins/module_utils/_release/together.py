@@ -91,11 +91,11 @@ class Board:
 class Gate:
     """What the release calls at each barrier."""
 
-    def __init__(self, board: Board, state: State, limit_seconds: float, images: Callable[[], dict[str, str]]) -> None:
+    def __init__(self, board: Board, state: State, limit_seconds: float) -> None:
         self.board = board
         self.state = state
         self.limit_seconds = limit_seconds
-        self.images = images
+        self.images: Callable[[], dict[str, str]] = dict  # the release's own, once there is one
 
     def say(self, **changes: Any) -> None:
         self.state = replace(self.state, **changes)

@@ -132,8 +132,9 @@ def run_requested(name: str, board: Board) -> bool:
         **{**plain, "limits": Limits(**plain["limits"]), "policy": policy, "places": Places(**plain["places"])}
     )
     stack = Stack(asked["model"])
-    gate = HostGate(board, new_state(asked["token"]), asked["wait_seconds"], lambda: work.images())
+    gate = HostGate(board, new_state(asked["token"]), asked["wait_seconds"])
     work = release(stack, asked["variables"], settings, migrate=asked["migrate"], gate=gate)
+    gate.images = work.images
     gate.say()
     return gate.run(lambda: work.present(False))
 

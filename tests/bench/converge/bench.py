@@ -73,7 +73,9 @@ def create(tool: str) -> Machine:
     lab = [sys.executable, str(ROOT / "tests/lab/lab.py"), "host", "create", f"bench-converge-{tool.lower()}"]
     made = subprocess.run([*lab, "--fresh"], check=True, capture_output=True, text=True)
     name = f"slipway-lab-bench-converge-{tool.lower()}"
-    pid = subprocess.run(["docker", "inspect", "-f", "{{.State.Pid}}", name], capture_output=True, text=True).stdout
+    pid = subprocess.run(
+        ["docker", "inspect", "-f", "{{.State.Pid}}", name], check=True, capture_output=True, text=True
+    ).stdout
     rows = [line.split(":", 2) for line in Path(f"/proc/{pid.strip()}/cgroup").read_text().splitlines()]
     path = next((row[2] for row in rows if "cpuacct" in row[1].split(",")), rows[-1][2])
     return Machine(tool, json.loads(made.stdout)["address"], path.removesuffix("/init.scope"))
@@ -95,9 +97,10 @@ def run(machine: Machine, command: list[str], environment: dict[str, str], stdin
             env={**os.environ, **environment},
             stdout=output,
             stderr=subprocess.STDOUT,
+            check=False,
         )
     for master in MASTERS.glob("*"):
-        subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={master}", "x"], capture_output=True)
+        subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={master}", "x"], check=False, capture_output=True)
     while reap():
         pass
     if done.returncode:

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Tries to lock an operator out of lab hosts in many ways, and shows how each try ended: `make prove-lockout`."""
 
 from __future__ import annotations

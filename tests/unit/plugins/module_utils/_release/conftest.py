@@ -237,15 +237,15 @@ class Points:
         self.calls = calls
         self.set_up = False
         self.age: float | None = None
-        self.error: Exception | None = None
+        self.broken = ""
 
     def configured(self) -> bool:
         return self.set_up
 
     def make(self) -> str:
         self.calls.append("recovery point")
-        if self.error:
-            raise self.error
+        if self.broken:
+            raise RuntimeError(self.broken)
         return "20260101T000000Z"
 
     def age_seconds(self) -> float | None:

@@ -38,8 +38,8 @@ def started(host: Any, board: Board, document: Any, monkeypatch: pytest.MonkeyPa
     def run(command: list[str], **_options: Any) -> subprocess.CompletedProcess[str]:
         if command[0] == "systemd-run":
             work = host.release(document)
-            gate = Gate(board, new_state(board.read("request")["token"]), wait, work.images)
-            work.gate = gate
+            gate = Gate(board, new_state(board.read("request")["token"]), wait)
+            work.gate, gate.images = gate, work.images
             gate.say()
             threads.append(threading.Thread(target=gate.run, args=(lambda: work.present(False),)))
             threads[0].start()

@@ -109,7 +109,7 @@ def test_a_point_is_made_before_a_migration(host: Any, document: Document) -> No
 def test_without_its_point_nothing_is_migrated(host: Any, document: Document) -> None:
     host.points.set_up = True
     host.release(document()).present(check=False)
-    host.points.error = RuntimeError("the repository is full")
+    host.points.broken = "the repository is full"
     with pytest.raises(ReleaseFailed, match="failed in phase recovery point: the repository is full; the old version"):
         host.release(document("2")).present(check=False)
     assert not any("migrate-2" in call for call in host.docker.calls)
