@@ -32,7 +32,7 @@ demo: setup ## A bare Debian host becomes Marine Maroc's production server, over
 demo-down: setup ## Remove all that the demo made, and nothing else
 	@$(LAB) down
 
-test: setup lint unit ansible-lint sanity wrong-input lab hosts molecule site ## Everything: lint, unit, sanity, every role's scenario, the whole system with its restore
+test: setup lint unit ansible-lint sanity wrong-input lab lockout hosts molecule site ## Everything: lint, unit, sanity, every role's scenario, the whole system with its restore
 	@echo "==> all tests passed"
 
 test-fast: setup lint unit ## The inner loop: lint, types and unit tests, under a minute
