@@ -205,7 +205,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import
 )
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
-WHOLE, BEGIN, GIVE_UP = "whole", "begin", "give_up"
+WHOLE = "whole"
+BEGIN = "begin"
+GIVE_UP = "give_up"
 
 
 def main() -> None:

@@ -97,7 +97,7 @@ def test_a_helper_gets_the_password_and_the_file_loses_it(
 
     def as_me(argv: list[str], **options: Any) -> Any:
         assert argv[:4] == ["runuser", "-u", ME, "--"]
-        return real(argv[4:], **{"check": False, **options})
+        return real(argv[4:], check=options.pop("check", False), **options)
 
     monkeypatch.setattr(login_keeper.subprocess, "run", as_me)
     trial.config.write_text(json.dumps({**json.loads(trial.config.read_text()), "credsStore": "lab"}))
