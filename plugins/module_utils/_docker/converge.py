@@ -28,6 +28,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._docker.login_keeper i
 from ansible_collections.slipway.ops.plugins.module_utils._docker.logins import Login
 from ansible_collections.slipway.ops.plugins.module_utils._docker.running import differences, started_before
 from ansible_collections.slipway.ops.plugins.module_utils._host import report
+from ansible_collections.slipway.ops.plugins.module_utils._host.apply import act_on_unit
 from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import Host, HostError
 from ansible_collections.slipway.ops.plugins.module_utils._host.steps import path_of
 from ansible_collections.slipway.ops.plugins.module_utils._host.wish import Wish
@@ -162,7 +163,9 @@ class EngineHost:
         self._did(f"unit {UNIT}: {verb} (it runs with other settings: {', '.join(reason)})")
         if self.check:
             return
-        self._must(["systemctl", verb, UNIT])
+        done = act_on_unit(self.host, verb, UNIT)
+        if done.code != 0:
+            raise HostError(f"systemctl {verb} {UNIT}: {done.said}")
         deadline = time.monotonic() + ANSWER_SECONDS
         while reason and time.monotonic() < deadline:
             self.host.pause(0.5)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ansible_collections.slipway.ops.plugins.module_utils._host import storage, units
-from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import Host, HostError
+from ansible_collections.slipway.ops.plugins.module_utils._host.gateway import Completed, Host, HostError
 from ansible_collections.slipway.ops.plugins.module_utils._host.observed import (
     DIRECTORY,
     FILE,
@@ -215,7 +215,7 @@ def _act_on_units(host: Host, wish: Wish, plan: Plan, outcome: Outcome) -> list[
     for step in steps:
         if not isinstance(step, ActOnUnit):
             continue
-        result = host.run(("systemctl", VERBS.get(step.verb, step.verb), "--", step.name))
+        result = act_on_unit(host, VERBS.get(step.verb, step.verb), step.name)
         if result.code != 0:
             raise HostError(_told(host, step, result.said))
         done.append(step)
@@ -224,6 +224,16 @@ def _act_on_units(host: Host, wish: Wish, plan: Plan, outcome: Outcome) -> list[
     _settled(host, begun, seen, done, outcome)
     left = {name: verb for name, verb in seen.pending.items() if name not in names}
     host.set_pending(left)
+    return done
+
+
+def act_on_unit(host: Host, verb: str, name: str) -> Completed:
+    """systemctl, once more where systemd counts starts: its limit is for crashes, not for changes in a row."""
+    command = ("systemctl", verb, "--", name)
+    done = host.run(command)
+    if done.code != 0 and "attempted too often" in done.said:
+        host.run(("systemctl", "reset-failed", "--", name))
+        done = host.run(command)
     return done
 
 

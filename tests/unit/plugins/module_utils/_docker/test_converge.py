@@ -83,7 +83,7 @@ def test_a_daemon_that_runs_with_other_settings_is_restarted(host: Recorder) -> 
     assert run(host, driver="json-file", check=True) == [line]
     assert host.ran == []
     assert run(host, driver="json-file") == [line]
-    assert host.ran == ["systemctl restart docker.service"]
+    assert host.ran == ["systemctl restart -- docker.service"]
 
 
 def test_one_that_still_differs_is_a_failure(host: Recorder) -> None:
@@ -122,7 +122,7 @@ def test_containers_of_an_engine_that_was_here_before_outlive_its_first_restart(
     assert host.ran == []
     assert EngineHost(host, api, False).converge(request).lines == [line]
     assert json.loads(file.read_text()) == {"bip": "10.9.0.1/16", "live-restore": True}
-    assert "systemctl restart docker.service" not in host.ran
+    assert "systemctl restart -- docker.service" not in host.ran
 
 
 def test_installed_packages_of_the_engine_are_held_and_let_go(host: Recorder) -> None:

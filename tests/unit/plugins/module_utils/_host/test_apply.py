@@ -296,3 +296,19 @@ def test_swap_that_the_kernel_refuses_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(HostError, match=r"swapon /swapfile. failed: swapon failed: Invalid argument; every file is as"):
         carry_out(host, wish)
     assert not (tmp_path / "etc/systemd").exists()
+
+
+def test_changes_in_a_row_are_no_crash_loop(tmp_path: Path) -> None:
+    """systemd refuses a start after several within a minute; the count is cleared and the start made once more."""
+    host = Pretended(tmp_path)
+    host.answers["systemctl restart -- x.service"] = Completed(1, "", "start of the service was attempted too often.")
+    applying.act_on_unit(host, "restart", "x.service")
+    assert host.ran == [
+        "systemctl restart -- x.service",
+        "systemctl reset-failed -- x.service",
+        "systemctl restart -- x.service",
+    ]
+    host.ran.clear()
+    host.answers["systemctl restart -- x.service"] = Completed(1, "", "control process exited")
+    assert applying.act_on_unit(host, "restart", "x.service").code == 1
+    assert host.ran == ["systemctl restart -- x.service"]
