@@ -192,10 +192,10 @@ class Gateway:
     def install_tool(self) -> None:
         """Build the environment beside the old one, then point the link at it."""
         parent = os.path.dirname(self.tool.directory)
-        os.makedirs(parent, mode=0o755, exist_ok=True)
+        state_files.ensure_directory(parent, 0o755)
         target = f"{parent}/{self.tool.identity(self.python())}"
         shutil.rmtree(target, ignore_errors=True)
-        os.makedirs(target, mode=0o755)
+        state_files.ensure_directory(target, 0o755)
         requirements = f"{target}/requirements.txt"
         state_files.write_whole(requirements, self.tool.requirements, 0o644)
         for command in certbot.install_commands(sys.executable, target, requirements):
@@ -228,8 +228,9 @@ class Gateway:
     def challenge_problem(self, domain: str) -> str:
         """Ask our own port 80 for a challenge file before the authority does; empty when it comes back."""
         token = "slipway-" + secrets.token_urlsafe(16)
+        # nginx's workers must get through, whatever umask we run with.
         directory = f"{certbot.CHALLENGE_DIRECTORY}/.well-known/acme-challenge"
-        os.makedirs(directory, mode=0o755, exist_ok=True)
+        state_files.ensure_directory(directory, 0o755)
         path = f"{directory}/{token}"
         state_files.write_whole(path, token, 0o644)
         try:

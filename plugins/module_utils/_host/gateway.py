@@ -217,7 +217,7 @@ class Host:
         merged = {**os.environ, "PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0", **(environment or {})}
         try:
             done = subprocess.run(
-                list(argv), capture_output=True, env=merged, input=stdin.encode(), check=False, cwd="/"
+                list(argv), capture_output=True, env=merged, input=stdin.encode(), check=False, cwd="/", umask=0o022
             )
         except FileNotFoundError:
             return Completed(127, "", f"{argv[0]}: no such program; declare the package that brings it")

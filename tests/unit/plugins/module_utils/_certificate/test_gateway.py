@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -153,3 +154,17 @@ def test_missing_program_names_the_role(host: Gateway, tmp_path: Path, monkeypat
     monkeypatch.setattr(host, "challenge_problem", lambda domain: "")
     with pytest.raises(CertificateError, match="is not installed; run the role certificate"):
         host.order(REQUEST)
+
+
+def test_the_challenge_can_be_read_by_the_web_server_under_any_umask(
+    host: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "http_port", 1)
+    monkeypatch.setattr(certbot, "CHALLENGE_DIRECTORY", str(tmp_path / "challenge"))
+    before = os.umask(0o077)
+    try:
+        assert host.challenge_problem("shop.example")
+    finally:
+        os.umask(before)
+    for folder in ("challenge", "challenge/.well-known", "challenge/.well-known/acme-challenge"):
+        assert (tmp_path / folder).stat().st_mode & 0o777 == 0o755
