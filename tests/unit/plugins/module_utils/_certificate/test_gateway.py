@@ -25,8 +25,10 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gateway:
     monkeypatch.setattr(certbot, "CONFIG_DIRECTORY", str(tmp_path / "config"))
     monkeypatch.setattr(certbot, "WORK_DIRECTORY", str(tmp_path / "work"))
     monkeypatch.setattr(certbot, "LOGS_DIRECTORY", str(tmp_path / "logs"))
+    real = module.state_files.ensure_directory
+    inside = str(tmp_path)
     monkeypatch.setattr(
-        module.state_files, "ensure_directory", lambda path, mode: Path(path).mkdir(parents=True, exist_ok=True)
+        module.state_files, "ensure_directory", lambda path, mode: real(path, mode) if path.startswith(inside) else None
     )
     return Gateway(
         certbot.Authority("https://acme.example/dir"), certbot.Tool("", str(tmp_path / "opt/certbot")), https_port=1
