@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
+    KIND_BEFORE_RELEASE,
     KIND_MANUAL,
     KIND_SCHEDULED,
     Point,
@@ -23,6 +24,8 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
 PERIODS = (("daily", "%Y-%m-%d"), ("weekly", "%G-W%V"), ("monthly", "%Y-%m"), ("yearly", "%Y"))
 # A point made before a restore or a release must not push out the same day's regular one: it has its own place.
 REGULAR_KINDS = (KIND_SCHEDULED, KIND_MANUAL)
+# As many as releases are kept on a host for the way back: a rollback names these points.
+RELEASE_POINTS = 10
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ def plan_retention(points: Iterable[Point], rules: Retention) -> RetentionPlan:
             seen.append(label)
             keep.setdefault(point.name, []).append(f"{period} {label}")
     oldest_kept = min(keep)
+    for point in [point for point in verified if point.kind == KIND_BEFORE_RELEASE][:RELEASE_POINTS]:
+        keep.setdefault(point.name, []).append("for the way back from a release")
     for point in newest_first:
         if point.kind not in REGULAR_KINDS and point.verified and point.name >= oldest_kept:
             keep.setdefault(point.name, []).append(point.kind)

@@ -47,6 +47,18 @@ def gone(points: list[Point], rules: Retention) -> list[float]:
             id="and go with the days they belong to",
         ),
         pytest.param([point(0), point(1, "before-restore")], Retention(daily=1), [], id="only a safety point is newer"),
+        pytest.param(
+            [point(0, "before-release"), point(0.1, "before-release"), point(0.5), point(9)],
+            Retention(daily=1),
+            [0.5],
+            id="what a rollback would name stays",
+        ),
+        pytest.param(
+            [point(day, "before-release") for day in range(12)] + [point(20)],
+            Retention(daily=1),
+            [0, 1],
+            id="for as many releases as are kept",
+        ),
         pytest.param([point(7 * week) for week in range(6)], Retention(daily=1, weekly=4), [0, 7], id="weekly"),
         pytest.param(
             [point(31 * month) for month in range(5)], Retention(daily=1, monthly=2), [0, 31, 62], id="monthly"
