@@ -130,13 +130,24 @@ def untouched(subject: Subject) -> None:
     hosts.create(subject.untouched, subject.release)
 
 
+def security_archive() -> str:
+    """Where this machine itself gets its security updates from."""
+    text = "".join(
+        path.read_text(encoding="utf-8") for path in sorted(Path("/etc/apt").rglob("*sources*")) if path.is_file()
+    )
+    found = re.search(r"^[^#\n]*?(https?://\S+-security)\b", text, re.MULTILINE)
+    if found is None:
+        raise LabError("/etc/apt: names no archive of security updates; add the one of the release")
+    return found.group(1)
+
+
 def harden(subject: Subject) -> str:
     """The host roles on a bare host; returns its address."""
     hosts.remove(subject.hardened)
     address = hosts.create(subject.hardened, subject.release).address
     archive = {
         "name": "security updates",
-        "uri": "http://security.debian.org/debian-security",
+        "uri": security_archive(),
         "suites": [f"{subject.release}-security"],
     }
     variables = {

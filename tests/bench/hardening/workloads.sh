@@ -40,7 +40,10 @@ database() {
     [ "$open" -ge 10000 ] && [ "$rows" -ge 400 ] && echo "$rows tables, may open $open files"
 }
 
-egress() { docker exec cache timeout 15 bash -c 'exec 3<>/dev/tcp/deb.debian.org/80 && echo connected by name'; }
+egress() {
+    archive=$(grep -rhE '^[^#]' /etc/apt | grep -oE 'https?://[^/[:space:]]+' | grep -vE '[0-9]$' | head -n 1 | sed 's|.*//||')
+    docker exec cache timeout 15 bash -c "exec 3<>/dev/tcp/$archive/80 && echo connected by name"
+}
 
 between() { docker exec database timeout 15 bash -c 'exec 3<>/dev/tcp/cache/6379 && printf "PING\r\n" >&3 && head -c 5 <&3'; }
 
