@@ -70,6 +70,9 @@ class Engine(Protocol):
     def observe(self, stack: Stack) -> Observed:
         """What runs; `available` False where the engine is not installed or not started."""
 
+    def images(self, stack: Stack) -> Mapping[str, Image]:
+        """The images that are here for the stack, by reference."""
+
     def has_image(self, image_id: str) -> bool:
         """Whether this very image is here, under whatever name."""
 

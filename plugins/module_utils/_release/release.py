@@ -136,6 +136,7 @@ class Release:
     def present(self, check: bool) -> Outcome:
         """Bring the host to the stack; in check mode say only what would happen."""
         observed = self.engine.observe(self.stack)
+        self._refuse_loss(observed)
         plan = self._plan(observed)
         journal = self.records.journal()
         before = self.records.model()
@@ -176,7 +177,6 @@ class Release:
         return max(self.records.last_release(), int(journal.get("release", 0))) + 1
 
     def _plan(self, observed: Observed) -> Plan:
-        self._refuse_loss(observed)
         journal = self.records.journal() or {}
         pending = journal.get("services", []) if journal.get("phase") == AFTER_RELEASE else []
         observed, fetched = self._pinned(observed)
@@ -254,7 +254,9 @@ class Release:
     def _release(self, held: Lease) -> Plan:
         begun = _now()
         carried = self._recover()
-        plan = self._plan(self.engine.observe(self.stack))
+        observed = self.engine.observe(self.stack)
+        self._refuse_loss(observed)
+        plan = self._plan(observed)
         fetched = plan.pulls
         try:
             if self.back_to is not None:
@@ -366,19 +368,19 @@ class Release:
             raise ReleaseFailed(
                 f"release {plan.release} of {self.stack.name} does not run as asked: {'; '.join(left)}; run again"
             )
-        images = self.engine.observe(self.stack).images
-        self.records.keep_release(Kept(plan.release, self.model, self.variables, images))
+        here = self.engine.images(self.stack)
+        self.records.keep_release(Kept(plan.release, self.model, self.variables, here))
         self._record(plan, "succeeded", "", begun, progress)
 
     # Records
 
     def images(self) -> dict[str, str]:
         """Service → digest, or id without one, of the image that is here for it."""
-        observed = self.engine.observe(self.stack)
+        here = self.engine.images(self.stack)
         return {
-            service.name: observed.images[service.image].digest or observed.images[service.image].id
+            service.name: here[service.image].digest or here[service.image].id
             for service in self.stack.services.values()
-            if service.image in observed.images
+            if service.image in here
         }
 
     def _record(
