@@ -60,8 +60,9 @@ status:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.ops.plugins.module_utils._backup.cli import full_status, tools_for
+from ansible_collections.slipway.ops.plugins.module_utils._backup.cli import full_status
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError
+from ansible_collections.slipway.ops.plugins.module_utils._backup.wiring import tools_for
 
 
 def main() -> None:

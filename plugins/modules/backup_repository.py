@@ -51,8 +51,8 @@ import shutil
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import ensure_repository
-from ansible_collections.slipway.ops.plugins.module_utils._backup.cli import tools_for
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, RefusedError, public_url
+from ansible_collections.slipway.ops.plugins.module_utils._backup.wiring import tools_for
 
 
 def main() -> None:

@@ -75,9 +75,10 @@ summary:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.ops.plugins.module_utils._backup.cli import run_restore, tools_for
+from ansible_collections.slipway.ops.plugins.module_utils._backup.cli import run_restore
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, RefusedError
 from ansible_collections.slipway.ops.plugins.module_utils._backup.restore import LATEST, check_confirmed, make_plan
+from ansible_collections.slipway.ops.plugins.module_utils._backup.wiring import tools_for
 
 
 def show_plan(module: AnsibleModule) -> None:

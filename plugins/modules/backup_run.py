@@ -65,12 +65,13 @@ summary:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.ops.plugins.module_utils._backup.cli import run_backup, tools_for
+from ansible_collections.slipway.ops.plugins.module_utils._backup.cli import run_backup
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     KIND_MANUAL,
     KIND_SCHEDULED,
     BackupError,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._backup.wiring import tools_for
 
 
 def main() -> None:

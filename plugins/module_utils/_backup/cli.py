@@ -17,17 +17,14 @@ from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup import backup as backups
 from ansible_collections.slipway.ops.plugins.module_utils._backup import restore as restores
-from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Docker, Host, Repository
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     CONFIGURATION_DIRECTORY,
     KIND_BEFORE_RELEASE,
     KIND_BEFORE_RESTORE,
     KIND_MANUAL,
     POINT_KINDS,
-    STACK_NAME,
     BackupError,
     BusyError,
-    Place,
     Point,
     RefusedError,
     UsageError,
@@ -38,18 +35,10 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
 from ansible_collections.slipway.ops.plugins.module_utils._backup.retention import plan_retention
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
 from ansible_collections.slipway.ops.plugins.module_utils._backup.status import overdue
+from ansible_collections.slipway.ops.plugins.module_utils._backup.wiring import tools_for
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import LeaseError, LeaseHeld, LeaseLost, lease
 
 LEASE_SECONDS = 300
-
-
-def tools_for(stack: str, progress: Callable[[str], None]) -> Tools:
-    """The tools of a stack whose backup is set up on this host."""
-    if not STACK_NAME.match(stack):
-        raise UsageError(f"stack {stack!r}: is not a name of a stack")
-    place = Place(stack)
-    settings = backups.load_settings(place)
-    return Tools(settings, place, Docker(), Host(), Repository(settings, place), progress)
 
 
 @contextmanager

@@ -8,17 +8,17 @@ from __future__ import annotations
 import os
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup import backup as backups
-from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Docker, Host, Repository
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import KIND_BEFORE_RELEASE, Place
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
+from ansible_collections.slipway.ops.plugins.module_utils._backup.wiring import tools_for
 
 
 class BackupPoints:
     def __init__(self, stack: str) -> None:
-        self._place = Place(stack)
+        self._stack = stack
 
     def configured(self) -> bool:
-        return os.path.exists(self._place.settings)
+        return os.path.exists(Place(self._stack).settings)
 
     def make(self) -> str:
         """Save, read back, and return the point's name. Raises BackupError."""
@@ -33,5 +33,4 @@ class BackupPoints:
         return (tools.host.now() - max(good)).total_seconds() if good else None
 
     def _tools(self) -> Tools:
-        settings = backups.load_settings(self._place)
-        return Tools(settings, self._place, Docker(), Host(), Repository(settings, self._place), lambda _line: None)
+        return tools_for(self._stack, lambda _line: None)
