@@ -4,41 +4,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleActionFail
-from ansible.parsing.dataloader import DataLoader
-from ansible.playbook.play_context import PlayContext
-from ansible.playbook.task import Task
-from ansible.template import Templar, trust_as_template
+from ansible.template import trust_as_template
 from ansible_collections.slipway.ops.plugins.action import host_state
 
-
-class Action(host_state.ActionModule):
-    sent: dict[str, Any]
-
-    def _execute_module(self, module_name: str, module_args: dict[str, Any], task_vars: dict[str, Any]) -> Any:
-        assert module_name == "slipway.ops.host_state"
-        assert self._task.no_log is True
-        self.sent = module_args
-        return {"changed": True, "plan": [], "invocation": {"module_args": module_args}}
-
-    def _remove_tmp_path(self, tmp_path: Any, force: bool = False) -> None:
-        return
+Make = Callable[..., Any]
 
 
-def action(folder: Path, **arguments: Any) -> Action:
-    loader = DataLoader()
-    loader.set_basedir(str(folder))
-    task = Task()
-    task.action = "slipway.ops.host_state"
-    task.args = arguments
-    task.get_search_path = lambda: [str(folder)]
-    connection: Any = SimpleNamespace(_shell=SimpleNamespace(tmpdir=None))
-    return Action(task, connection, PlayContext(), loader, Templar(loader=loader), None)
+@pytest.fixture
+def action(recording: Callable[[Any, dict[str, Any]], Make]) -> Make:
+    return recording(host_state, {"changed": True, "plan": []})
 
 
 @pytest.fixture
@@ -52,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_path_on_the_host_is_the_path_of_the_template(folder: Path) -> None:
+def test_the_path_on_the_host_is_the_path_of_the_template(action: Make, folder: Path) -> None:
     found = action(
         folder,
         files=[
@@ -70,20 +50,20 @@ def test_the_path_on_the_host_is_the_path_of_the_template(folder: Path) -> None:
     ]
 
 
-def test_every_problem_is_told_before_the_host_is_asked(folder: Path) -> None:
+def test_every_problem_is_told_before_the_host_is_asked(action: Make, folder: Path) -> None:
     with pytest.raises(AnsibleActionFail) as caught:
         action(folder, files=[{"path": "/x", "content": "", "mode": 420}], unit=[]).run(task_vars={})
     assert "unit: unknown key, did you mean units?\nfiles[0].mode: must be octal digits" in str(caught.value)
 
 
-def test_every_template_that_fails_is_told(folder: Path) -> None:
+def test_every_template_that_fails_is_told(action: Make, folder: Path) -> None:
     with pytest.raises(AnsibleActionFail) as caught:
         action(folder, files=[{"path": "/etc/none"}, {"path": "/etc/x.conf"}]).run(task_vars={})
     assert "files[0] (/etc/none): " in str(caught.value)
     assert "files[1] (/etc/x.conf): " in str(caught.value)
 
 
-def test_the_key_on_without_quotes(folder: Path) -> None:
+def test_the_key_on_without_quotes(action: Make, folder: Path) -> None:
     found = action(folder, checks=[{"command": "x", True: ["/etc/"]}])
     found.run(task_vars={})
     assert found.sent["checks"] == [{"command": "x", "on": ["/etc/"]}]
