@@ -35,9 +35,11 @@ options:
     type: dict
     default: {}
   engine:
-    description: The engine that the file is checked for.
+    description:
+      - What the stack runs on. The file is checked for it, and the model says it.
+      - V(compose) is one Docker host, or several alike. V(swarm) is a Docker Swarm.
     type: str
-    choices: [compose]
+    choices: [compose, swarm]
     default: compose
 """
 
@@ -53,7 +55,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _raw:
   description:
-    - One model for each file, with C(name), C(services), C(networks), C(volumes), C(configs), C(secrets), C(slipway).
+    - One model for each file, with C(name), C(services), C(engine), C(networks), C(volumes), C(configs), C(secrets),
+      C(slipway).
   type: list
   elements: dict
 """

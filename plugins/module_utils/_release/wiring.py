@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -16,13 +16,14 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.recovery impor
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import DIRECTORY, Lease, LeaseError, lease
 from ansible_collections.slipway.ops.plugins.module_utils._proxy.gateway import Nginx
 from ansible_collections.slipway.ops.plugins.module_utils._release import report, rollback
-from ansible_collections.slipway.ops.plugins.module_utils._release.compose import ComposeEngine, Gateway, Limits
+from ansible_collections.slipway.ops.plugins.module_utils._release.compose import ComposeEngine, Limits
 from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import DockerGateway
-from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
+from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Engine, EngineError
 from ansible_collections.slipway.ops.plugins.module_utils._release.plan import PlanError
 from ansible_collections.slipway.ops.plugins.module_utils._release.records import STATE, Kept, Records
 from ansible_collections.slipway.ops.plugins.module_utils._release.release import (
     Gate,
+    Leaser,
     Policy,
     Release,
     ReleaseFailed,
@@ -31,7 +32,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.release impor
 from ansible_collections.slipway.ops.plugins.module_utils._release.together import Board, TogetherError, new_state
 from ansible_collections.slipway.ops.plugins.module_utils._release.together import Gate as HostGate
 from ansible_collections.slipway.ops.plugins.module_utils._stack.derived import STACK_DIRECTORY, UPSTREAM_DIRECTORY
-from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import COMPOSE, Stack
 
 # What a caller should expect of a release, each with its one line.
 FAILURES = (ReleaseFailed, TogetherError, rollback.RollbackRefused, PlanError, EngineError, LeaseError, BackupError)
@@ -78,32 +79,62 @@ def empty_stack(name: str) -> Stack:
     return Stack({"name": name, **EMPTY})
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What differs from engine to engine."""
+
+    engine: Engine
+    records: Records
+    take: Leaser
+
+
+def _on_compose(name: str, settings: Settings, secrets: Sequence[str]) -> Parts:
+    places = settings.places
+    records = Records(name, places.stacks, places.state)
+    engine = ComposeEngine(DockerGateway.connect, Nginx(places.upstreams), records, _Clock(), settings.limits, secrets)
+
+    def take(owner: str) -> AbstractContextManager[Lease]:
+        return lease(name, owner, settings.lease_ttl_seconds, settings.lease_wait_seconds, places.leases)
+
+    return Parts(engine, records, take)
+
+
+ADAPTERS: Mapping[str, Callable[[str, Settings, Sequence[str]], Parts]] = {COMPOSE: _on_compose}
+
+
+def parts(stack: Stack, variables: Mapping[str, str], settings: Settings) -> Parts:
+    """The adapter of the model's engine, with what belongs to it."""
+    adapter = ADAPTERS.get(stack.engine)
+    if adapter is None:
+        raise EngineError(
+            f"stack {stack.name}: its engine {stack.engine} is not one of {', '.join(ADAPTERS)} on this host; "
+            "bring the host program up to date, or change stack_engine"
+        )
+    return adapter(stack.name, settings, report.secrets_of(stack, variables))
+
+
 def release(
     stack: Stack,
     variables: Mapping[str, str],
     settings: Settings,
-    connect: Callable[[], Gateway] = DockerGateway.connect,
     back_to: Kept | None = None,
     migrate: bool = True,
     gate: Gate = open_gate,
 ) -> Release:
-    places = settings.places
-    records = Records(stack.name, places.stacks, places.state)
-    engine = ComposeEngine(
-        connect,
-        Nginx(places.upstreams),
-        records,
-        _Clock(),
-        settings.limits,
-        report.secrets_of(stack, variables),
-    )
-
-    def take(owner: str) -> AbstractContextManager[Lease]:
-        return lease(stack.name, owner, settings.lease_ttl_seconds, settings.lease_wait_seconds, places.leases)
-
+    on = parts(stack, variables, settings)
     points = BackupPoints(stack.name)
     return Release(
-        engine, records, take, stack, variables, settings.actor, points, settings.policy, back_to, migrate, gate
+        on.engine,
+        on.records,
+        on.take,
+        stack,
+        variables,
+        settings.actor,
+        points,
+        settings.policy,
+        back_to,
+        migrate,
+        gate,
     )
 
 
@@ -143,10 +174,9 @@ def rolling_back(
     name: str,
     wanted: int | None,
     settings: Settings,
-    connect: Callable[[], Gateway] = DockerGateway.connect,
 ) -> tuple[Release, rollback.Target]:
     """The release that brings a kept one back, and what it goes back to. Raises RollbackRefused."""
     records = Records(name, settings.places.stacks, settings.places.state)
     target = rollback.choose(name, records.history(), records.kept_release, wanted)
     kept = target.kept
-    return release(Stack(kept.model), kept.variables, settings, connect, back_to=kept), target
+    return release(Stack(kept.model), kept.variables, settings, back_to=kept), target

@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._stack import support
 from ansible_collections.slipway.ops.plugins.module_utils._stack.interpolate import interpolate
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import COMPOSE
 from ansible_collections.slipway.ops.plugins.module_utils._stack.normalize import Normalizer, ReadFile
 from ansible_collections.slipway.ops.plugins.module_utils._stack.problems import (
     Problem,
@@ -20,7 +21,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._stack.problems import
 
 
 def load(
-    document: Any, name: str | None, variables: Mapping[str, str], read_file: ReadFile, engine: str = "compose"
+    document: Any, name: str | None, variables: Mapping[str, str], read_file: ReadFile, engine: str = COMPOSE
 ) -> dict[str, Any]:
     """The model of the document. Raises StackError with every problem that was found."""
     if not isinstance(document, Mapping):
@@ -28,7 +29,7 @@ def load(
     problems = Problems()
     filled = interpolate(document, variables, problems)
     support.check(filled, engine, problems)
-    model = Normalizer(filled, variables, read_file, problems).model(name)
+    model = {**Normalizer(filled, variables, read_file, problems).model(name), "engine": engine}
     _check_references(model, problems)
     problems.raise_any()
     return model

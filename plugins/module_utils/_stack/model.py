@@ -14,6 +14,9 @@ from typing import Any
 START_FIRST = "start-first"
 STOP_FIRST = "stop-first"
 
+COMPOSE = "compose"
+SWARM = "swarm"
+
 
 def digest(value: Any) -> str:
     """A stable SHA-256 over a plain value."""
@@ -123,6 +126,11 @@ class Stack:
     @property
     def name(self) -> str:
         return str(self.plain["name"])
+
+    @property
+    def engine(self) -> str:
+        """What it runs on. Models written before there was a choice do not say it."""
+        return str(self.plain.get("engine", COMPOSE))
 
     @property
     def services(self) -> dict[str, Service]:

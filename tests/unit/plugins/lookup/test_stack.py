@@ -26,6 +26,8 @@ def test_a_file_becomes_a_model(tmp_path: Path) -> None:
     model = look(file, name="t", environment={"V": 2})
     assert model["services"]["web"]["image"] == "i:2"
     assert model["configs"]["c"] == {"content": "x"}
+    assert model["engine"] == "compose"
+    assert look(file, name="t", environment={"V": 2}, engine="swarm")["engine"] == "swarm"
 
 
 @pytest.mark.parametrize(

@@ -104,3 +104,9 @@ def test_stack_names(name: str) -> None:
 def test_name_of_the_caller_wins() -> None:
     assert load({"name": "file", "services": {"web": OK}}, "caller", {}, lambda path: b"")["name"] == "caller"
     assert load({"name": "file", "services": {"web": OK}}, None, {}, lambda path: b"")["name"] == "file"
+
+
+def test_the_model_says_its_engine() -> None:
+    document = {"services": {"web": OK}}
+    assert load(document, "t", {}, lambda path: b"")["engine"] == "compose"
+    assert load(document, "t", {}, lambda path: b"", "swarm")["engine"] == "swarm"

@@ -93,3 +93,11 @@ def test_a_job_is_what_others_wait_for(fleet: dict[str, Any]) -> None:
     }
     assert Stack(other).is_job("scheduler")
     assert not Stack(fleet).is_job("scheduler")
+
+
+def test_a_model_without_an_engine_is_for_compose(fleet: dict[str, Any]) -> None:
+    without = {key: value for key, value in fleet.items() if key != "engine"}
+    assert Stack(without).engine == "compose"
+    swarm = Stack({**fleet, "engine": "swarm"})
+    assert swarm.engine == "swarm"
+    assert swarm.config_hash("database") == Stack(fleet).config_hash("database")
