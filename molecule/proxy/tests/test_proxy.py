@@ -169,6 +169,18 @@ def test_maintenance_needs_no_reload_and_leaves_other_names_alone(host: Any, add
     assert "retry-after" not in headers
 
 
+def test_who_is_allowed_sees_the_service_in_maintenance(host: Any, address: str) -> None:
+    flag = f"/etc/nginx/slipway/maintenance/{HOST}"
+    request = f"GET / HTTP/1.1\\r\\nHost: {HOST}\\r\\nConnection: close\\r\\n\\r\\n"
+    own = f"printf '{request}' | openssl s_client -quiet -connect 127.0.0.1:443 -servername {HOST} 2>/dev/null"
+    host.check_output(f"touch {flag}")
+    try:
+        assert host.check_output(own).startswith("HTTP/1.1 200")
+        assert ask(address, "/")[0] == 503
+    finally:
+        host.check_output(f"rm {flag}")
+
+
 def test_slow_service_is_cut_at_its_own_limit(address: str) -> None:
     assert ask(address, "/slow")[0] == 504
 
