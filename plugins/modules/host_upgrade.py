@@ -11,7 +11,9 @@ short_description: Upgrade a host's packages, its engine and its kernel, and res
 version_added: 0.1.0
 author: Slipway contributors (@slipway)
 description:
-  - Works while no release, backup or restore of a stack is under way, and keeps them waiting meanwhile (lease).
+  - >-
+    Works while no release, backup or restore of a stack is under way, and keeps them waiting meanwhile (lease); where a
+    reboot is due, up to that, for 10 minutes at most.
   - >-
     Waits for whoever has locked the packages, such as unattended upgrades, finishes a run of dpkg that was interrupted,
     fetches the package lists, plans, and checks that there is room on the disks, before anything is changed.

@@ -22,6 +22,7 @@ from typing import Any
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
 DIRECTORY = files.STATE_DIRECTORY + "/lease"
+INIT_PROCESS = 1  # lives as long as the machine is up
 
 
 class LeaseError(Exception):
@@ -98,6 +99,17 @@ class Lease:
 
     def start(self) -> None:
         self._thread.start()
+
+    def leave_until_reboot(self, owner: str, ttl_seconds: float) -> None:
+        """Hold on beyond this process as `owner`, until the machine has booted anew or the time has passed."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+        with _locked(self.name, self._directory) as current:
+            self._assert_ours(current)
+            init = {"pid": INIT_PROCESS, "process_start": process_start(INIT_PROCESS)}
+            kept = dict(current, **init, owner=owner, heartbeat=time.time(), ttl_seconds=ttl_seconds)
+            # The number after ours: releasing what we held does not touch it.
+            _store(self.name, self._directory, dict(kept, fencing=self.fencing + 1))
 
     def release(self) -> None:
         self._stop.set()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import LeaseError, lease
+from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import Lease, LeaseError, lease
 from ansible_collections.slipway.ops.plugins.module_utils._release import records
 from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
 
@@ -22,12 +22,13 @@ class Busy(LeaseError):
 
 
 @contextlib.contextmanager
-def all_stacks(owner: str, places: Places, wait_seconds: float) -> Iterator[None]:
+def all_stacks(owner: str, places: Places, wait_seconds: float) -> Iterator[list[Lease]]:
     """Hold the lease of every stack on this host."""
-    with contextlib.ExitStack() as held:
+    held: list[Lease] = []
+    with contextlib.ExitStack() as ends:
         for name in records.stacks(places.stacks):
             try:
-                held.enter_context(lease(name, owner, LEASE_SECONDS, wait_seconds, places.leases))
+                held.append(ends.enter_context(lease(name, owner, LEASE_SECONDS, wait_seconds, places.leases)))
             except LeaseError as error:
                 raise Busy(str(error)) from error
-        yield
+        yield held

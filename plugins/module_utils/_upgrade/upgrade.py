@@ -24,6 +24,7 @@ MIB = 1024**2
 # What must hold for this long counts.
 SETTLE_SECONDS = 5
 POLL_SECONDS = 1
+REBOOT_WAIT_SECONDS = 600  # when nobody reboots the machine by then, its stacks are free again
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Upgrade:
 
     def run(self) -> Outcome:
         machine, settings = self.machine, self.settings
-        with all_stacks(f"upgrade by {settings.actor}", self.places, settings.lease_wait_seconds):
+        with all_stacks(f"upgrade by {settings.actor}", self.places, settings.lease_wait_seconds) as leases:
             machine.wait_for_lock(settings.lock_wait_seconds, self.outcome.warnings.append)
             with machine.lists():
                 # APT plans nothing before that.
@@ -104,6 +105,10 @@ class Upgrade:
                 if settings.drain_command:
                     machine.command(settings.drain_command, "upgrade_drain_command")
                 self._apply(todo)
+            if self.outcome.reboot:
+                # A release that began now would be cut off by the reboot.
+                for each in leases:
+                    each.leave_until_reboot(f"reboot after the upgrade by {settings.actor}", REBOOT_WAIT_SECONDS)
         return self.outcome
 
     def _todo(self, interrupted: bool) -> Todo:

@@ -119,3 +119,21 @@ def test_waits_for_the_other(tmp_path: Path) -> None:
     first.release()
     with lease("fleet", "b", wait_seconds=5, directory=str(tmp_path)) as held:
         assert held.fencing == 2
+
+
+def test_it_can_be_left_to_the_reboot_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with lease("fleet", "upgrade", directory=str(tmp_path)) as held:
+        held.leave_until_reboot("the reboot", 60)
+    with pytest.raises(LeaseHeld, match="held by the reboot"):
+        acquire("fleet", "release", directory=str(tmp_path))
+    begun = leases.process_start(1)
+    monkeypatch.setattr(leases, "process_start", lambda pid: (begun or 0) + 1)
+    with lease("fleet", "release", directory=str(tmp_path)) as after:
+        assert after.fencing == 3
+
+
+def test_a_reboot_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
+    with lease("fleet", "upgrade", directory=str(tmp_path)) as held:
+        held.leave_until_reboot("the reboot", 0.05)
+    with lease("fleet", "release", wait_seconds=5, directory=str(tmp_path)) as after:
+        assert after.fencing == 3

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import lease
+from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import LeaseHeld, acquire, lease
 from ansible_collections.slipway.ops.plugins.module_utils._release.quiet import Busy
 from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
@@ -188,6 +188,17 @@ def test_a_release_under_way_is_not_disturbed(places: Places) -> None:
     with lease("fleet", "release", directory=places.leases), pytest.raises(Busy, match="held by release"):
         made(machine, places, lease_wait_seconds=0).run()
     assert machine.done == []
+
+
+def test_no_release_begins_before_the_reboot(places: Places) -> None:
+    machine = Fake()
+    assert made(machine, places).run().reboot is False
+    with lease("fleet", "release", directory=places.leases):
+        pass
+    machine.reasons = ["/run/reboot-required is there"]
+    assert made(machine, places).run().reboot
+    with pytest.raises(LeaseHeld, match="held by reboot after the upgrade by root"):
+        acquire("fleet", "release", directory=places.leases)
 
 
 def test_a_reboot_that_is_due_is_told_when_it_is_not_to_be(places: Places) -> None:
