@@ -9,10 +9,57 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._release import observed
+from ansible_collections.slipway.ops.plugins.module_utils._release import observed, parts
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Service, Stack, digest
 
 COMPOSE_VERSION = "2.26.1"
+
+# Key of the model, name in the engine's body.
+CONTAINER_KEYS = (
+    ("command", "Cmd"),
+    ("entrypoint", "Entrypoint"),
+    ("user", "User"),
+    ("working_dir", "WorkingDir"),
+    ("hostname", "Hostname"),
+    ("domainname", "Domainname"),
+    ("stop_signal", "StopSignal"),
+    ("mac_address", "MacAddress"),
+    ("tty", "Tty"),
+    ("stdin_open", "OpenStdin"),
+)
+HOST_KEYS = (
+    ("cap_add", "CapAdd"),
+    ("cap_drop", "CapDrop"),
+    ("cgroup", "CgroupnsMode"),
+    ("cgroup_parent", "CgroupParent"),
+    ("cpu_period", "CpuPeriod"),
+    ("cpu_quota", "CpuQuota"),
+    ("cpu_shares", "CpuShares"),
+    ("cpuset", "CpusetCpus"),
+    ("device_cgroup_rules", "DeviceCgroupRules"),
+    ("dns", "Dns"),
+    ("dns_opt", "DnsOptions"),
+    ("dns_search", "DnsSearch"),
+    ("extra_hosts", "ExtraHosts"),
+    ("group_add", "GroupAdd"),
+    ("init", "Init"),
+    ("ipc", "IpcMode"),
+    ("mem_swappiness", "MemorySwappiness"),
+    ("memswap_limit", "MemorySwap"),
+    ("oom_kill_disable", "OomKillDisable"),
+    ("oom_score_adj", "OomScoreAdj"),
+    ("pid", "PidMode"),
+    ("privileged", "Privileged"),
+    ("read_only", "ReadonlyRootfs"),
+    ("runtime", "Runtime"),
+    ("security_opt", "SecurityOpt"),
+    ("shm_size", "ShmSize"),
+    ("storage_opt", "StorageOpt"),
+    ("sysctls", "Sysctls"),
+    ("userns_mode", "UsernsMode"),
+    ("uts", "UTSMode"),
+)
+RESOURCE_KEYS = (("memory", "Memory"), ("memory_reservation", "MemoryReservation"), ("pids", "PidsLimit"))
 
 
 @dataclass(frozen=True)
@@ -84,23 +131,7 @@ def network_body(stack: Stack, key: str) -> dict[str, Any]:
         "CheckDuplicate": True,
     }
     if ipam:
-        body["IPAM"] = {
-            "Driver": ipam["driver"],
-            "Options": dict(ipam["options"]),
-            "Config": [
-                {
-                    name: pool[key]
-                    for key, name in (
-                        ("subnet", "Subnet"),
-                        ("ip_range", "IPRange"),
-                        ("gateway", "Gateway"),
-                        ("aux_addresses", "AuxiliaryAddresses"),
-                    )
-                    if pool.get(key)
-                }
-                for pool in ipam["config"]
-            ],
-        }
+        body["IPAM"] = parts.ipam(ipam)
     body["Labels"] = {
         **plain.get("labels", {}),
         "com.docker.compose.project": stack.name,
@@ -151,38 +182,21 @@ def once_spec(
     return ContainerSpec(f"{stack.name}-{name}-{purpose}-{release}", name, 0, body, further)
 
 
-def _nanoseconds(seconds: float) -> int:
-    return int(seconds * 1_000_000_000)
-
-
 def _body(
     stack: Stack, service: Service, files_directory: str, aliases: bool
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     plain = service.plain
     body: dict[str, Any] = {
         "Image": service.image,
-        "Env": [f"{key}={value}" for key, value in plain["environment"].items()],
+        "Env": parts.environment(plain),
         "HostConfig": _host_config(stack, service, files_directory),
+        **parts.picked(plain, CONTAINER_KEYS),
     }
-    for key, name in (
-        ("command", "Cmd"),
-        ("entrypoint", "Entrypoint"),
-        ("user", "User"),
-        ("working_dir", "WorkingDir"),
-        ("hostname", "Hostname"),
-        ("domainname", "Domainname"),
-        ("stop_signal", "StopSignal"),
-        ("mac_address", "MacAddress"),
-        ("tty", "Tty"),
-        ("stdin_open", "OpenStdin"),
-    ):
-        if key in plain:
-            body[name] = plain[key]
     if "stop_grace_period" in plain:
         # The engine counts whole seconds; none must be lost.
         body["StopTimeout"] = int(-(-service.stop_grace_seconds // 1))
     if "healthcheck" in plain:
-        body["Healthcheck"] = _healthcheck(plain["healthcheck"])
+        body["Healthcheck"] = parts.healthcheck(plain["healthcheck"])
     exposed = [*plain.get("expose", []), *(f"{port['target']}/{port['protocol']}" for port in plain["ports"])]
     if exposed:
         body["ExposedPorts"] = {port: {} for port in exposed}
@@ -217,70 +231,18 @@ def _endpoints(stack: Stack, service: Service, aliases: bool) -> dict[str, dict[
     return result
 
 
-def _healthcheck(plain: Mapping[str, Any]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    if "test" in plain:
-        result["Test"] = plain["test"]
-    if "retries" in plain:
-        result["Retries"] = plain["retries"]
-    for key, name in (
-        ("interval", "Interval"),
-        ("timeout", "Timeout"),
-        ("start_period", "StartPeriod"),
-        ("start_interval", "StartInterval"),
-    ):
-        if key in plain:
-            result[name] = _nanoseconds(plain[key])
-    return result
-
-
 def _host_config(stack: Stack, service: Service, files_directory: str) -> dict[str, Any]:
     plain = service.plain
     policy, _colon, attempts = plain.get("restart", "no").partition(":")
     config: dict[str, Any] = {
         "RestartPolicy": {"Name": policy, "MaximumRetryCount": int(attempts or 0)},
         "NetworkMode": plain.get("network_mode", "default"),
+        **parts.picked(plain, HOST_KEYS),
     }
-    for key, name in (
-        ("cap_add", "CapAdd"),
-        ("cap_drop", "CapDrop"),
-        ("cgroup", "CgroupnsMode"),
-        ("cgroup_parent", "CgroupParent"),
-        ("cpu_period", "CpuPeriod"),
-        ("cpu_quota", "CpuQuota"),
-        ("cpu_shares", "CpuShares"),
-        ("cpuset", "CpusetCpus"),
-        ("device_cgroup_rules", "DeviceCgroupRules"),
-        ("dns", "Dns"),
-        ("dns_opt", "DnsOptions"),
-        ("dns_search", "DnsSearch"),
-        ("extra_hosts", "ExtraHosts"),
-        ("group_add", "GroupAdd"),
-        ("init", "Init"),
-        ("ipc", "IpcMode"),
-        ("mem_swappiness", "MemorySwappiness"),
-        ("memswap_limit", "MemorySwap"),
-        ("oom_kill_disable", "OomKillDisable"),
-        ("oom_score_adj", "OomScoreAdj"),
-        ("pid", "PidMode"),
-        ("privileged", "Privileged"),
-        ("read_only", "ReadonlyRootfs"),
-        ("runtime", "Runtime"),
-        ("security_opt", "SecurityOpt"),
-        ("shm_size", "ShmSize"),
-        ("storage_opt", "StorageOpt"),
-        ("sysctls", "Sysctls"),
-        ("userns_mode", "UsernsMode"),
-        ("uts", "UTSMode"),
-    ):
-        if key in plain:
-            config[name] = plain[key]
     resources = plain["deploy"]["resources"]
     if "cpus" in resources:
-        config["NanoCpus"] = round(resources["cpus"] * 1_000_000_000)
-    for key, name in (("memory", "Memory"), ("memory_reservation", "MemoryReservation"), ("pids", "PidsLimit")):
-        if key in resources:
-            config[name] = resources[key]
+        config["NanoCpus"] = parts.nano_cpus(resources["cpus"])
+    config.update(parts.picked(resources, RESOURCE_KEYS))
     if "logging" in plain:
         config["LogConfig"] = {"Type": plain["logging"]["driver"], "Config": plain["logging"]["options"]}
     if "tmpfs" in plain:
@@ -288,9 +250,7 @@ def _host_config(stack: Stack, service: Service, files_directory: str) -> dict[s
             path: options for path, _colon, options in (entry.partition(":") for entry in plain["tmpfs"])
         }
     if "ulimits" in plain:
-        config["Ulimits"] = [
-            {"Name": name, "Soft": limit["soft"], "Hard": limit["hard"]} for name, limit in plain["ulimits"].items()
-        ]
+        config["Ulimits"] = parts.ulimits(plain)
     if "devices" in plain:
         config["Devices"] = [
             {
@@ -319,32 +279,15 @@ def _mounts(stack: Stack, service: Service, files_directory: str) -> tuple[list[
     binds: list[str] = []
     mounts: list[dict[str, Any]] = []
     for mount in service.plain["volumes"]:
-        entry: dict[str, Any] = {
-            "Type": mount["type"],
-            "Target": mount["target"],
-            "ReadOnly": mount["read_only"],
-        }
-        if mount["type"] == "volume":
-            entry["Source"] = stack.volume_name(mount["source"])
-            if mount.get("nocopy"):
-                entry["VolumeOptions"] = {"NoCopy": True}
-        elif mount["type"] == "tmpfs":
-            entry["TmpfsOptions"] = {
-                name: mount[key] for key, name in (("size", "SizeBytes"), ("mode", "Mode")) if mount.get(key)
-            }
-        elif mount["create_host_path"]:
+        if mount["type"] == "bind" and mount["create_host_path"]:
             # Only the older form of a bind creates a missing path.
             options = [
                 "ro" if mount["read_only"] else "rw",
                 *([mount["propagation"]] if "propagation" in mount else []),
             ]
             binds.append(f"{mount['source']}:{mount['target']}:{','.join(options)}")
-            continue
         else:
-            entry["Source"] = mount["source"]
-            if "propagation" in mount:
-                entry["BindOptions"] = {"Propagation": mount["propagation"]}
-        mounts.append(entry)
+            mounts.append(parts.mount(stack, mount))
     for section in ("configs", "secrets"):
         for grant in service.plain[section]:
             source = f"{files_directory}/{host_file(stack, section, grant).name}"

@@ -17,6 +17,9 @@ STOP_FIRST = "stop-first"
 COMPOSE = "compose"
 SWARM = "swarm"
 
+# What of deploy, when it changes, needs new containers.
+TASK_KEYS = ("resources", "mode", "placement", "restart_policy", "labels")
+
 
 def digest(value: Any) -> str:
     """A stable SHA-256 over a plain value."""
@@ -161,10 +164,13 @@ class Stack:
         plain = dict(self.plain["services"][service])
         for key in ("depends_on", "slipway", "pull_policy"):
             plain.pop(key, None)
-        plain["deploy"] = {"resources": plain["deploy"]["resources"]}
+        plain["deploy"] = {key: plain["deploy"][key] for key in TASK_KEYS if key in plain["deploy"]}
+        routed = sorted({route["port"] for route in self.services[service].routes})
         return digest(
             {
                 "service": plain,
+                # On a Swarm the ports that requests are routed to are published, and so part of the service.
+                **({"routed": routed} if self.engine == SWARM else {}),
                 "networks": {key: self.network_name(key) for key in plain["networks"]},
                 "volumes": {
                     mount["source"]: self.volume_name(mount["source"])
