@@ -170,7 +170,7 @@ class Stack:
             {
                 "service": plain,
                 # On a Swarm the ports that requests are routed to are published, and so part of the service.
-                **({"routed": routed} if self.engine == SWARM else {}),
+                **({"routed": routed} if routed and self.engine == SWARM else {}),
                 "networks": {key: self.network_name(key) for key in plain["networks"]},
                 "volumes": {
                     mount["source"]: self.volume_name(mount["source"])

@@ -101,3 +101,11 @@ def test_a_model_without_an_engine_is_for_compose(fleet: dict[str, Any]) -> None
     swarm = Stack({**fleet, "engine": "swarm"})
     assert swarm.engine == "swarm"
     assert swarm.config_hash("database") == Stack(fleet).config_hash("database")
+
+
+def test_on_a_swarm_a_further_routed_port_is_a_change_of_the_service(fleet: dict[str, Any]) -> None:
+    other = copy.deepcopy(fleet)
+    other["services"]["application"]["slipway"]["routes"][0]["port"] = 9999
+    for engine, same in (("compose", True), ("swarm", False)):
+        before, after = (Stack({**plain, "engine": engine}).config_hash("application") for plain in (fleet, other))
+        assert (before == after) is same
