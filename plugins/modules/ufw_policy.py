@@ -161,6 +161,15 @@ options:
     type: list
     elements: str
     default: []
+  docker_trusted_sources:
+    description:
+      - Addresses and networks, IPv4 or IPv6, that may reach every port that a container publishes, whatever its
+        number and by whichever interface they come. Meant for the other nodes of a Swarm, where a task is published on a random port.
+      - The containers' own addresses stay closed to them, and ports of the host itself are a matter of O(rules).
+      - Used together with O(docker_ports).
+    type: list
+    elements: str
+    default: []
   host:
     description:
       - What the policy needs of the host, with the options of M(slipway.ops.host_state) such as packages, files and
@@ -268,7 +277,11 @@ from ansible_collections.slipway.ops.plugins.module_utils._host.wish import pars
 from ansible_collections.slipway.ops.plugins.module_utils._ufw import gateway, protect
 from ansible_collections.slipway.ops.plugins.module_utils._ufw.converge import Job
 from ansible_collections.slipway.ops.plugins.module_utils._ufw.docker import Interfaces
-from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import Policy, read_docker_ports
+from ansible_collections.slipway.ops.plugins.module_utils._ufw.model import (
+    Policy,
+    read_docker_ports,
+    read_trusted_sources,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._ufw.plan import Observed, Plan, plan_absent, plan_present
 from ansible_collections.slipway.ops.plugins.module_utils._ufw.reading import read_rules, unknown_interfaces
 
@@ -308,6 +321,7 @@ ARGUMENTS: dict[str, Any] = {
         },
     },
     "docker_interfaces": TEXTS,
+    "docker_trusted_sources": TEXTS,
     "host": {"type": "dict"},
     "foreseen": {"type": "dict", "default": {}},
     "armed": {
@@ -372,7 +386,11 @@ def wanted(options: dict[str, Any], problems: list[str]) -> Callable[[Observed],
         if not public:
             found.append("docker_interfaces: the host has no default route to find its public interface by; name it")
         other = None if options["docker_interfaces"] else gateway.other_interfaces(public)
-        guard = (ports, Interfaces(public, other))
+        trusted, more = read_trusted_sources(options["docker_trusted_sources"])
+        found += more
+        guard = (ports, Interfaces(public, other, trusted))
+    elif options["docker_trusted_sources"]:
+        found.append("docker_trusted_sources: belongs to docker_ports; give that too, even empty")
     found += unknown_interfaces(options["rules"], options["docker_interfaces"], gateway.interfaces())
     if not found:
         # A rule that could not be read may be the one that lets us in, so this question comes last.

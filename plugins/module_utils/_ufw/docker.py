@@ -7,12 +7,15 @@ A connection that arrives on a public interface is let through only when its ori
 the host that the operator wrote, is declared. ctstate DNAT keeps out whoever routes straight to a container's address,
 where the same number could be another container's own port.
 
+A trusted address, such as another node of a Swarm, may reach every published port: a task's is a random number.
+
 What comes in by another network interface of the host is let through likewise, but may be forwarded elsewhere than to
 containers. Interfaces that come later than the rules are told from Docker's own by the names of those.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
@@ -32,10 +35,14 @@ DOCKER_BRIDGES = ("docker+", "br-+")
 
 @dataclass(frozen=True)
 class Interfaces:
-    """By which interfaces others come in. Without ``other`` those that are not public are trusted."""
+    """By which interfaces others come in. Without ``other`` those that are not public are trusted.
+
+    The ``trusted`` addresses and networks may reach every published port, by whichever interface they come.
+    """
 
     public: Sequence[str]
     other: Optional[Sequence[str]] = None
+    trusted: Sequence[str] = ()
 
 
 def render(ports: Sequence[DockerPort], interfaces: Interfaces, family: str) -> str:
@@ -43,6 +50,12 @@ def render(ports: Sequence[DockerPort], interfaces: Interfaces, family: str) -> 
     declared = [_declared(port) for port in ports if family in port.families]
     lines = ["*filter", f":{CHAIN} - [0:0]"]
     lines.append(f"-A {CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN")
+    networks = [ipaddress.ip_network(source) for source in interfaces.trusted]
+    lines += [
+        f"-A {CHAIN} -s {network} -m conntrack --ctstate DNAT -j RETURN"
+        for network in networks
+        if network.version == (4 if family == V4 else 6)
+    ]
     for interface in interfaces.public:
         lines += [f"-A {CHAIN} -i {interface} {match} -j RETURN" for match in declared]
         lines.append(f"-A {CHAIN} -i {interface} -j DROP")
@@ -104,6 +117,9 @@ def commands(text: str) -> list[str]:
         words = line.split()
         if words[:1] != ["-A"] or "RELATED,ESTABLISHED" in words or _is_of_bridges(words):
             continue
+        if "-s" in words:
+            said.append(f"docker allow every published port from {_plain(words[words.index('-s') + 1])}")
+            continue
         interface = f"on {words[words.index('-i') + 1]}" if "-i" in words else "on interfaces to come"
         if "--ctorigdstport" in words:
             port = f"{words[words.index('--ctorigdstport') + 1]}/{words[words.index('-p') + 1]}"
@@ -116,9 +132,10 @@ def commands(text: str) -> list[str]:
     return said
 
 
-def declared(text: str) -> tuple[list[dict[str, str]], list[str]]:
-    """The ports and the public interfaces that rendered files were made of; none where they were not named."""
+def declared(text: str) -> tuple[list[dict[str, str]], list[str], list[str]]:
+    """The ports, the public interfaces (none where they were not named) and the trusted addresses of rendered files."""
     named = True
+    trusted: list[str] = []
     ports: dict[tuple[str, str, str], dict[str, str]] = {}
     public: dict[str, None] = {}
     for line in text.splitlines():
@@ -132,9 +149,17 @@ def declared(text: str) -> tuple[list[dict[str, str]], list[str]]:
             ports[port, protocol, address] = {"port": port, "protocol": protocol}
             if address:
                 ports[port, protocol, address]["host_ip"] = address
+        elif "-s" in said:
+            trusted.append(_plain(said["-s"]))
         elif "-i" in said and said["-j"] == "DROP":
             public[said["-i"]] = None
-    return list(ports.values()), list(public) if named else []
+    return list(ports.values()), list(public) if named else [], trusted
+
+
+def _plain(network: str) -> str:
+    """A network as people write it: a single address without its length."""
+    found = ipaddress.ip_network(network)
+    return str(found.network_address) if found.prefixlen == found.max_prefixlen else str(found)
 
 
 def _is_of_bridges(words: Sequence[str]) -> bool:

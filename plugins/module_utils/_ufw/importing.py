@@ -156,8 +156,9 @@ def _docker(seen: Observed, policy: dict[str, Any]) -> None:
     texts = [seen.files.get(path) for path in docker.FILES.values()]
     if all(text is None for text in texts):
         return
-    ports, interfaces = docker.declared("\n".join(text or "" for text in texts))
+    ports, interfaces, trusted = docker.declared("\n".join(text or "" for text in texts))
     policy["docker_ports"], policy["docker_interfaces"] = ports, interfaces
+    policy["docker_trusted_sources"] = trusted
 
 
 def _edited(path: str, text: str, original: str) -> list[str]:

@@ -296,6 +296,29 @@ def read_docker_ports(raw: Sequence[Mapping[str, Any]]) -> tuple[tuple[DockerPor
     ), problems
 
 
+def read_trusted_sources(raw: Sequence[Any]) -> tuple[tuple[str, ...], list[str]]:
+    """Addresses and networks that may reach every published port, each once and in order, and every problem."""
+    found: set[str] = set()
+    problems: list[str] = []
+    for index, item in enumerate(raw):
+        path = f"docker_trusted_sources[{index}]"
+        try:
+            address, _family = read_address(item)
+        except Invalid as error:
+            problems.append(f"{path}: {error}")
+            continue
+        if address == ANY:
+            problems.append(f"{path}: would open every published port to everyone; name addresses or networks")
+        else:
+            found.add(address)
+    return tuple(sorted(found, key=_order)), problems
+
+
+def _order(address: str) -> tuple[int, int, int]:
+    network = ipaddress.ip_network(address)
+    return network.version, int(network.network_address), network.prefixlen
+
+
 def _host_address(value: Any) -> Optional[str]:
     """The address that a port is published on: "" for all, None for one that nobody outside reaches."""
     try:

@@ -117,3 +117,33 @@ def test_every_network_card_is_closed_unless_the_public_ones_are_named() -> None
         "docker allow 8080/tcp on interfaces to come",
         "docker deny everything else on interfaces to come",
     ]
+
+
+# iptables-save of the same host where other nodes of a Swarm are trusted.
+SAVED_TRUSTED = SAVED.replace(
+    "-A SLIPWAY-DOCKER -i eth0 -p tcp",
+    "-A SLIPWAY-DOCKER -s 192.0.2.7/32 -m conntrack --ctstate DNAT -j RETURN\n"
+    "-A SLIPWAY-DOCKER -s 198.51.100.0/24 -m conntrack --ctstate DNAT -j RETURN\n"
+    "-A SLIPWAY-DOCKER -i eth0 -p tcp",
+)
+
+
+def test_trusted_addresses_reach_every_published_port_and_no_container_directly() -> None:
+    interfaces = docker.Interfaces(["eth0"], trusted=["192.0.2.7", "198.51.100.0/24", "2001:db8::7"])
+    ports = [DockerPort("8080"), DockerPort("53", "udp")]
+    v4, v6 = (docker.render(ports, interfaces, family) for family in (V4, V6))
+    assert docker.differences(live.parse(SAVED_TRUSTED), V4, v4) == []
+    assert docker.differences(live.parse(SAVED), V4, v4) == ["live chain SLIPWAY-DOCKER differs from its file (IPv4)"]
+    assert docker.commands(v4)[:2] == [
+        "docker allow every published port from 192.0.2.7",
+        "docker allow every published port from 198.51.100.0/24",
+    ]
+    assert "-s 2001:db8::7/128 -m conntrack --ctstate DNAT -j RETURN" in v6
+    assert "192.0.2.7" not in v6
+
+
+def test_trusted_addresses_are_read_back() -> None:
+    interfaces = docker.Interfaces(["eth0"], ["eth1"], ["192.0.2.7", "198.51.100.0/24"])
+    text = docker.render([DockerPort("8080")], interfaces, V4)
+    ports, _public, trusted = docker.declared(text)
+    assert (ports, trusted) == ([{"port": "8080", "protocol": "tcp"}], ["192.0.2.7", "198.51.100.0/24"])

@@ -143,10 +143,11 @@ def test_rules_loaded_by_hand_are_named() -> None:
 @pytest.mark.parametrize("other", [None, (), ("eth1", "wg0")])
 def test_the_docker_rules_come_back(other: tuple[str, ...] | None) -> None:
     ports = [DockerPort("8080"), DockerPort("53", "udp"), DockerPort("81", address="192.0.2.1")]
-    interfaces = docker.Interfaces(["eth0"], other)
+    interfaces = docker.Interfaces(["eth0"], other, ["192.0.2.7", "2001:db8::/64"])
     files = {path: docker.render(ports, interfaces, family) for family, path in docker.FILES.items()}
     policy = importing.read(host(**files), {}).policy
     assert policy["docker_interfaces"] == (["eth0"] if other is None else []), "else they were found, not named"
+    assert policy["docker_trusted_sources"] == ["192.0.2.7", "2001:db8::/64"]
     assert policy["docker_ports"] == [
         {"port": "8080", "protocol": "tcp"},
         {"port": "53", "protocol": "udp"},
