@@ -134,6 +134,13 @@ def test_a_new_version_is_rolled_out_without_a_failed_request(lab: Lab) -> None:
     assert _version(lab) == "1.1.0"
 
 
+def test_a_recovery_point_was_made_before_the_migration(lab: Lab) -> None:
+    last = json.loads(lab.fleet("slipway status fleet --json"))[0]["history"][-1]
+    assert (last["outcome"], last["migrated"]) == ("succeeded", ["application"])
+    points = json.loads(lab.fleet("slipway points --stack fleet --json"))["points"]
+    assert [point["kind"] for point in points if point["name"] == last["recovery_point"]] == ["before-release"]
+
+
 def test_a_broken_version_leaves_the_old_one_serving(lab: Lab) -> None:
     assert _release(lab, "1.2.0-broken", check=False).code != 0
     assert _version(lab) == "1.1.0"
