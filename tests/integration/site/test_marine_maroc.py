@@ -138,7 +138,7 @@ def test_a_recovery_point_was_made_before_the_migration(lab: Lab) -> None:
     last = json.loads(lab.fleet("slipway status fleet --json"))[0]["history"][-1]
     assert (last["outcome"], last["migrated"]) == ("succeeded", ["application"])
     points = json.loads(lab.fleet("slipway points --stack fleet --json"))["points"]
-    assert [point["kind"] for point in points if point["name"] == last["recovery_point"]] == ["before-release"]
+    assert [point["kind"] for point in points if point["point"] == last["recovery_point"]] == ["before-release"]
 
 
 def test_a_broken_version_leaves_the_old_one_serving(lab: Lab) -> None:
