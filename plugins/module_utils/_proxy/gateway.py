@@ -105,13 +105,17 @@ class Nginx:
         self._run("-t", "-q")
 
     def _reload(self) -> None:
-        """Reload and see new workers: a reload that nginx gives up on keeps the old ones, and only its log tells."""
+        """Reload and see new workers alone take requests.
+
+        A reload that nginx gives up on keeps the old ones, and only its log tells. One that it makes starts the new ones
+        first and tells the old ones a moment later; what looks for their end must not look before.
+        """
         before = set(self._workers())
         self._run("-s", "reload")
         deadline = time.monotonic() + 15
         while time.monotonic() < deadline:
-            now = self._workers()
-            if any(number not in before and not title.endswith("is shutting down") for number, title in now.items()):
+            taking = {number for number, title in self._workers().items() if not title.endswith("is shutting down")}
+            if taking and not taking & before:
                 return
             time.sleep(0.05)
         raise ProxyError("nginx kept its old workers after the reload; see /var/log/nginx/error.log")

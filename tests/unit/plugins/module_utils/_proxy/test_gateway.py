@@ -55,3 +55,14 @@ def test_draining_is_told_by_the_workers_titles(tmp_path: Path, monkeypatch: pyt
     assert not nginx.draining()
     monkeypatch.setattr(nginx, "_workers", lambda: {5: "nginx: worker process is shutting down"})
     assert nginx.draining()
+
+
+def test_a_reload_is_over_when_the_old_workers_take_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nginx starts the new workers and tells the old ones a moment later: until then nothing would seem to drain."""
+    titles = {False: "nginx: worker process", True: "nginx: worker process is shutting down"}
+    both, new = {1: titles[False], 2: titles[False]}, {1: titles[True], 2: titles[False]}
+    seen = [{1: titles[False]}, both, new, new]
+    nginx = Recorded(tmp_path)
+    monkeypatch.setattr(nginx, "_workers", lambda: seen.pop(0))
+    nginx.apply({"a.conf": "A"})
+    assert len(seen) == 1
