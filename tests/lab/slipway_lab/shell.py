@@ -79,3 +79,13 @@ def wait_until(what: str, ready: Callable[[], bool], seconds: float, pause: floa
         if time.monotonic() > deadline:
             raise LabError(f"{what} did not come up within {seconds:.0f} s{'; ' + remedy if remedy else ''}")
         time.sleep(pause)
+
+
+def family(process: int) -> list[int]:
+    """A process and all that came from it."""
+    found = [process]
+    for parent in found:
+        for path in Path(f"/proc/{parent}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += [int(word) for word in path.read_text(encoding="ascii").split()]
+    return found

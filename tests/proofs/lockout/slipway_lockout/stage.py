@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from slipway_lab import engine, hosts, settings
+from slipway_lab.shell import family
 from slipway_lockout.operator import login_command
 
 HERE = Path(__file__).resolve().parents[1]
@@ -200,13 +201,3 @@ class Stage:
         for path in sorted((self.directory / "cp").glob("*")):
             subprocess.run(["ssh", "-o", f"ControlPath={path}", "-O", "exit", "-"], capture_output=True, check=False)
             path.unlink(missing_ok=True)
-
-
-def family(process: int) -> list[int]:
-    """A process and all that came from it."""
-    found = [process]
-    for parent in found:
-        for path in Path(f"/proc/{parent}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                found += [int(word) for word in path.read_text(encoding="ascii").split()]
-    return found
