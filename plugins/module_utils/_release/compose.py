@@ -32,6 +32,8 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
     STOP_FIRST,
     Plan,
     ServicePlan,
+    is_late,
+    own_keys,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
@@ -123,23 +125,25 @@ class ComposeEngine:
     def observe(self, stack: Stack) -> Observed:
         names = sorted(upstreams.wanted(stack, ()))
         written = self._proxy.read(names)
-        files = self._store.mounted_files()
         try:
             gateway = self._gateway
         except EngineError:
-            return Observed(available=False, upstreams=written, files=files)
+            return Observed(available=False, upstreams=written)
         networks = {raw["Name"]: raw.get("Labels") or {} for raw in gateway.networks()}
+        hashes = {name: labels.get(state.HASH_LABEL, "") for name, labels in networks.items()}
+        bodies = (network_body(stack, key) for key in own_keys(stack, "networks"))
         return Observed(
             available=True,
             containers=self._containers(stack),
             images=self.images(stack),
-            networks={name: labels.get(state.HASH_LABEL, "") for name, labels in networks.items()},
+            networks=frozenset(networks),
+            altered_networks=state.altered(bodies, hashes),
             own_networks=frozenset(
                 name for name, labels in networks.items() if labels.get(state.STACK_LABEL) == stack.name
             ),
             volumes=frozenset(gateway.volumes()),
             upstreams=written,
-            files=files,
+            files_missing=bool(set(host_files(stack)) - self._store.mounted_files()),
         )
 
     def require(self) -> None:
@@ -227,16 +231,12 @@ class ComposeEngine:
             progress.record()
 
     def start(self, stack: Stack, plan: Plan, progress: Progress) -> None:
-        self._bring_up(
-            [name for name in stack.start_order() if not self._is_late(stack, plan, name)], stack, plan, progress
-        )
+        self._bring_up([name for name in stack.start_order() if not is_late(stack, plan, name)], stack, plan, progress)
 
     def switch(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         """All upstream files at once, from what will remain: the old of services still to be replaced serve on."""
         self._remember_upstreams(stack, progress)
-        leaving = {
-            each.id for entry in plan.services if not self._is_late(stack, plan, entry.service) for each in entry.old
-        }
+        leaving = {each.id for entry in plan.services if not is_late(stack, plan, entry.service) for each in entry.old}
         remaining = [each for each in self._containers(stack) if each.id not in leaving]
         self._answers = self._proxy.follow()
         progress.reloaded = self._proxy.apply(upstreams.wanted(stack, remaining))
@@ -277,7 +277,7 @@ class ComposeEngine:
 
     def replace(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         for name in stack.start_order():
-            if self._is_late(stack, plan, name):
+            if is_late(stack, plan, name):
                 self._bring_up([name], stack, plan, progress)
 
     def finish(self, stack: Stack, plan: Plan, progress: Progress) -> None:
@@ -385,12 +385,6 @@ class ComposeEngine:
         created = set(progress.created)
         remaining = [each for each in self._containers(stack) if each.id not in created]
         self._proxy.apply(upstreams.wanted(stack, remaining))
-
-    def _is_late(self, stack: Stack, plan: Plan, name: str) -> bool:
-        """Stopped before its start, and nobody needs it before the switch."""
-        if plan.service(name).action != STOP_FIRST:
-            return False
-        return not any(name in stack.dependencies(other) for other in stack.services)
 
     def _bring_up(self, names: list[str], stack: Stack, plan: Plan, progress: Progress) -> None:
         """Start what these services lack, each after those it depends on, and pass them all through the gate."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,11 +78,20 @@ class Observed:
     available: bool
     containers: tuple[Container, ...] = ()
     images: Mapping[str, Image] = field(default_factory=dict)
-    networks: Mapping[str, str] = field(default_factory=dict)
+    networks: frozenset[str] = frozenset()
+    altered_networks: frozenset[str] = frozenset()  # the stack's own, but made with other settings
     own_networks: frozenset[str] = frozenset()
     volumes: frozenset[str] = frozenset()
     upstreams: Mapping[str, str] = field(default_factory=dict)
-    files: frozenset[str] = frozenset()
+    files_missing: bool = False  # configs and secrets that new containers will find
+    replicas: Mapping[str, int] = field(default_factory=dict)  # where the engine, not the file, counts them
+
+
+def altered(bodies: Iterable[Mapping[str, Any]], hashes: Mapping[str, str]) -> frozenset[str]:
+    """The networks of these bodies that exist with a hash of other settings."""
+    return frozenset(
+        body["Name"] for body in bodies if hashes.get(body["Name"], "") not in ("", body["Labels"][HASH_LABEL])
+    )
 
 
 def parse_container(raw: Mapping[str, Any]) -> Container:

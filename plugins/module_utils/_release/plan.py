@@ -11,7 +11,6 @@ from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._proxy import upstreams
 from ansible_collections.slipway.ops.plugins.module_utils._release import observed as state
-from ansible_collections.slipway.ops.plugins.module_utils._release.container import host_files, network_body
 from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Container, Observed
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import START_FIRST, Service, Stack
 
@@ -141,23 +140,30 @@ def make_plan(
         pulls=_pulls(stack, observed, planned),
         networks=tuple(
             name
-            for name in (stack.network_name(key) for key in _own_keys(stack, "networks"))
+            for name in (stack.network_name(key) for key in own_keys(stack, "networks"))
             if name not in observed.networks
         ),
         volumes=tuple(
             name
-            for name in (stack.volume_name(key) for key in _own_keys(stack, "volumes"))
+            for name in (stack.volume_name(key) for key in own_keys(stack, "volumes"))
             if name not in observed.volumes
         ),
         strays=tuple(each for each in observed.containers if each.purpose),
         upstreams=_upstreams(stack, observed, moving),
         records=(
             *records,
-            *(("configs and secrets",) if observed.available and set(host_files(stack)) - observed.files else ()),
+            *(("configs and secrets",) if observed.files_missing else ()),
         ),
         pending_commands=() if moving else pending_commands,
         images={name: image.id for name, image in observed.images.items()},
     )
+
+
+def is_late(stack: Stack, plan: Plan, name: str) -> bool:
+    """Stopped before its start, and nobody needs it before the switch."""
+    if plan.service(name).action != STOP_FIRST:
+        return False
+    return not any(name in stack.dependencies(other) for other in stack.services)
 
 
 def removal_plan(observed: Observed, release: int, upstream_names: Iterable[str], records: tuple[str, ...]) -> Plan:
@@ -182,7 +188,7 @@ def removal_plan(observed: Observed, release: int, upstream_names: Iterable[str]
     )
 
 
-def _own_keys(stack: Stack, section: str) -> list[str]:
+def own_keys(stack: Stack, section: str) -> list[str]:
     return [key for key in stack.plain[section] if not stack.is_external(section, key)]
 
 
@@ -195,12 +201,11 @@ def _check_surroundings(stack: Stack, observed: Observed) -> None:
             name = stack.network_name(key) if section == "networks" else stack.volume_name(key)
             if stack.is_external(section, key) and name not in found:
                 wrong.append(f"{section}.{key}: is external and {name} is not on this host; create it or drop external")
-    for key in _own_keys(stack, "networks"):
-        body = network_body(stack, key)
-        had = observed.networks.get(body["Name"], "")
-        if had and had != body["Labels"][state.HASH_LABEL]:
+    for key in own_keys(stack, "networks"):
+        name = stack.network_name(key)
+        if name in observed.altered_networks:
             wrong.append(
-                f"networks.{key}: {body['Name']} exists with other settings and is in use; "
+                f"networks.{key}: {name} exists with other settings and is in use; "
                 "give the network a new name in the Compose file"
             )
     if wrong:
@@ -242,7 +247,7 @@ def _plan_service(stack: Stack, service: Service, observed: Observed, restarted:
             return container.state == state.EXITED and container.exit_code == 0
         return container.serving
 
-    replicas = service.replicas
+    replicas = observed.replicas.get(service.name, service.replicas)
     keep = [each for each in mine if matches(each) and usable(each)][:replicas]
     start = [each for each in mine if matches(each) and each.state == state.EXITED and not job and each not in keep]
     start = start[: replicas - len(keep)]
