@@ -47,24 +47,30 @@ class Nginx:
         return {name: content for name, content in found.items() if content is not None}
 
     def apply(self, upstreams: Mapping[str, str]) -> bool:
-        """Write all files that differ, test, reload once. True when something changed."""
+        """Write all files that differ, test, reload once. A file without content goes. True when something changed."""
         before = self.read(list(upstreams))
-        changed = [name for name, content in upstreams.items() if before.get(name) != content]
+        changed = [name for name, content in upstreams.items() if before.get(name, "") != content]
         if not changed:
             return False
         files.ensure_directory(self.directory, 0o755)
         try:
             for name in changed:
-                files.write_whole(os.path.join(self.directory, name), upstreams[name], 0o644)
+                self._put(name, upstreams[name])
             if self._master() is not None:
                 self._test()
                 self._reload()
         except (ProxyError, OSError, subprocess.SubprocessError) as error:
             for name in changed:
-                if name in before:
-                    files.write_whole(os.path.join(self.directory, name), before[name], 0o644)
+                self._put(name, before.get(name, ""))
             raise ProxyError(f"nginx did not take the new upstreams, the old ones are back: {error}") from error
         return True
+
+    def _put(self, name: str, content: str) -> None:
+        path = os.path.join(self.directory, name)
+        if content:
+            files.write_whole(path, content, 0o644)
+        else:
+            files.remove(path)
 
     def draining(self) -> bool:
         """Whether workers of an earlier configuration still finish their requests."""

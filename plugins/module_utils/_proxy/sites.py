@@ -102,6 +102,8 @@ def _route(route: Any, where: str, problems: list[str]) -> dict[str, Any]:
         "service": str(route.get("service") or upstream),
         "upstream": upstream,
         "upstream_file": upstream_file,
+        # There only while two versions share the requests; the pattern lets nginx go on without it.
+        "share_file": upstream_file[: -len("conf")] + "share*",
         "websocket": websocket,
         "timeout_seconds": max(timeout, WEBSOCKET_TIMEOUT_SECONDS) if websocket else timeout or TIMEOUT_SECONDS,
         "requests_per_minute": rate,

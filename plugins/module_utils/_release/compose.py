@@ -412,9 +412,10 @@ class ComposeEngine:
     def _point(self, stack: Stack, services: list[str], progress: Progress) -> None:
         """A service that was stopped first has no old address to serve from: its upstreams follow at once."""
         names = {
-            upstreams.file_name(stack.name, name, route["port"])
-            for name in services
-            for route in stack.services[name].routes
+            file
+            for service, _port, name in upstreams.upstream_ports(stack)
+            if service in services
+            for file in upstreams.file_names(name)
         }
         if names:
             self._remember_upstreams(stack, progress)

@@ -114,6 +114,7 @@ def test_routes_have_what_is_theirs() -> None:
     assert "proxy_set_header Upgrade $http_upgrade;" in socket
     assert "proxy_read_timeout 3600s;" in socket
     assert "proxy_pass http://fleet_socket;" in socket
+    assert "include /etc/nginx/slipway/upstreams/fleet_socket.share*;" in socket
     assert not [line for line in [*api, *health, *console] if "Upgrade" in line or "$slipway_connection" in line]
 
 

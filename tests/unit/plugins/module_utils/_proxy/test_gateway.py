@@ -50,6 +50,21 @@ def test_a_refusal_puts_the_old_files_back(tmp_path: Path) -> None:
     assert (tmp_path / "a.conf").read_text() == "old"
 
 
+def test_a_file_without_content_goes(tmp_path: Path) -> None:
+    nginx = Recorded(tmp_path)
+    nginx.apply({"a.conf": "A", "a.share": "S"})
+    assert nginx.apply({"a.conf": "A", "a.share": ""}) is True
+    assert nginx.read(["a.conf", "a.share"]) == {"a.conf": "A"}
+    assert nginx.apply({"a.conf": "A", "a.share": ""}) is False
+
+
+def test_a_refusal_takes_a_new_file_away(tmp_path: Path) -> None:
+    nginx = Recorded(tmp_path, refuse=True)
+    with pytest.raises(ProxyError):
+        nginx.apply({"a.share": "S"})
+    assert nginx.read(["a.share"]) == {}
+
+
 def test_draining_is_told_by_the_workers_titles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nginx = Recorded(tmp_path)
     assert not nginx.draining()

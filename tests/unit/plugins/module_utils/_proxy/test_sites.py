@@ -37,6 +37,7 @@ def test_defaults_are_filled_in() -> None:
             "service": "web",
             "upstream": "web",
             "upstream_file": "/etc/nginx/slipway/upstreams/web.conf",
+            "share_file": "/etc/nginx/slipway/upstreams/web.share*",
             "websocket": False,
             "timeout_seconds": 60,
             "requests_per_minute": 0,

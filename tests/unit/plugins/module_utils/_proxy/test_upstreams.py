@@ -56,8 +56,68 @@ def test_the_whole_file() -> None:
         + "    server 10.0.1.1:80;\n"
         + "    server 10.0.1.2:80;\n"
         + "    keepalive 32;\n"
-        + "}\n"
+        + "}\n",
+        "slipway_t_web_80.share": "",
     }
+
+
+def test_two_versions_share_the_requests() -> None:
+    share = upstreams.Share(0.125, "7", cookie="beta=yes", header="X-Try-New=1")
+    found = upstreams.render("up", [upstreams.Server("10.0.0.1:80")], [upstreams.Server("10.0.0.2:80")], share)
+    assert found["up.conf"] == upstreams.HEADER + (
+        "upstream up {\n    zone up 64k;\n    server 10.0.0.1:80;\n    keepalive 32;\n}\n"
+        "upstream up_next {\n    zone up_next 64k;\n    server 10.0.0.2:80;\n    server 10.0.0.1:80 backup;\n"
+        "    keepalive 32;\n}\n"
+        'split_clients "7$remote_addr" $up_drawn {\n    12.50% 1;\n    * "";\n}\n'
+        'map $cookie_beta $up_drawn_cookie {\n    default $up_drawn;\n    "yes" 1;\n}\n'
+        'map $http_x_try_new $up_drawn_cookie_http {\n    default $up_drawn_cookie;\n    "1" 1;\n}\n'
+    )
+    assert found["up.share"] == upstreams.HEADER + "if ($up_drawn_cookie_http) {\n    proxy_pass http://up_next;\n}\n"
+
+
+def test_a_share_of_nothing_is_for_testers_alone() -> None:
+    share = upstreams.Share(0, cookie="beta=yes")
+    found = upstreams.render("up", [upstreams.Server("10.0.0.1:80")], [upstreams.Server("10.0.0.2:80")], share)
+    assert "split_clients" not in found["up.conf"]  # nginx refuses 0%
+    assert 'map "" $up_drawn {\n    default "";\n}\n' in found["up.conf"]
+
+
+@pytest.mark.parametrize(
+    ("following", "share"),
+    [
+        pytest.param([], upstreams.Share(0.5), id="no-next-servers"),
+        pytest.param([upstreams.Server("10.0.0.2:80")], None, id="no-share"),
+    ],
+)
+def test_without_a_share_the_files_are_the_plain_ones(
+    following: list[upstreams.Server], share: upstreams.Share | None
+) -> None:
+    servers = [upstreams.Server("10.0.0.1:80")]
+    assert upstreams.render("up", servers, following, share) == upstreams.render("up", servers)
+
+
+@pytest.mark.parametrize(
+    ("server", "line"),
+    [
+        (upstreams.Server("10.0.0.1:80"), "10.0.0.1:80"),
+        (upstreams.Server("10.0.0.1:80", 3, 2, 5), "10.0.0.1:80 weight=3 max_fails=2 fail_timeout=5s"),
+    ],
+)
+def test_a_servers_line(server: upstreams.Server, line: str) -> None:
+    assert server.line() == line
+    assert server.line(backup=True) == f"{line} backup"
+
+
+def test_only_services_with_a_share_get_servers_of_the_next_version() -> None:
+    old, new = container(1), container(2)
+    assert upstreams.wanted(STACK, [old], [new], {}) == upstreams.wanted(STACK, [old])
+    found = upstreams.wanted(STACK, [old], [new], {"web": upstreams.Share(0.5)})
+    assert "server 10.0.1.2:80;\n    server 10.0.1.1:80 backup;" in found["slipway_t_web_80.conf"]
+
+
+def test_closing_takes_a_share_away() -> None:
+    share = upstreams.render("up", [upstreams.Server("1:1")], [upstreams.Server("1:2")], upstreams.Share(0.5))
+    assert upstreams.closed(share) == upstreams.render("up", [])
 
 
 @pytest.mark.parametrize(
@@ -81,4 +141,4 @@ def test_servers(containers: list[Container], expected: list[str]) -> None:
 
 
 def test_differing() -> None:
-    assert upstreams.differing({"a": "1", "b": "2"}, {"a": "1"}) == ["b"]
+    assert upstreams.differing({"a": "1", "b": "2", "c": "", "d": ""}, {"a": "1", "d": "4"}) == ["b", "d"]

@@ -62,11 +62,12 @@ class Proxy:
         return {name: self.files[name] for name in names if name in self.files}
 
     def apply(self, upstreams: Mapping[str, str]) -> bool:
-        if self.read(list(upstreams)) == dict(upstreams):
+        if all(self.files.get(name, "") == content for name, content in upstreams.items()):
             return False
         if self.broken:
             raise ProxyError("nginx did not take the new upstreams, the old ones are back: test")
         self.files.update(upstreams)
+        self.files = {name: content for name, content in self.files.items() if content}
         self.served.append(dict(self.files))
         return True
 
