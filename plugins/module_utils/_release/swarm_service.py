@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ CONFIG = "config"
 SECRET = "secret"  # noqa: S105
 SECTIONS = {CONFIG: "configs", SECRET: "secrets"}
 SECRETS_DIRECTORY = "/run/secrets/"
+PRIVILEGES_API = (1, 44)
 
 # Swarm fills in `{{.Node.Hostname}}` and its like; any other pair of braces is the author's own text.
 _BRACES = re.compile(r"\{\{(?!-?\s*(?:index\s+)?\.(?:Service|Node|Task)\.)")
@@ -54,12 +54,14 @@ class ClusterObject:
     name: str
     data: bytes = field(repr=False)
     labels: Mapping[str, str] = field(default_factory=dict)
+    template_driver: str = ""
 
     def body(self) -> dict[str, Any]:
         return {
             "Name": self.name,
             "Labels": dict(self.labels),
             "Data": base64.b64encode(self.data).decode("ascii"),
+            **({"Templating": {"Name": self.template_driver}} if self.template_driver else {}),
         }
 
 
@@ -85,11 +87,12 @@ def cluster_object(stack: Stack, kind: str, key: str) -> ClusterObject:
         if "content_base64" in content
         else content["content"].encode("utf-8")
     )
-    labels = dict(stack.plain[SECTIONS[kind]][key].get("labels", {}))
-    mark = digest([stack.name, kind, key, hashlib.sha256(data).hexdigest(), labels])[:12]
+    definition = stack.plain[SECTIONS[kind]][key]
+    mark = digest([stack.name, kind, key, definition])[:12]
     # Swarm takes 64 characters for a name.
     stem = re.sub(r"[^a-zA-Z0-9._-]", "-", f"{stack.name}_{key}")[:51]
-    return ClusterObject(kind, f"{stem}-{mark}", data, {**labels, **_stack_labels(stack)})
+    labels = {**definition.get("labels", {}), **_stack_labels(stack)}
+    return ClusterObject(kind, f"{stem}-{mark}", data, labels, definition.get("template_driver", ""))
 
 
 def network_body(stack: Stack, key: str) -> dict[str, Any]:
@@ -164,6 +167,17 @@ def job_body(
         "TaskTemplate": template,
         "Mode": _job(1),
     }
+
+
+def newer_engine_needed(stack: Stack, api: tuple[int, ...]) -> list[str]:
+    """What managers of this API version would drop in silence, a line each."""
+    if api >= PRIVILEGES_API:
+        return []
+    return [
+        f"services.{service.name}.security_opt: needs Docker 25 on a Swarm; upgrade the engines or remove it"
+        for service in stack.services.values()
+        if service.plain.get("security_opt")
+    ]
 
 
 def _job(count: int) -> dict[str, Any]:
@@ -295,6 +309,9 @@ def _resources(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 def _placement(plain: Mapping[str, Any]) -> dict[str, Any]:
     placement = parts.picked(plain, (("constraints", "Constraints"), ("max_replicas_per_node", "MaxReplicas")))
+    if "platform" in plain:
+        system, _slash, rest = plain["platform"].partition("/")
+        placement["Platforms"] = [{"OS": system, "Architecture": rest.partition("/")[0]}]
     if plain.get("preferences"):
         placement["Preferences"] = [{"Spread": {"SpreadDescriptor": label}} for label in plain["preferences"]]
     return placement

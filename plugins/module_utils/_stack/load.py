@@ -29,7 +29,7 @@ def load(
     problems = Problems()
     filled = interpolate(document, variables, problems)
     support.check(filled, engine, problems)
-    model = {**Normalizer(filled, variables, read_file, problems).model(name), "engine": engine}
+    model = {**Normalizer(filled, variables, read_file, problems, engine).model(name), "engine": engine}
     _check_references(model, problems)
     problems.raise_any()
     return model

@@ -178,9 +178,7 @@ class Stack:
                     if mount["type"] == "volume"
                 },
                 "contents": {
-                    section: {
-                        grant["source"]: digest(self.content(section, grant["source"])) for grant in plain[section]
-                    }
+                    section: {grant["source"]: digest(self.plain[section][grant["source"]]) for grant in plain[section]}
                     for section in ("configs", "secrets")
                 },
             }

@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._stack import values
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import COMPOSE, SWARM
 from ansible_collections.slipway.ops.plugins.module_utils._stack.problems import Problems, did_you_mean
+from ansible_collections.slipway.ops.plugins.module_utils._stack.swarm_rules import SwarmRules
 
 ReadFile = Callable[[str], bytes]
 
@@ -53,12 +55,19 @@ class Normalizer:
     """Reads one document. Problems go to the collector; a value that cannot be read is left out."""
 
     def __init__(
-        self, document: Mapping[str, Any], variables: Mapping[str, str], read_file: ReadFile, problems: Problems
+        self,
+        document: Mapping[str, Any],
+        variables: Mapping[str, str],
+        read_file: ReadFile,
+        problems: Problems,
+        engine: str = COMPOSE,
     ) -> None:
         self.document = document
         self.variables = variables
         self.read_file = read_file
         self.problems = problems
+        volumes = document.get("volumes")
+        self.swarm = SwarmRules(problems, volumes if isinstance(volumes, Mapping) else {}) if engine == SWARM else None
 
     def model(self, name: str | None) -> dict[str, Any]:
         section = {
@@ -71,13 +80,16 @@ class Normalizer:
         networks = {key: self._network(f"networks.{key}", value) for key, value in section["networks"].items()}
         if any(DEFAULT_NETWORK in service.get("networks", {}) for service in services.values()):
             networks.setdefault(DEFAULT_NETWORK, {})
+        stack = self._name(name)
+        if self.swarm:
+            self.swarm.names(stack, services)
         return {
-            "name": self._name(name),
+            "name": stack,
             "services": services,
             "networks": networks,
             "volumes": {key: self._volume(f"volumes.{key}", value) for key, value in section["volumes"].items()},
-            "configs": {key: self._content(f"configs.{key}", value) for key, value in section["configs"].items()},
-            "secrets": {key: self._content(f"secrets.{key}", value) for key, value in section["secrets"].items()},
+            "configs": {key: self._content("configs", key, value) for key, value in section["configs"].items()},
+            "secrets": {key: self._content("secrets", key, value) for key, value in section["secrets"].items()},
             "slipway": self._top_extension(),
         }
 
@@ -152,6 +164,8 @@ class Normalizer:
         service["depends_on"] = self._depends_on(raw.get("depends_on"), f"{path}.depends_on")
         service["deploy"] = self._deploy(service, raw, path)
         service["slipway"] = self._extension(service, raw.get("x-slipway"), f"{path}.x-slipway")
+        if self.swarm:
+            self.swarm.service(name, service, raw, path)
         return service
 
     def _put(
@@ -257,9 +271,15 @@ class Normalizer:
 
     def _devices(self, value: Any, path: str, problems: Problems) -> list[dict[str, str]]:
         result = []
-        for item in values.texts(value, path, problems):
-            source, _colon, rest = item.partition(":")
-            target, _colon, permissions = rest.partition(":")
+        for index, item in enumerate(value if isinstance(value, list) else [value]):
+            if isinstance(item, Mapping):
+                source, target, permissions = (str(item.get(key) or "") for key in ("source", "target", "permissions"))
+            else:
+                text = values.text(item, f"{path}[{index}]", problems) or ""
+                source, _colon, rest = text.partition(":")
+                target, _colon, permissions = rest.partition(":")
+            if not source.startswith("/"):
+                problems.add(f"{path}[{index}]", f"{source!r} is no device of the host", "write for example /dev/ttyS0")
             result.append({"source": source, "target": target or source, "permissions": permissions or "rwm"})
         return result
 
@@ -536,7 +556,7 @@ class Normalizer:
         result["update_config"] = self._update_config(deploy.get("update_config"), f"{here}.update_config")
         result["resources"] = self._resources(raw, deploy, path)
         policy = deploy.get("restart_policy")
-        if policy is not None:
+        if policy is not None and not self.swarm:
             restart = self._restart_policy(policy, f"{here}.restart_policy")
             if restart is not None:
                 if raw.get("restart") is not None and service.get("restart") != restart:
@@ -547,7 +567,8 @@ class Normalizer:
                 reason
                 for reason, found in (
                     ("container_name", service.get("container_name")),
-                    ("ports", service.get("ports")),
+                    # Swarm gives each of them a node of its own.
+                    ("ports", service.get("ports") and not self.swarm),
                     ("ipv4_address", self._fixed_address(service)),
                 )
                 if found
@@ -760,6 +781,8 @@ class Normalizer:
                     for index, pool in enumerate(pools if isinstance(pools, list) else [])
                 ],
             }
+        if self.swarm and not result.get("external"):
+            self.swarm.network(result, path)
         return result
 
     def _volume(self, path: str, value: Any) -> dict[str, Any]:
@@ -769,14 +792,22 @@ class Normalizer:
         result: dict[str, Any] = {}
         for key in ("name", "driver"):
             self._put(result, raw, key, path, values.text)
-        self._put(result, raw, "external", path, values.boolean)
+        if not isinstance(raw.get("external"), Mapping):
+            self._put(result, raw, "external", path, values.boolean)
         for key in ("driver_opts", "labels"):
             if raw.get(key):
                 result[key] = self._filled_pairs(raw[key], f"{path}.{key}", self.problems)
         return result
 
-    def _content(self, path: str, value: Any) -> dict[str, Any]:
+    def _content(self, section: str, key: str, value: Any) -> dict[str, Any]:
+        path = f"{section}.{key}"
         raw = values.mapping(value, path, self.problems)
+        result = self._read_content(raw, path)
+        if self.swarm:
+            self.swarm.content(section, result, raw, path)
+        return result
+
+    def _read_content(self, raw: Mapping[str, Any], path: str) -> dict[str, Any]:
         given = [key for key in ("content", "file", "environment") if raw.get(key) is not None]
         if self.problems.at(path):
             return {"content": ""}

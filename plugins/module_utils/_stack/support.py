@@ -31,72 +31,148 @@ class Verdict:
 @dataclass(frozen=True)
 class Support:
     compose: Verdict
-    swarm: Verdict = Verdict(UNJUDGED, "this engine is not built yet")
+    swarm: Verdict
     ecs: Verdict = Verdict(UNJUDGED, "this engine is not built yet")
 
     def on(self, engine: str) -> Verdict:
         return {"compose": self.compose, "swarm": self.swarm, "ecs": self.ecs}[engine]
 
 
-def _yes(reason: str = "") -> Support:
-    return Support(compose=Verdict(HONOURED, reason))
+def honoured(reason: str = "") -> Verdict:
+    return Verdict(HONOURED, reason)
 
 
-def _as(reason: str) -> Support:
-    return Support(compose=Verdict(TRANSLATED, reason))
+def translated(reason: str) -> Verdict:
+    return Verdict(TRANSLATED, reason)
 
 
-def _no(reason: str) -> Support:
-    return Support(compose=Verdict(REFUSED, reason))
+def refused(reason: str) -> Verdict:
+    return Verdict(REFUSED, reason)
 
 
+def _on(compose: Verdict, swarm: Verdict | None) -> Support:
+    return Support(compose, compose if swarm is None else swarm)
+
+
+def _yes(reason: str = "", swarm: Verdict | None = None) -> Support:
+    """Honoured on one host, and on a Swarm as well unless it says otherwise."""
+    return _on(honoured(reason), swarm)
+
+
+def _as(reason: str, swarm: Verdict | None = None) -> Support:
+    return _on(translated(reason), swarm)
+
+
+def _no(reason: str, swarm: Verdict | None = None) -> Support:
+    return _on(refused(reason), swarm)
+
+
+def _with(parent: str, keys: str, support: Support) -> dict[str, Support]:
+    """Keys that share their parent's verdict."""
+    return {f"{parent}.{key}": support for key in keys.split()}
+
+
+_HOST_DATA = "backups and indexes reach the containers of one host; run the database in a stack on a Compose host"
 _WINDOWS = "only Windows containers know it; remove it"
 _ONE_HOST = "one host has nothing to schedule; remove it"
 _EVERY_FAILURE = "every failed release returns to the old version, so it has no effect of its own"
+_NOT_IN_A_TASK = "Swarm's tasks do not have it; remove it, or run the service on a Compose host"
+_BLKIO = _no("block I/O limits are not set; remove it")
+_BUILD = _no("a release runs images; build and push it first and keep image only")
+_DEVELOP = _as("read by docker compose watch alone; a release does not use it")
+_GPU = _no("GPUs are not handed out; remove it")
+_HOOK_START = _no(
+    "use x-slipway.after_release", refused("nothing can be run inside a task; do it in the image's entrypoint")
+)
+_HOOK_STOP = _no("handle the stop signal in the image")
+_INCLUDE = _no("one file says what the system is; write its services here")
+_EXTENDS = _no("write the merged service, or share parts by YAML anchors")
+_MODELS = _no("model runners are not deployed; remove it")
+_PROVIDER = _no("providers are not run; remove it")
+_CREDENTIALS = _no(_WINDOWS)
+_HOOK_KEYS = "command environment privileged user working_dir"
+_DEVICE_KEYS = "capabilities count device_ids driver options"
 
 SUPPORT: dict[str, Support] = {
     "version": _as("obsolete in the specification and without effect"),
     "name": _yes("the stack's name, unless stack_name says another"),
-    "include": _no("one file says what the system is; write its services here"),
-    "models": _no("model runners are not deployed; remove it"),
+    "include": _INCLUDE,
+    **_with("include[]", "path env_file project_directory", _INCLUDE),
+    "models": _MODELS,
+    "models.*": _MODELS,
+    **_with("models.*", "name model context_size runtime_flags", _MODELS),
     "services": _yes(),
     "services.*": _yes(),
     "services.*.annotations": _no("Docker 20.10 has none; use labels"),
     "services.*.attach": _as("a release has no foreground; docker logs shows every service"),
-    "services.*.blkio_config": _no("block I/O limits are not set; remove it"),
-    "services.*.build": _no("a release runs images; build and push it first and keep image only"),
+    "services.*.blkio_config": _BLKIO,
+    **_with(
+        "services.*.blkio_config",
+        "weight weight_device device_read_bps device_read_iops device_write_bps device_write_iops",
+        _BLKIO,
+    ),
+    **_with("services.*.blkio_config.weight_device[]", "path weight", _BLKIO),
+    **_with("services.*.blkio_config.device_read_bps[]", "path rate", _BLKIO),
+    **_with("services.*.blkio_config.device_read_iops[]", "path rate", _BLKIO),
+    **_with("services.*.blkio_config.device_write_bps[]", "path rate", _BLKIO),
+    **_with("services.*.blkio_config.device_write_iops[]", "path rate", _BLKIO),
+    "services.*.build": _BUILD,
+    **_with(
+        "services.*.build",
+        "additional_contexts args cache_from cache_to context dockerfile dockerfile_inline entitlements extra_hosts "
+        "isolation labels network no_cache no_cache_filter platforms privileged provenance pull sbom secrets shm_size "
+        "ssh tags target ulimits",
+        _BUILD,
+    ),
     "services.*.cap_add": _yes(),
     "services.*.cap_drop": _yes(),
-    "services.*.cgroup": _yes(),
-    "services.*.cgroup_parent": _yes(),
+    "services.*.cgroup": _yes(swarm=refused(_NOT_IN_A_TASK)),
+    "services.*.cgroup_parent": _yes(swarm=refused(_NOT_IN_A_TASK)),
     "services.*.command": _yes(),
-    "services.*.configs": _yes("a file under /var/lib/slipway, mounted read-only"),
+    "services.*.configs": _yes(
+        "a file under /var/lib/slipway, mounted read-only", swarm=honoured("a config of the Swarm")
+    ),
     "services.*.configs[].source": _yes(),
     "services.*.configs[].target": _yes(),
     "services.*.configs[].uid": _yes(),
     "services.*.configs[].gid": _yes(),
     "services.*.configs[].mode": _yes(),
-    "services.*.container_name": _yes("one replica, rolled stop-first"),
+    "services.*.container_name": _yes(
+        "one replica, rolled stop-first", swarm=refused("Swarm names the containers of its tasks; remove it")
+    ),
     "services.*.cpu_count": _no(_WINDOWS),
     "services.*.cpu_percent": _no(_WINDOWS),
-    "services.*.cpu_period": _yes(),
-    "services.*.cpu_quota": _yes(),
+    "services.*.cpu_period": _yes(swarm=refused(_NOT_IN_A_TASK)),
+    "services.*.cpu_quota": _yes(swarm=refused(_NOT_IN_A_TASK)),
     "services.*.cpu_rt_period": _no("real-time scheduling is not set; remove it"),
     "services.*.cpu_rt_runtime": _no("real-time scheduling is not set; remove it"),
-    "services.*.cpu_shares": _yes(),
+    "services.*.cpu_shares": _yes(swarm=refused(_NOT_IN_A_TASK)),
     "services.*.cpus": _yes("the same as deploy.resources.limits.cpus"),
-    "services.*.cpuset": _yes(),
-    "services.*.credential_spec": _no(_WINDOWS),
+    "services.*.cpuset": _yes(swarm=refused(_NOT_IN_A_TASK)),
+    "services.*.credential_spec": _CREDENTIALS,
+    **_with("services.*.credential_spec", "config file registry", _CREDENTIALS),
     "services.*.depends_on": _yes("order of start and condition"),
     "services.*.depends_on.*": _yes(),
     "services.*.depends_on.*.condition": _yes(),
     "services.*.depends_on.*.required": _yes(),
     "services.*.depends_on.*.restart": _as("the service is rolled when the other one changes"),
     "services.*.deploy": _yes(),
-    "services.*.deploy.endpoint_mode": _no("containers find each other by DNS; remove it"),
-    "services.*.deploy.labels": _no("there is no service object to carry them; use labels"),
-    "services.*.deploy.mode": _as("global is one replica on one host; jobs are services others wait for"),
-    "services.*.deploy.placement": _no(_ONE_HOST),
+    "services.*.deploy.endpoint_mode": _no(
+        "containers find each other by DNS; remove it",
+        swarm=translated("dnsrr always: a virtual address would keep requests on tasks that stop"),
+    ),
+    "services.*.deploy.labels": _no(
+        "there is no service object to carry them; use labels", swarm=honoured("labels of the service")
+    ),
+    "services.*.deploy.mode": _as(
+        "global is one replica on one host; jobs are services others wait for",
+        swarm=honoured("replicated; jobs are services others wait for, and global is refused"),
+    ),
+    "services.*.deploy.placement": _no(_ONE_HOST, swarm=honoured()),
+    "services.*.deploy.placement.constraints": _no(_ONE_HOST, swarm=honoured("== and != over node and engine labels")),
+    "services.*.deploy.placement.max_replicas_per_node": _no(_ONE_HOST, swarm=honoured()),
+    "services.*.deploy.placement.preferences": _no(_ONE_HOST, swarm=honoured()),
+    "services.*.deploy.placement.preferences[].spread": _no(_ONE_HOST, swarm=honoured()),
     "services.*.deploy.replicas": _yes(),
     "services.*.deploy.resources": _yes(),
     "services.*.deploy.resources.limits": _yes(),
@@ -104,15 +180,40 @@ SUPPORT: dict[str, Support] = {
     "services.*.deploy.resources.limits.memory": _yes(),
     "services.*.deploy.resources.limits.pids": _yes(),
     "services.*.deploy.resources.reservations": _yes(),
-    "services.*.deploy.resources.reservations.cpus": _as("one host has nothing to schedule, so it sets nothing"),
-    "services.*.deploy.resources.reservations.devices": _no("devices are given by devices:"),
-    "services.*.deploy.resources.reservations.generic_resources": _no(_ONE_HOST),
-    "services.*.deploy.resources.reservations.memory": _yes("the engine's soft limit"),
-    "services.*.deploy.restart_policy": _as("the engine's restart policy"),
-    "services.*.deploy.restart_policy.condition": _as("any: unless-stopped, on-failure: on-failure, none: no"),
-    "services.*.deploy.restart_policy.delay": _no("the engine backs off by itself; remove it"),
-    "services.*.deploy.restart_policy.max_attempts": _as("on-failure:N"),
-    "services.*.deploy.restart_policy.window": _no("the engine decides by itself; remove it"),
+    "services.*.deploy.resources.reservations.cpus": _as(
+        "one host has nothing to schedule, so it sets nothing", swarm=honoured()
+    ),
+    "services.*.deploy.resources.reservations.devices": _no(
+        "devices are given by devices:",
+        swarm=refused("Swarm hands out devices as generic_resources that its nodes offer; use these"),
+    ),
+    **_with(
+        "services.*.deploy.resources.reservations.devices[]",
+        _DEVICE_KEYS,
+        _no(
+            "devices are given by devices:",
+            swarm=refused("Swarm hands out devices as generic_resources that its nodes offer; use these"),
+        ),
+    ),
+    "services.*.deploy.resources.reservations.generic_resources": _no(_ONE_HOST, swarm=honoured()),
+    "services.*.deploy.resources.reservations.generic_resources[].discrete_resource_spec": _no(
+        _ONE_HOST, swarm=honoured()
+    ),
+    **_with(
+        "services.*.deploy.resources.reservations.generic_resources[].discrete_resource_spec",
+        "kind value",
+        _no(_ONE_HOST, swarm=honoured()),
+    ),
+    "services.*.deploy.resources.reservations.memory": _yes(
+        "the engine's soft limit", swarm=honoured("kept free on the node")
+    ),
+    "services.*.deploy.restart_policy": _as("the engine's restart policy", swarm=honoured()),
+    "services.*.deploy.restart_policy.condition": _as(
+        "any: unless-stopped, on-failure: on-failure, none: no", swarm=honoured("any without it")
+    ),
+    "services.*.deploy.restart_policy.delay": _no("the engine backs off by itself; remove it", swarm=honoured()),
+    "services.*.deploy.restart_policy.max_attempts": _as("on-failure:N", swarm=honoured()),
+    "services.*.deploy.restart_policy.window": _no("the engine decides by itself; remove it", swarm=honoured()),
     "services.*.deploy.rollback_config": _as(_EVERY_FAILURE),
     "services.*.deploy.rollback_config.delay": _as(_EVERY_FAILURE),
     "services.*.deploy.rollback_config.failure_action": _as(_EVERY_FAILURE),
@@ -127,38 +228,45 @@ SUPPORT: dict[str, Support] = {
     "services.*.deploy.update_config.monitor": _yes("watched this long after the switch, the old replicas still up"),
     "services.*.deploy.update_config.order": _yes("without it: start-first with routes, else stop-first"),
     "services.*.deploy.update_config.parallelism": _as("all new replicas start at once, beside the old ones"),
-    "services.*.develop": _as("read by docker compose watch alone; a release does not use it"),
-    "services.*.device_cgroup_rules": _yes(),
-    "services.*.devices": _yes("short form HOST[:CONTAINER[:rwm]]"),
+    "services.*.develop": _DEVELOP,
+    "services.*.develop.watch": _DEVELOP,
+    **_with("services.*.develop.watch[]", "action exec ignore include initial_sync path target", _DEVELOP),
+    **_with("services.*.develop.watch[].exec", _HOOK_KEYS, _DEVELOP),
+    "services.*.device_cgroup_rules": _yes(swarm=refused(_NOT_IN_A_TASK)),
+    "services.*.devices": _yes("HOST[:CONTAINER[:rwm]] or the long form", swarm=refused(_NOT_IN_A_TASK)),
     "services.*.dns": _yes(),
     "services.*.dns_opt": _yes(),
     "services.*.dns_search": _yes(),
-    "services.*.domainname": _yes(),
+    "services.*.domainname": _yes(swarm=refused("Swarm sets host names alone; write the whole name under hostname")),
     "services.*.driver_opts": _no("put it under the service's network"),
-    "services.*.entrypoint": _yes(),
+    "services.*.entrypoint": _yes(swarm=honoured("but not an empty one: Swarm would run the image's own")),
     "services.*.env_file": _yes("read beside the Compose file on the controller"),
     "services.*.env_file[].path": _yes(),
     "services.*.env_file[].required": _yes(),
     "services.*.env_file[].format": _yes("raw: values are taken as they stand"),
-    "services.*.environment": _yes(),
-    "services.*.expose": _yes(),
-    "services.*.extends": _no("write the merged service, or share parts by YAML anchors"),
+    "services.*.environment": _yes(swarm=honoured("{{.Node…}}, {{.Service…}} and {{.Task…}} are filled in by Swarm")),
+    "services.*.expose": _yes(swarm=translated("without effect: what shares a network reaches every port")),
+    "services.*.extends": _EXTENDS,
+    **_with("services.*.extends", "service file", _EXTENDS),
     "services.*.external_links": _no("put both on one network"),
     "services.*.extra_hosts": _yes(),
-    "services.*.gpus": _no("GPUs are not handed out; remove it"),
+    "services.*.gpus": _GPU,
+    **_with("services.*.gpus[]", _DEVICE_KEYS, _GPU),
     "services.*.group_add": _yes(),
     "services.*.healthcheck": _yes(),
     "services.*.healthcheck.disable": _yes(),
     "services.*.healthcheck.interval": _yes(),
     "services.*.healthcheck.retries": _yes(),
-    "services.*.healthcheck.start_interval": _as("set on Docker 25 and newer; older engines probe by interval"),
+    "services.*.healthcheck.start_interval": _as(
+        "set on Docker 25 and newer; older engines probe by interval",
+    ),
     "services.*.healthcheck.start_period": _yes(),
     "services.*.healthcheck.test": _yes(),
     "services.*.healthcheck.timeout": _yes(),
-    "services.*.hostname": _yes(),
+    "services.*.hostname": _yes(swarm=honoured("{{.Node…}}, {{.Service…}} and {{.Task…}} are filled in by Swarm")),
     "services.*.image": _yes(),
     "services.*.init": _yes(),
-    "services.*.ipc": _yes("host, private, shareable, none"),
+    "services.*.ipc": _yes("host, private, shareable, none", swarm=refused(_NOT_IN_A_TASK)),
     "services.*.isolation": _no(_WINDOWS),
     "services.*.label_file": _no("write them under labels"),
     "services.*.labels": _yes(),
@@ -166,62 +274,91 @@ SUPPORT: dict[str, Support] = {
     "services.*.logging": _yes(),
     "services.*.logging.driver": _yes(),
     "services.*.logging.options": _yes(),
-    "services.*.mac_address": _yes("rolled stop-first"),
+    "services.*.mac_address": _yes("rolled stop-first", swarm=refused(_NOT_IN_A_TASK)),
     "services.*.mem_limit": _yes("the same as deploy.resources.limits.memory"),
     "services.*.mem_reservation": _yes("the same as deploy.resources.reservations.memory"),
-    "services.*.mem_swappiness": _yes(),
-    "services.*.memswap_limit": _yes(),
-    "services.*.models": _no("model runners are not deployed; remove it"),
-    "services.*.network_mode": _yes("host or none"),
+    "services.*.mem_swappiness": _yes(swarm=refused(_NOT_IN_A_TASK)),
+    "services.*.memswap_limit": _yes(swarm=refused(_NOT_IN_A_TASK)),
+    "services.*.models": _MODELS,
+    "services.*.models.*": _MODELS,
+    **_with("services.*.models.*", "endpoint_var model_var", _MODELS),
+    "services.*.network_mode": _yes("host or none", swarm=honoured("host")),
     "services.*.networks": _yes(),
     "services.*.networks.*": _yes(),
     "services.*.networks.*.aliases": _yes(),
     "services.*.networks.*.driver_opts": _no("Docker 20.10 has none for an endpoint; remove it"),
-    "services.*.networks.*.gw_priority": _no("needs Docker 28; use priority"),
+    "services.*.networks.*.gw_priority": _no(
+        "needs Docker 28; use priority", swarm=refused("needs Docker 28; remove it")
+    ),
     "services.*.networks.*.interface_name": _no("needs Docker 28; remove it"),
-    "services.*.networks.*.ipv4_address": _yes("one replica, rolled stop-first"),
-    "services.*.networks.*.ipv6_address": _yes("one replica, rolled stop-first"),
-    "services.*.networks.*.link_local_ips": _yes(),
-    "services.*.networks.*.mac_address": _no("needs Docker 25; use the service's mac_address"),
-    "services.*.networks.*.priority": _yes("the highest one is joined first"),
-    "services.*.oom_kill_disable": _yes(),
-    "services.*.oom_score_adj": _yes(),
-    "services.*.pid": _yes("host"),
+    "services.*.networks.*.ipv4_address": _yes(
+        "one replica, rolled stop-first",
+        swarm=refused("Swarm chooses the addresses of its tasks; use the service's name"),
+    ),
+    "services.*.networks.*.ipv6_address": _yes(
+        "one replica, rolled stop-first",
+        swarm=refused("Swarm chooses the addresses of its tasks; use the service's name"),
+    ),
+    "services.*.networks.*.link_local_ips": _yes(swarm=refused(_NOT_IN_A_TASK)),
+    "services.*.networks.*.mac_address": _no(
+        "needs Docker 25; use the service's mac_address", swarm=refused(_NOT_IN_A_TASK)
+    ),
+    "services.*.networks.*.priority": _yes("the highest one is joined first", swarm=refused(_NOT_IN_A_TASK)),
+    "services.*.oom_kill_disable": _yes(swarm=refused(_NOT_IN_A_TASK)),
+    "services.*.oom_score_adj": _yes(swarm=refused(_NOT_IN_A_TASK)),
+    "services.*.pid": _yes("host", swarm=refused(_NOT_IN_A_TASK)),
     "services.*.pids_limit": _yes("the same as deploy.resources.limits.pids"),
-    "services.*.platform": _no("the host's own platform is pulled; remove it"),
+    "services.*.platform": _no(
+        "the host's own platform is pulled; remove it", swarm=translated("only nodes of this platform run its tasks")
+    ),
     "services.*.ports": _yes("rolled stop-first: a host port cannot be bound twice"),
     "services.*.ports[].target": _yes(),
     "services.*.ports[].published": _yes("must be given: the firewall declares host ports"),
     "services.*.ports[].protocol": _yes(),
-    "services.*.ports[].host_ip": _yes(),
-    "services.*.ports[].mode": _as("one host: host and ingress are the same"),
+    "services.*.ports[].host_ip": _yes(
+        swarm=refused("Swarm publishes on every address of the node; remove it and let the firewall decide")
+    ),
+    "services.*.ports[].mode": _as(
+        "one host: host and ingress are the same",
+        swarm=honoured("host, and it must be said: ingress sends requests to tasks that stop"),
+    ),
     "services.*.ports[].name": _as("for people; sets nothing"),
     "services.*.ports[].app_protocol": _as("for people; sets nothing"),
-    "services.*.post_start": _no("use x-slipway.after_release"),
-    "services.*.pre_stop": _no("handle the stop signal in the image"),
-    "services.*.privileged": _yes(),
+    "services.*.post_start": _HOOK_START,
+    **_with("services.*.post_start[]", _HOOK_KEYS, _HOOK_START),
+    "services.*.pre_stop": _HOOK_STOP,
+    **_with("services.*.pre_stop[]", _HOOK_KEYS, _HOOK_STOP),
+    "services.*.privileged": _yes(swarm=refused(_NOT_IN_A_TASK)),
     "services.*.profiles": _no("a release runs all services; put optional ones into a file of their own"),
-    "services.*.provider": _no("providers are not run; remove it"),
-    "services.*.pull_policy": _yes("always, missing, if_not_present, never"),
+    "services.*.provider": _PROVIDER,
+    **_with("services.*.provider", "type options", _PROVIDER),
+    "services.*.pull_policy": _yes(
+        "always, missing, if_not_present, never",
+        swarm=translated("each release resolves the digest once, and every node runs that; never is refused"),
+    ),
     "services.*.pull_refresh_after": _no("use pull_policy: always"),
     "services.*.read_only": _yes(),
-    "services.*.restart": _yes(),
-    "services.*.runtime": _yes(),
+    "services.*.restart": _yes(swarm=honoured("without it any: else the tasks of a lost node would stay lost")),
+    "services.*.runtime": _yes(swarm=refused(_NOT_IN_A_TASK)),
     "services.*.scale": _as("deploy.replicas"),
-    "services.*.secrets": _yes("a file under /var/lib/slipway, mounted read-only"),
+    "services.*.secrets": _yes(
+        "a file under /var/lib/slipway, mounted read-only", swarm=honoured("a secret of the Swarm, in memory")
+    ),
     "services.*.secrets[].source": _yes(),
     "services.*.secrets[].target": _yes(),
     "services.*.secrets[].uid": _yes(),
     "services.*.secrets[].gid": _yes(),
     "services.*.secrets[].mode": _yes(),
-    "services.*.security_opt": _yes(),
-    "services.*.shm_size": _yes(),
+    "services.*.security_opt": _yes(
+        swarm=honoured("no-new-privileges, seccomp=unconfined, apparmor=unconfined; from Docker 25 on")
+    ),
+    "services.*.shm_size": _yes(swarm=translated("a tmpfs of this size on /dev/shm")),
     "services.*.stdin_open": _yes(),
     "services.*.stop_grace_period": _yes(),
     "services.*.stop_signal": _yes(),
-    "services.*.storage_opt": _yes(),
+    "services.*.storage_opt": _yes(swarm=refused(_NOT_IN_A_TASK)),
     "services.*.sysctls": _yes(),
-    "services.*.tmpfs": _yes(),
+    "services.*.tmpfs": _yes(swarm=translated("a tmpfs mount, with the options size and mode")),
     "services.*.tty": _yes(),
     "services.*.ulimits": _yes(),
     "services.*.ulimits.*": _yes(),
@@ -229,20 +366,25 @@ SUPPORT: dict[str, Support] = {
     "services.*.ulimits.*.hard": _yes(),
     "services.*.use_api_socket": _no("the engine's socket is the whole host; mount it by hand if it must be"),
     "services.*.user": _yes(),
-    "services.*.userns_mode": _yes(),
-    "services.*.uts": _yes("host"),
+    "services.*.userns_mode": _yes(swarm=refused(_NOT_IN_A_TASK)),
+    "services.*.uts": _yes("host", swarm=refused(_NOT_IN_A_TASK)),
     "services.*.volumes": _yes(),
     "services.*.volumes[].type": _yes("volume, bind, tmpfs"),
-    "services.*.volumes[].source": _yes(),
+    "services.*.volumes[].source": _yes(
+        swarm=honoured("a local volume or a path pins the service: placement.constraints must name its node")
+    ),
     "services.*.volumes[].target": _yes(),
     "services.*.volumes[].read_only": _yes(),
     "services.*.volumes[].consistency": _as("has an effect on desktop engines only"),
     "services.*.volumes[].bind": _yes(),
     "services.*.volumes[].bind.propagation": _yes(),
-    "services.*.volumes[].bind.create_host_path": _yes("false: the path must exist on the host"),
+    "services.*.volumes[].bind.create_host_path": _yes(
+        "false: the path must exist on the host", swarm=honoured("false: Swarm never creates it")
+    ),
     "services.*.volumes[].bind.recursive": _no("needs Docker 25; remove it"),
     "services.*.volumes[].bind.selinux": _no("Debian and Ubuntu hosts have no SELinux labels; remove it"),
     "services.*.volumes[].image": _no("image mounts need Docker 28; remove it"),
+    "services.*.volumes[].image.subpath": _no("image mounts need Docker 28; remove it"),
     "services.*.volumes[].tmpfs": _yes(),
     "services.*.volumes[].tmpfs.size": _yes(),
     "services.*.volumes[].tmpfs.mode": _yes(),
@@ -253,14 +395,19 @@ SUPPORT: dict[str, Support] = {
     "services.*.volumes_from": _no("name the volume in both services"),
     "services.*.working_dir": _yes(),
     "services.*.x-slipway": _yes(),
-    "services.*.x-slipway.after_release": _yes("run in every new replica, after the switch"),
-    "services.*.x-slipway.backup": _yes(),
-    "services.*.x-slipway.database": _yes(),
-    "services.*.x-slipway.database.kind": _yes("mysql, mariadb, postgresql, redis"),
-    "services.*.x-slipway.database.name": _yes(),
-    "services.*.x-slipway.database.user": _yes(),
-    "services.*.x-slipway.database.password_variable": _yes("the name of a variable of the service's environment"),
-    "services.*.x-slipway.indexes": _yes("table: {index: [columns]}; created when missing"),
+    "services.*.x-slipway.after_release": _yes(
+        "run in every new replica, after the switch",
+        swarm=refused("nothing can be run inside a task on another node; do it in the entrypoint or in migrate"),
+    ),
+    "services.*.x-slipway.backup": _yes(swarm=refused(_HOST_DATA)),
+    "services.*.x-slipway.database": _yes(swarm=refused(_HOST_DATA)),
+    "services.*.x-slipway.database.kind": _yes("mysql, mariadb, postgresql, redis", swarm=refused(_HOST_DATA)),
+    "services.*.x-slipway.database.name": _yes(swarm=refused(_HOST_DATA)),
+    "services.*.x-slipway.database.user": _yes(swarm=refused(_HOST_DATA)),
+    "services.*.x-slipway.database.password_variable": _yes(
+        "the name of a variable of the service's environment", swarm=refused(_HOST_DATA)
+    ),
+    "services.*.x-slipway.indexes": _yes("table: {index: [columns]}; created when missing", swarm=refused(_HOST_DATA)),
     "services.*.x-slipway.migrate": _yes("run once from the new image, before the switch"),
     "services.*.x-slipway.routes": _yes(),
     "services.*.x-slipway.routes[].access_log": _yes(),
@@ -278,27 +425,34 @@ SUPPORT: dict[str, Support] = {
     "networks": _yes(),
     "networks.*": _yes(),
     "networks.*.attachable": _yes(),
-    "networks.*.driver": _yes(),
-    "networks.*.driver_opts": _yes(),
+    "networks.*.driver": _yes(swarm=honoured("overlay, which is what it is without it")),
+    "networks.*.driver_opts": _yes(swarm=honoured('encrypted unless encrypted: "false"')),
     "networks.*.enable_ipv4": _no("needs Docker 28; remove it"),
-    "networks.*.enable_ipv6": _yes(),
-    "networks.*.external": _yes("must exist on the host"),
+    "networks.*.enable_ipv6": _yes(swarm=honoured("with a subnet of IPv6 under ipam: Swarm has none to give")),
+    "networks.*.external": _yes("must exist on the host", swarm=honoured("must be an overlay of the Swarm")),
+    "networks.*.external.name": _no("write external: true, and name: beside it"),
     "networks.*.internal": _yes(),
     "networks.*.ipam": _yes(),
     "networks.*.ipam.config": _yes(),
     "networks.*.ipam.config[].subnet": _yes(),
     "networks.*.ipam.config[].ip_range": _yes(),
     "networks.*.ipam.config[].gateway": _yes(),
-    "networks.*.ipam.config[].aux_addresses": _yes(),
+    "networks.*.ipam.config[].aux_addresses": _yes(swarm=refused("Swarm forgets them; leave room by ip_range")),
     "networks.*.ipam.driver": _yes(),
-    "networks.*.ipam.options": _yes(),
+    "networks.*.ipam.options": _yes(swarm=refused("Swarm forgets them; remove it")),
     "networks.*.labels": _yes(),
     "networks.*.name": _yes(),
     "volumes": _yes(),
     "volumes.*": _yes(),
     "volumes.*.driver": _yes(),
-    "volumes.*.driver_opts": _yes(),
-    "volumes.*.external": _yes("must exist on the host"),
+    "volumes.*.driver_opts": _yes(
+        swarm=honoured("type nfs and cifs: every node reaches it, so the service is not pinned")
+    ),
+    "volumes.*.external": _yes(
+        "must exist on the host",
+        swarm=refused("a node that lacks it would make an empty one in silence; give it by name: and pin the service"),
+    ),
+    "volumes.*.external.name": _no("write external: true, and name: beside it"),
     "volumes.*.labels": _yes(),
     "volumes.*.name": _yes(),
     "configs": _yes(),
@@ -306,23 +460,25 @@ SUPPORT: dict[str, Support] = {
     "configs.*.content": _yes(),
     "configs.*.environment": _yes(),
     "configs.*.external": _no("no other place holds configs here; use file, content or environment"),
+    "configs.*.external.name": _no("no other place holds configs here; use file, content or environment"),
     "configs.*.file": _yes("read beside the Compose file on the controller"),
-    "configs.*.labels": _as("a file carries no labels"),
-    "configs.*.name": _as("files are named by their content"),
-    "configs.*.template_driver": _no("write the final text"),
+    "configs.*.labels": _as("a file carries no labels", swarm=honoured()),
+    "configs.*.name": _as("files are named by their content", swarm=translated("configs are named by their content")),
+    "configs.*.template_driver": _no("write the final text", swarm=honoured("golang")),
     "secrets": _yes(),
     "secrets.*": _yes(),
     "secrets.*.driver": _no("use file or environment"),
     "secrets.*.driver_opts": _no("use file or environment"),
     "secrets.*.environment": _yes(),
     "secrets.*.external": _no("no other place holds secrets here; use file or environment"),
+    "secrets.*.external.name": _no("no other place holds secrets here; use file or environment"),
     "secrets.*.file": _yes("read beside the Compose file on the controller"),
-    "secrets.*.labels": _as("a file carries no labels"),
-    "secrets.*.name": _as("files are named by their content"),
-    "secrets.*.template_driver": _no("write the final text"),
+    "secrets.*.labels": _as("a file carries no labels", swarm=honoured()),
+    "secrets.*.name": _as("files are named by their content", swarm=translated("secrets are named by their content")),
+    "secrets.*.template_driver": _no("write the final text", swarm=honoured("golang")),
     "x-slipway": _yes(),
-    "x-slipway.backup": _yes(),
-    "x-slipway.backup.volumes": _yes("volumes to back up, by their names in this file"),
+    "x-slipway.backup": _yes(swarm=refused(_HOST_DATA)),
+    "x-slipway.backup.volumes": _yes("volumes to back up, by their names in this file", swarm=refused(_HOST_DATA)),
 }
 
 
@@ -356,7 +512,7 @@ def _walk(value: Any, pattern: str, path: str, engine: str, problems: Problems) 
             elif key in known:
                 below = f"{pattern}.{key}" if pattern else key
                 verdict = SUPPORT[below].on(engine)
-                if verdict.kind == REFUSED:
+                if verdict.kind in (REFUSED, UNJUDGED):
                     problems.add(here, f"not supported on {engine}", verdict.reason)
                 else:
                     _walk(child, below, here, engine, problems)

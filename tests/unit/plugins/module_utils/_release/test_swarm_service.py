@@ -9,13 +9,14 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.swarm_service
     job_body,
     literal,
     network_body,
+    newer_engine_needed,
     objects,
     service_body,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._stack.load import load
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import SWARM, Stack
 
-PLACED = {"placement": {"constraints": ["node.hostname == db1"]}}
+LABELS = {"com.docker.stack.namespace": "t", observed.STACK_LABEL: "t"}
 
 
 def stack(web: dict[str, Any], **top: Any) -> Stack:
@@ -107,11 +108,139 @@ def test_what_is_not_asked_for_stays_swarms_own() -> None:
             {"Limits": {"MemoryBytes": 2**20, "Pids": 9, "NanoCPUs": 500_000_000}, "Reservations": {}},
         ),
         ({}, "RestartPolicy", {"Condition": "any"}),
-        ({"placement": {}}, "Resources", {"Limits": {}, "Reservations": {}}),
+        (
+            {
+                "resources": {
+                    "reservations": {
+                        "cpus": "0.1",
+                        "memory": "1k",
+                        "generic_resources": [{"discrete_resource_spec": {"kind": "gpu", "value": 1}}],
+                    }
+                }
+            },
+            "Resources",
+            {
+                "Limits": {},
+                "Reservations": {
+                    "MemoryBytes": 1024,
+                    "NanoCPUs": 100_000_000,
+                    "GenericResources": [{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 1}}],
+                },
+            },
+        ),
+        (
+            {"restart_policy": {"condition": "on-failure", "delay": "1s", "max_attempts": 3, "window": "2s"}},
+            "RestartPolicy",
+            {"Condition": "on-failure", "MaxAttempts": 3, "Delay": 1_000_000_000, "Window": 2_000_000_000},
+        ),
+        (
+            {
+                "placement": {
+                    "constraints": ["node.role==worker"],
+                    "preferences": [{"spread": "node.labels.zone"}],
+                    "max_replicas_per_node": 1,
+                }
+            },
+            "Placement",
+            {
+                "Constraints": ["node.role==worker"],
+                "MaxReplicas": 1,
+                "Preferences": [{"Spread": {"SpreadDescriptor": "node.labels.zone"}}],
+            },
+        ),
     ],
 )
 def test_template(deploy: dict[str, Any], key: str, expected: Any) -> None:
     assert body(deploy=deploy)["TaskTemplate"][key] == expected
+
+
+@pytest.mark.parametrize(
+    ("web", "expected"),
+    [
+        ({"restart": "no"}, {"Condition": "none"}),
+        ({"restart": "on-failure:4"}, {"Condition": "on-failure", "MaxAttempts": 4}),
+        ({"restart": "unless-stopped"}, {"Condition": "any"}),
+    ],
+)
+def test_restart(web: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert body(**web)["TaskTemplate"]["RestartPolicy"] == expected
+
+
+def test_further_keys_of_the_template() -> None:
+    found = body(
+        logging={"driver": "local"},
+        platform="linux/arm64/v8",
+        security_opt=["no-new-privileges:true", "seccomp=unconfined", "apparmor=unconfined"],
+    )["TaskTemplate"]
+    assert found["LogDriver"] == {"Name": "local", "Options": {}}
+    assert found["Placement"] == {"Platforms": [{"OS": "linux", "Architecture": "arm64"}]}
+    assert found["ContainerSpec"]["Privileges"] == {
+        "NoNewPrivileges": True,
+        "Seccomp": {"Mode": "unconfined"},
+        "AppArmor": {"Mode": "disabled"},
+    }
+
+
+def test_older_managers_would_drop_privileges() -> None:
+    whole = stack({"security_opt": ["no-new-privileges"]})
+    assert newer_engine_needed(whole, (1, 44)) == []
+    assert newer_engine_needed(stack({}), (1, 41)) == []
+    assert newer_engine_needed(whole, (1, 41))[0].startswith("services.web.security_opt: needs Docker 25")
+
+
+def test_labels_of_the_service_are_those_of_deploy() -> None:
+    found = body(labels={"mine": "1"}, deploy={"labels": {"theirs": "2"}})
+    assert found["Labels"]["theirs"] == "2"
+    assert "mine" not in found["Labels"]
+    assert found["TaskTemplate"]["ContainerSpec"]["Labels"]["mine"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("mount", "expected"),
+    [
+        (
+            {"type": "volume", "source": "data", "target": "/d", "volume": {"nocopy": True}},
+            {"Source": "t_data", "VolumeOptions": {"NoCopy": True, "Labels": {"x": "y", **LABELS}}},
+        ),
+        (
+            {"type": "volume", "source": "share", "target": "/d"},
+            {
+                "Source": "t_share",
+                "VolumeOptions": {
+                    "Labels": LABELS,
+                    "DriverConfig": {"Name": "local", "Options": {"type": "nfs", "o": "addr=1", "device": ":/"}},
+                },
+            },
+        ),
+        ({"type": "bind", "source": "/s", "target": "/d"}, {"Source": "/s"}),
+        ({"type": "tmpfs", "target": "/d", "tmpfs": {"size": "1k"}}, {"TmpfsOptions": {"SizeBytes": 1024}}),
+    ],
+)
+def test_mounts(mount: dict[str, Any], expected: dict[str, Any]) -> None:
+    pinned = {"placement": {"constraints": ["node.hostname == db1"]}}
+    found = container(volumes=[mount], deploy=pinned)["Mounts"]
+    assert found == [{"Type": mount["type"], "Target": "/d", "ReadOnly": False, **expected}]
+
+
+def test_what_others_wait_for_is_a_job() -> None:
+    document = {
+        "services": {
+            "web": {"image": "i:1", "depends_on": {"seed": {"condition": "service_completed_successfully"}}},
+            "seed": {"image": "i:1"},
+        }
+    }
+    whole = Stack(load(document, "t", {}, lambda path: b"", SWARM))
+    found = service_body(whole, "seed", 7, 1, {})
+    assert found["Mode"] == {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}}
+    assert found["TaskTemplate"]["RestartPolicy"] == {"Condition": "none"}
+    assert "EndpointSpec" not in found
+
+
+def test_a_templated_config_says_so() -> None:
+    configs = {"c": {"content": "{{.Node.Hostname}}", "template_driver": "golang", "labels": {"k": "v"}}}
+    (found,) = objects(stack({"configs": ["c"]}, configs=configs))
+    assert found.body()["Templating"] == {"Name": "golang"}
+    assert found.body()["Labels"]["k"] == "v"
 
 
 def test_networks_carry_the_service_s_name() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._stack import support
+from ansible_collections.slipway.ops.plugins.module_utils._stack.problems import Problems
 
 # Every attribute of a service in the Compose Specification.
 SERVICE = """
@@ -19,13 +20,15 @@ volumes_from working_dir
 
 @pytest.mark.parametrize("attribute", SERVICE.split())
 def test_every_attribute_of_a_service_has_its_verdict(attribute: str) -> None:
-    verdict = support.verdict(f"services.*.{attribute}", "compose")
-    assert verdict.kind in (support.HONOURED, support.TRANSLATED, support.REFUSED)
+    for engine in ("compose", "swarm"):
+        verdict = support.verdict(f"services.*.{attribute}", engine)
+        assert verdict.kind in (support.HONOURED, support.TRANSLATED, support.REFUSED)
 
 
 @pytest.mark.parametrize("pattern", sorted(support.SUPPORT))
-def test_what_is_not_plainly_honoured_says_why(pattern: str) -> None:
-    verdict = support.verdict(pattern, "compose")
+@pytest.mark.parametrize("engine", support.ENGINES)
+def test_what_is_not_plainly_honoured_says_why(pattern: str, engine: str) -> None:
+    verdict = support.verdict(pattern, engine)
     assert verdict.kind == support.HONOURED or verdict.reason
 
 
@@ -35,5 +38,10 @@ def test_every_pattern_hangs_below_another(pattern: str) -> None:
     assert not parent or parent in support.SUPPORT or parent.removesuffix("[]") in support.SUPPORT
 
 
-def test_engines_not_built_are_said_to_be_so() -> None:
-    assert support.verdict("services.*.image", "swarm").kind == support.UNJUDGED
+def test_engines_not_built_are_said_to_be_so_and_take_nothing() -> None:
+    assert support.verdict("services.*.image", "ecs").kind == support.UNJUDGED
+    problems = Problems()
+    support.check({"services": {"web": {"image": "i:1"}}}, "ecs", problems)
+    assert [str(problem) for problem in problems.found] == [
+        "services: not supported on ecs; this engine is not built yet"
+    ]
