@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._docker.prune import Image, Usage, parse_usage
-from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import DockerGateway, _translated
+from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import DockerGateway, translated
 
 
 class EngineDisk(DockerGateway):
@@ -19,7 +19,7 @@ class EngineDisk(DockerGateway):
         return cls(super().connect()._client)
 
     def usage(self) -> Usage:
-        with _translated("disk usage"):
+        with translated("disk usage"):
             # Engines of 1.42 and later need not walk through volumes and containers for this.
             kinds = {"type": ["image", "build-cache"]} if self._api_version() >= (1, 42) else None
             disk = self._client._result(self._client._get(self._client._url("/system/df"), params=kinds), json=True)
@@ -28,7 +28,7 @@ class EngineDisk(DockerGateway):
         return parse_usage(disk, containers, details)
 
     def filesystem_bytes(self) -> int:
-        with _translated("engine"):
+        with translated("engine"):
             root = self._client.info()["DockerRootDir"]
         found = os.statvfs(root)
         return found.f_blocks * found.f_frsize
@@ -37,7 +37,7 @@ class EngineDisk(DockerGateway):
         """Never by force, so the engine refuses for an image in use; what it says against it, or nothing."""
         import docker.errors
 
-        with _translated(f"image {image.title}"):
+        with translated(f"image {image.title}"):
             try:
                 for name in image.names or (image.id,):
                     self._client.remove_image(name)
@@ -54,7 +54,7 @@ class EngineDisk(DockerGateway):
         asked: dict[str, Any] = {"filters": json.dumps({"until": [f"{unused_days * 24}h"]})} if unused_days else {}
         if keep_bytes is not None:
             asked.update({"all": "true", "keep-storage": str(keep_bytes)})
-        with _translated("build cache"):
+        with translated("build cache"):
             answer = self._client._result(
                 self._client._post(self._client._url("/build/prune"), params=asked), json=True
             )

@@ -15,9 +15,10 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Protocol
 
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
@@ -50,29 +51,41 @@ def process_start(pid: int) -> int | None:
     return None if fields[0] in ("Z", "X") else int(fields[19])
 
 
+def holder_died(record: dict[str, Any], boot: str) -> bool:
+    """Whether the process that took it, on this machine, is gone."""
+    return record.get("boot_id") != boot or process_start(int(record["pid"])) != record.get("process_start")
+
+
 def is_stale(record: dict[str, Any], now: float, boot: str) -> bool:
     """True when nobody holds the lease any more: released, holder dead, machine rebooted, or TTL passed."""
-    if not record.get("owner"):
-        return True
-    if record.get("boot_id") != boot:
-        return True
-    if process_start(int(record["pid"])) != record.get("process_start"):
+    if not record.get("owner") or holder_died(record, boot):
         return True
     return now - float(record["heartbeat"]) > float(record["ttl_seconds"])
 
 
 def describe(record: dict[str, Any]) -> str:
     since = datetime.fromtimestamp(float(record["since"]), timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"{record['owner']} (process {record['pid']}) since {since}"
+    place = f" on {record['host']}" if record.get("host") else ""
+    return f"{record['owner']} (process {record['pid']}{place}) since {since}"
+
+
+class Slot(Protocol):
+    """Where the record of one lease lies."""
+
+    def exchange(self, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Replace the record by what `edit` makes of it, in one step; what `edit` raises leaves it as it is."""
 
 
 class Lease:
     """A held lease. `check()` before a step that must not run after a take-over."""
 
-    def __init__(self, name: str, directory: str, record: dict[str, Any]) -> None:
+    # What a heartbeat may meet without an end: the next one tries again.
+    passing: tuple[type[Exception], ...] = (OSError,)
+
+    def __init__(self, name: str, slot: Slot, record: dict[str, Any]) -> None:
         self.name = name
         self.record = record
-        self._directory = directory
+        self._slot = slot
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"lease-{name}", daemon=True)
 
@@ -81,42 +94,63 @@ class Lease:
         return int(self.record["fencing"])
 
     def check(self) -> None:
-        with _locked(self.name, self._directory) as current:
-            self._assert_ours(current)
+        self._slot.exchange(self._ours)
 
-    def _assert_ours(self, current: dict[str, Any]) -> None:
+    def renew(self) -> None:
+        self._slot.exchange(lambda current: dict(self._ours(current), heartbeat=time.time()))
+
+    def _ours(self, current: dict[str, Any]) -> dict[str, Any]:
         if current.get("fencing") != self.fencing or not current.get("owner"):
             holder = describe(current) if current.get("owner") else "another job"
             raise LeaseLost(
                 f"lease {self.name}: lost to {holder}; nothing more is changed. Run again when it has ended"
             )
+        return current
 
     def _beat(self) -> None:
         while not self._stop.wait(float(self.record["ttl_seconds"]) / 4):
-            with contextlib.suppress(OSError, LeaseLost), _locked(self.name, self._directory) as current:
-                self._assert_ours(current)
-                _store(self.name, self._directory, dict(current, heartbeat=time.time()))
+            with contextlib.suppress(LeaseLost, *self.passing):
+                self.renew()
 
     def start(self) -> None:
         self._thread.start()
 
     def leave_until_reboot(self, owner: str, ttl_seconds: float) -> None:
         """Hold on beyond this process as `owner`, until the machine has booted anew or the time has passed."""
-        self._stop.set()
-        self._thread.join(timeout=5)
-        with _locked(self.name, self._directory) as current:
-            self._assert_ours(current)
-            init = {"pid": INIT_PROCESS, "process_start": process_start(INIT_PROCESS)}
-            kept = dict(current, **init, owner=owner, heartbeat=time.time(), ttl_seconds=ttl_seconds)
-            # The number after ours: releasing what we held does not touch it.
-            _store(self.name, self._directory, dict(kept, fencing=self.fencing + 1))
+        self._end()
+        init = {"pid": INIT_PROCESS, "process_start": process_start(INIT_PROCESS)}
+        # The number after ours: releasing what we held does not touch it.
+        ours = {
+            **init,
+            "owner": owner,
+            "heartbeat": time.time(),
+            "ttl_seconds": ttl_seconds,
+            "fencing": self.fencing + 1,
+        }
+        self._slot.exchange(lambda current: {**self._ours(current), **ours})
 
     def release(self) -> None:
+        self._end()
+        empty = {"name": self.name, "fencing": self.fencing}
+        self._slot.exchange(lambda current: empty if current.get("fencing") == self.fencing else current)
+
+    def _end(self) -> None:
         self._stop.set()
         self._thread.join(timeout=5)
-        with _locked(self.name, self._directory) as current:
-            if current.get("fencing") == self.fencing:
-                _store(self.name, self._directory, {"name": self.name, "fencing": self.fencing})
+
+
+class _File:
+    """A record in a file, changed under flock."""
+
+    def __init__(self, name: str, directory: str) -> None:
+        self._name = name
+        self._directory = directory
+
+    def exchange(self, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        with _locked(self._name, self._directory) as current:
+            changed = edit(current)
+            if changed is not current:
+                _store(self._name, self._directory, changed)
 
 
 @contextlib.contextmanager
@@ -147,37 +181,77 @@ def holder(name: str, directory: str = DIRECTORY) -> dict[str, Any] | None:
     return None if is_stale(record, time.time(), boot_id()) else record
 
 
+class _Taken(Exception):
+    def __init__(self, record: dict[str, Any]) -> None:
+        super().__init__()
+        self.record = record
+
+
+def claim(
+    slot: Slot,
+    name: str,
+    owner: str,
+    ttl_seconds: float,
+    wait_seconds: float,
+    is_free: Callable[[dict[str, Any]], bool],
+    holder_of: Callable[[str, Slot, dict[str, Any]], Lease] = Lease,
+    more: Mapping[str, Any] | None = None,
+) -> Lease:
+    """Take what `is_free` calls free, or raise LeaseHeld with its owner after `wait_seconds`."""
+    deadline = time.monotonic() + wait_seconds
+    token = uuid.uuid4().hex
+    mine: dict[str, Any] = {}
+
+    def take(current: dict[str, Any]) -> dict[str, Any]:
+        if current.get("token") == token:
+            return current  # an attempt that seemed to fail had come through
+        if not is_free(current):
+            raise _Taken(current)
+        now = time.time()
+        mine.update(
+            more or {},
+            name=name,
+            owner=owner,
+            token=token,
+            pid=os.getpid(),
+            process_start=process_start(os.getpid()),
+            boot_id=boot_id(),
+            since=now,
+            heartbeat=now,
+            ttl_seconds=ttl_seconds,
+            fencing=int(current.get("fencing", 0)) + 1,
+        )
+        return dict(mine)
+
+    while True:
+        try:
+            slot.exchange(take)
+        except _Taken as taken:
+            if time.monotonic() >= deadline:
+                raise LeaseHeld(
+                    f"lease {name}: held by {describe(taken.record)}, so {owner} cannot start; "
+                    "wait until it has ended and run again"
+                ) from None
+            time.sleep(min(1.0, max(0.05, deadline - time.monotonic())))
+            continue
+        held = holder_of(name, slot, mine)
+        held.start()
+        return held
+
+
 def acquire(
     name: str, owner: str, ttl_seconds: float = 300, wait_seconds: float = 0, directory: str = DIRECTORY
 ) -> Lease:
     """Take the lease, or raise LeaseHeld with its owner after `wait_seconds`."""
     files.ensure_directory(directory, 0o700)
-    deadline = time.monotonic() + wait_seconds
-    while True:
-        with _locked(name, directory) as current:
-            now = time.time()
-            if is_stale(current, now, boot_id()):
-                record = {
-                    "name": name,
-                    "owner": owner,
-                    "pid": os.getpid(),
-                    "process_start": process_start(os.getpid()),
-                    "boot_id": boot_id(),
-                    "since": now,
-                    "heartbeat": now,
-                    "ttl_seconds": ttl_seconds,
-                    "fencing": int(current.get("fencing", 0)) + 1,
-                }
-                _store(name, directory, record)
-                held = Lease(name, directory, record)
-                held.start()
-                return held
-        if time.monotonic() >= deadline:
-            raise LeaseHeld(
-                f"lease {name}: held by {describe(current)}, so {owner} cannot start; "
-                "wait until it has ended and run again"
-            )
-        time.sleep(min(1.0, max(0.05, deadline - time.monotonic())))
+    return claim(
+        _File(name, directory),
+        name,
+        owner,
+        ttl_seconds,
+        wait_seconds,
+        lambda record: is_stale(record, time.time(), boot_id()),
+    )
 
 
 @contextlib.contextmanager

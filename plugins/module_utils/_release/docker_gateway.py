@@ -22,7 +22,7 @@ class EngineMissing(EngineError):
 
 
 @contextlib.contextmanager
-def _translated(what: str) -> Iterator[None]:
+def translated(what: str) -> Iterator[None]:
     import docker.errors
     import requests.exceptions
 
@@ -35,29 +35,31 @@ def _translated(what: str) -> Iterator[None]:
         raise EngineError(f"{what}: the engine did not answer ({error}); see journalctl -u docker") from error
 
 
+def connect_client(timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> Any:
+    """The SDK's client for this host's engine; EngineMissing without one."""
+    try:
+        import docker
+        import docker.errors
+        import requests.exceptions
+    except ImportError as error:
+        raise EngineMissing(f"the Python package docker is missing ({error}); install python3-docker") from error
+    try:
+        return docker.APIClient(base_url="unix:///var/run/docker.sock", version="auto", timeout=timeout_seconds)
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        raise EngineMissing(f"the Docker engine does not answer ({error}); start docker.service") from error
+
+
 class DockerGateway:
     def __init__(self, client: Any) -> None:
         self._client = client
 
     @classmethod
     def connect(cls) -> DockerGateway:
-        try:
-            import docker
-            import docker.errors
-            import requests.exceptions
-        except ImportError as error:
-            raise EngineMissing(f"the Python package docker is missing ({error}); install python3-docker") from error
-        try:
-            client = docker.APIClient(
-                base_url="unix:///var/run/docker.sock", version="auto", timeout=CALL_TIMEOUT_SECONDS
-            )
-        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
-            raise EngineMissing(f"the Docker engine does not answer ({error}); start docker.service") from error
-        return cls(client)
+        return cls(connect_client())
 
     def containers(self, stack: str) -> list[dict[str, Any]]:
         """Every container of the stack, as `inspect` shows it."""
-        with _translated(f"containers of {stack}"):
+        with translated(f"containers of {stack}"):
             listed = self._client.containers(all=True, filters={"label": f"{STACK_LABEL}={stack}"})
         found = (self.inspect(entry["Id"]) for entry in listed)
         return [entry for entry in found if entry is not None]
@@ -65,7 +67,7 @@ class DockerGateway:
     def inspect(self, container: str) -> dict[str, Any] | None:
         import docker.errors
 
-        with _translated(f"container {container[:12]}"):
+        with translated(f"container {container[:12]}"):
             try:
                 result: dict[str, Any] = self._client.inspect_container(container)
                 return result
@@ -75,7 +77,7 @@ class DockerGateway:
     def image(self, reference: str) -> dict[str, Any] | None:
         import docker.errors
 
-        with _translated(f"image {reference}"):
+        with translated(f"image {reference}"):
             try:
                 result: dict[str, Any] = self._client.inspect_image(reference)
                 return result
@@ -83,15 +85,15 @@ class DockerGateway:
                 return None
 
     def networks(self) -> list[dict[str, Any]]:
-        with _translated("networks"):
+        with translated("networks"):
             return list(self._client.networks())
 
     def volumes(self) -> list[str]:
-        with _translated("volumes"):
+        with translated("volumes"):
             return [entry["Name"] for entry in self._client.volumes()["Volumes"] or []]
 
     def pull(self, reference: str) -> None:
-        with _translated(f"pull {reference}"):
+        with translated(f"pull {reference}"):
             for event in self._client.pull(reference, stream=True, decode=True):
                 if "error" in event:
                     raise EngineError(f"pull {reference}: {event['error']}; check the name and the registry's login")
@@ -99,13 +101,13 @@ class DockerGateway:
     def tag(self, image: str, reference: str) -> None:
         named = ":" in reference.rpartition("/")[2]  # a colon before the last slash belongs to the registry's port
         repository, _colon, tag = reference.rpartition(":") if named else (reference, "", "latest")
-        with _translated(f"tag {reference}"):
+        with translated(f"tag {reference}"):
             self._client.tag(image, repository, tag, force=True)
 
     def has_data(self, volume: str) -> bool:
         import docker.errors
 
-        with _translated(f"volume {volume}"):
+        with translated(f"volume {volume}"):
             try:
                 place = self._client.inspect_volume(volume).get("Mountpoint") or ""
             except docker.errors.NotFound:
@@ -117,25 +119,25 @@ class DockerGateway:
             return False
 
     def create_network(self, body: Mapping[str, Any]) -> None:
-        with _translated(f"network {body['Name']}"):
+        with translated(f"network {body['Name']}"):
             # The SDK's own call cannot carry a prepared IPAM body; this is the same request.
             self._client._result(
                 self._client._post_json(self._client._url("/networks/create"), data=dict(body)), json=True
             )
 
     def remove_network(self, name: str) -> None:
-        with _translated(f"network {name}"):
+        with translated(f"network {name}"):
             self._client.remove_network(name)
 
     def create_volume(self, body: Mapping[str, Any]) -> None:
-        with _translated(f"volume {body['Name']}"):
+        with translated(f"volume {body['Name']}"):
             self._client.create_volume(body["Name"], body["Driver"], body["DriverOpts"] or None, body["Labels"])
 
     def create(self, name: str, body: Mapping[str, Any]) -> str:
         data = dict(body)
         if self._api_version() < (1, 44) and "StartInterval" in data.get("Healthcheck", {}):
             data["Healthcheck"] = {key: value for key, value in data["Healthcheck"].items() if key != "StartInterval"}
-        with _translated(f"container {name}"):
+        with translated(f"container {name}"):
             return str(self._client.create_container_from_config(data, name=name)["Id"])
 
     def _api_version(self) -> tuple[int, ...]:
@@ -143,7 +145,7 @@ class DockerGateway:
 
     def join(self, container: str, network: str, endpoint: Mapping[str, Any]) -> None:
         addresses = endpoint.get("IPAMConfig", {})
-        with _translated(f"network {network}"):
+        with translated(f"network {network}"):
             self._client.connect_container_to_network(
                 container,
                 network,
@@ -154,7 +156,7 @@ class DockerGateway:
             )
 
     def start(self, container: str, name: str) -> None:
-        with _translated(f"container {name}"):
+        with translated(f"container {name}"):
             self._client.start(container)
 
     def stop_all(self, containers: Iterable[tuple[str, str, int]]) -> None:
@@ -164,7 +166,7 @@ class DockerGateway:
             import docker.errors
 
             container, name, grace = entry
-            with _translated(f"container {name}"), contextlib.suppress(docker.errors.NotFound):
+            with translated(f"container {name}"), contextlib.suppress(docker.errors.NotFound):
                 self._client.stop(container, timeout=grace)
 
         entries = list(containers)
@@ -175,18 +177,18 @@ class DockerGateway:
     def remove(self, container: str, name: str, volumes: bool = False) -> None:
         import docker.errors
 
-        with _translated(f"container {name}"), contextlib.suppress(docker.errors.NotFound):
+        with translated(f"container {name}"), contextlib.suppress(docker.errors.NotFound):
             self._client.remove_container(container, v=volumes, force=True)
 
     def rename(self, container: str, name: str) -> None:
-        with _translated(f"container {name}"):
+        with translated(f"container {name}"):
             self._client.rename(container, name)
 
     def wait(self, container: str, name: str, timeout_seconds: float) -> int:
         """The exit code. Raises EngineError when it runs longer."""
         import requests.exceptions
 
-        with _translated(f"container {name}"):
+        with translated(f"container {name}"):
             try:
                 return int(self._client.wait(container, timeout=timeout_seconds)["StatusCode"])
             except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError) as error:
@@ -194,14 +196,14 @@ class DockerGateway:
 
     def logs(self, container: str, lines: int) -> str:
         try:
-            with _translated("logs"):
+            with translated("logs"):
                 output = self._client.logs(container, stdout=True, stderr=True, tail=lines)
         except EngineError:
             return ""
         return bytes(output).decode("utf-8", "replace")
 
     def execute(self, container: str, name: str, command: list[str]) -> tuple[int, str]:
-        with _translated(f"command in {name}"):
+        with translated(f"command in {name}"):
             run = self._client.exec_create(container, command)
             output = self._client.exec_start(run["Id"])
             code = self._client.exec_inspect(run["Id"])["ExitCode"]
@@ -209,5 +211,5 @@ class DockerGateway:
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Events of containers of every stack, without an end."""
-        with _translated("events"):
+        with translated("events"):
             yield from self._client.events(decode=True, filters={"type": "container", "label": STACK_LABEL})

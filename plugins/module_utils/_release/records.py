@@ -32,6 +32,15 @@ class Kept:
     def same_as(self, other: Kept) -> bool:
         return (self.model, self.variables, self.images) == (other.model, other.variables, other.images)
 
+    def plain(self) -> dict[str, Any]:
+        images = {name: {"id": image.id, "digest": image.digest} for name, image in self.images.items()}
+        return {"model": dict(self.model), "variables": dict(self.variables), "images": images}
+
+    @classmethod
+    def parse(cls, release: int, plain: Mapping[str, Any]) -> Kept:
+        images = {name: Image(entry["id"], entry["digest"]) for name, entry in plain["images"].items()}
+        return cls(release, plain["model"], plain["variables"], images)
+
 
 def environment_text(variables: Mapping[str, str]) -> str:
     return "".join(f"{key}={_quoted(value)}\n" for key, value in sorted(variables.items()))
@@ -94,9 +103,7 @@ class Records:
     def keep_release(self, kept: Kept) -> None:
         """Keep what a good release was, for the way back; the oldest beyond the limit go."""
         files.ensure_directory(self._releases, 0o700)
-        images = {name: {"id": image.id, "digest": image.digest} for name, image in kept.images.items()}
-        value = {"model": dict(kept.model), "variables": dict(kept.variables), "images": images}
-        files.write_json(os.path.join(self._releases, f"{kept.release}.json"), value, 0o600)
+        files.write_json(os.path.join(self._releases, f"{kept.release}.json"), kept.plain(), 0o600)
         for number in self.kept_releases()[KEPT_RELEASES:]:
             files.remove(os.path.join(self._releases, f"{number}.json"))
 
@@ -110,10 +117,7 @@ class Records:
 
     def kept_release(self, number: int) -> Kept | None:
         value = files.read_json(os.path.join(self._releases, f"{number}.json"))
-        if not isinstance(value, dict):
-            return None
-        images = {name: Image(entry["id"], entry["digest"]) for name, entry in value["images"].items()}
-        return Kept(number, value["model"], value["variables"], images)
+        return Kept.parse(number, value) if isinstance(value, dict) else None
 
     def journal(self) -> dict[str, Any] | None:
         value = files.read_json(self._kept("journal.json"))
