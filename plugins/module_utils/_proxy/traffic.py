@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import BinaryIO
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+SERVER_ERROR = 500
+MINIMUM_TIMES = 20  # a percentile of fewer says nothing
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,49 @@ class Answer:
     server: str
     status: int
     seconds: float
+
+
+@dataclass
+class Tally:
+    """Answers counted, by one proxy or by several."""
+
+    answers: int = 0
+    errors: int = 0
+    times: Counter[float] = field(default_factory=Counter)  # seconds → how many took that long
+
+    def add(self, answer: Answer) -> None:
+        self.answers += 1
+        self.errors += answer.status >= SERVER_ERROR
+        self.times[answer.seconds] += 1
+
+    def merge(self, other: Tally) -> None:
+        self.answers += other.answers
+        self.errors += other.errors
+        self.times.update(other.times)
+
+    def p95(self) -> float | None:
+        """95 of 100 answers took no longer; None while there are too few to say."""
+        count = sum(self.times.values())
+        if count < MINIMUM_TIMES:
+            return None
+        rank = -(-count * 95 // 100)
+        for seconds in sorted(self.times):
+            rank -= self.times[seconds]
+            if rank <= 0:
+                return seconds
+        return None
+
+    def plain(self) -> dict[str, Any]:
+        """Small however long it counts: times to two figures."""
+        times: Counter[str] = Counter()
+        for seconds, count in self.times.items():
+            times[f"{seconds:.2g}"] += count
+        return {"answers": self.answers, "errors": self.errors, "times": dict(times)}
+
+    @classmethod
+    def parse(cls, plain: Mapping[str, Any]) -> Tally:
+        times = Counter({float(seconds): int(count) for seconds, count in plain["times"].items()})
+        return cls(int(plain["answers"]), int(plain["errors"]), times)
 
 
 def parse(lines: Iterable[str]) -> list[Answer]:

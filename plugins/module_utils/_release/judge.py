@@ -6,20 +6,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
-from ansible_collections.slipway.ops.plugins.module_utils._proxy.traffic import Answer
+from ansible_collections.slipway.ops.plugins.module_utils._proxy.traffic import Answer, Tally
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
-SERVER_ERROR = 500
-MINIMUM_TIMES = 20  # a percentile of fewer says nothing
 
-
-@dataclass
-class _Tally:
-    answers: int = 0
-    errors: int = 0
-    times: list[float] = field(default_factory=list)
+def verdict(stack: Stack, tallies: Mapping[str, Tally]) -> str:
+    """Why the new version must not stay, in one line, from each service's answers; empty while all is well."""
+    for service, tally in tallies.items():
+        limits = stack.services[service].watch
+        if tally.errors >= limits["minimum_errors"] and tally.errors / tally.answers > limits["error_ratio"]:
+            return (
+                f"services.{service}: {tally.errors} of {tally.answers} requests got an error of 500 or above from "
+                f"the new version ({tally.errors / tally.answers:.0%}; "
+                f"x-slipway.watch.error_ratio is {limits['error_ratio']:.0%})"
+            )
+        slowest, p95 = limits.get("p95_seconds"), tally.p95()
+        if slowest is not None and p95 is not None and p95 > slowest:
+            return (
+                f"services.{service}: 95 of 100 requests to the new version take up to {p95:.2f} s "
+                f"(x-slipway.watch.p95 is {slowest:g} s)"
+            )
+    return ""
 
 
 class Judge:
@@ -28,34 +36,14 @@ class Judge:
     def __init__(self, stack: Stack, services: Mapping[str, str]) -> None:
         self._stack = stack
         self._services = dict(services)  # server address -> service
-        self._tallies: dict[str, _Tally] = {}
+        self._tallies: dict[str, Tally] = {}
 
     def add(self, answers: Iterable[Answer]) -> None:
         for answer in answers:
             service = self._services.get(answer.server)
-            if service is None:
-                continue
-            tally = self._tallies.setdefault(service, _Tally())
-            tally.answers += 1
-            tally.errors += answer.status >= SERVER_ERROR
-            tally.times.append(answer.seconds)
+            if service is not None:
+                self._tallies.setdefault(service, Tally()).add(answer)
 
     def verdict(self) -> str:
         """Why they must not stay, in one line; empty while all is well."""
-        for service, tally in self._tallies.items():
-            limits = self._stack.services[service].watch
-            ratio = tally.errors / tally.answers
-            if tally.errors >= limits["minimum_errors"] and ratio > limits["error_ratio"]:
-                return (
-                    f"services.{service}: {tally.errors} of {tally.answers} requests got an error of 500 or above from "
-                    f"the new version ({ratio:.0%}; x-slipway.watch.error_ratio is {limits['error_ratio']:.0%})"
-                )
-            slowest = limits.get("p95_seconds")
-            if slowest is not None and len(tally.times) >= MINIMUM_TIMES:
-                p95 = sorted(tally.times)[-(-len(tally.times) * 95 // 100) - 1]
-                if p95 > slowest:
-                    return (
-                        f"services.{service}: 95 of 100 requests to the new version take up to {p95:.2f} s "
-                        f"(x-slipway.watch.p95 is {slowest:g} s)"
-                    )
-        return ""
+        return verdict(self._stack, self._tallies)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.ops.plugins.module_utils._proxy.traffic import Answer, Follower, parse
+from ansible_collections.slipway.ops.plugins.module_utils._proxy.traffic import Answer, Follower, Tally, parse
 
 
 def line(upstream: str, status: str = "200", seconds: str = "0.010") -> str:
@@ -67,3 +67,24 @@ def test_a_log_that_does_not_exist_yet(tmp_path: Path) -> None:
     assert follower.read() == []
     log.write_text(line("first:80") + "\n", encoding="utf-8")
     assert [answer.server for answer in follower.read()] == ["first:80"]
+
+
+def test_a_tally_is_small_and_can_be_put_together() -> None:
+    tally = Tally()
+    for number in range(1, 101):
+        tally.add(Answer("a", 500 if number > 98 else 200, number / 1000))
+    assert tally.p95() == 0.095
+    other = Tally.parse(json.loads(json.dumps(tally.plain())))
+    assert (other.answers, other.errors, other.p95()) == (100, 2, 0.095)
+    other.merge(tally)
+    assert (other.answers, other.errors) == (200, 4)
+    for number in range(100_000):
+        other.add(Answer("a", 200, number / 1000))
+    assert len(json.dumps(other.plain())) < 8000
+
+
+def test_a_percentile_of_few_says_nothing() -> None:
+    tally = Tally()
+    for _each in range(19):
+        tally.add(Answer("a", 200, 1.0))
+    assert tally.p95() is None
