@@ -52,8 +52,10 @@ def test_shared_code_looks_down_only(path: Path) -> None:
 )
 def test_pure_packages_call_no_tool(path: Path) -> None:
     """Only a gateway talks to the world; values, parsing and planning do not."""
-    roots = {name.split(".")[0] for name in _imports(path)}
+    names = _imports(path)
+    roots = {name.split(".")[0] for name in names}
     assert not roots & GATEWAY_IMPORTS, f"{roots & GATEWAY_IMPORTS} belong into gateway.py"
+    assert not [name for name in names if "._raft" in name], "what the managers of a Swarm agree on is asked by others"
 
 
 @pytest.mark.parametrize("path", _sources("modules"), ids=_identifier)
