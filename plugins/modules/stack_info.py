@@ -68,6 +68,9 @@ stack:
     lease:
       description: Who works on the stack now; empty when nobody does.
       type: str
+    pull:
+      description: How far the pull of an image is; empty when none is under way.
+      type: str
     engine_problem:
       description: Why the engine could not be asked; empty when it answered.
       type: str

@@ -73,15 +73,15 @@ options:
     description:
       - V(whole) is the whole release of a host on its own.
       - >-
-        Several hosts that shall change together or not at all go step by step. V(begin) plans, pulls, makes the
-        recovery point and migrates, in a process of its own on each host, which holds the lease and waits. V(start)
-        starts the new replicas, V(switch) sends requests to them and watches, V(finish) removes the old ones.
-        V(give_up) puts everything back.
+        Several hosts that shall change together or not at all go step by step. V(begin) plans and pulls, in a process
+        of its own on each host, which holds the lease and waits; nothing but images has come by then, and the play
+        compares their digests. V(prepare) makes the recovery point and migrates, V(start) starts the new replicas,
+        V(switch) sends requests to them and watches, V(finish) removes the old ones. V(give_up) puts everything back.
       - A step does not fail but returns RV(reason), so that the play can tell every host to give up. A host that gets
         no word within O(barrier_wait_seconds) gives up by itself.
       - In check mode each step but V(whole) and V(begin) does nothing, and V(begin) is as V(whole).
     type: str
-    choices: [whole, begin, start, switch, finish, give_up]
+    choices: [whole, begin, prepare, start, switch, finish, give_up]
     default: whole
   token:
     description: What V(begin) returned as RV(token); for the steps after it.
@@ -116,6 +116,43 @@ options:
       - How old the newest recovery point that was read back may be when O(confirmed_volumes) applies, in hours.
     type: float
     default: 24
+  disk_floor_mib:
+    description:
+      - How much of the disk that holds the engine's images must stay free beside what is pulled, in MiB. With less than
+        that, and four times the compressed size of the layers that are not here yet, nothing is pulled.
+    type: int
+    default: 1024
+  image_signatures:
+    description:
+      - Whose signature images must carry. The program C(cosign) on the host checks it at the registry, for the digest
+        that will run. The first rule that covers an image counts; an image that none covers needs no signature.
+      - A release that C(slipway rollback) brings back was checked when it was released, and is not checked again.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      images:
+        description: Patterns of names without their tags, such as V(registry.example.com/shop/*).
+        type: list
+        elements: str
+        required: true
+      key:
+        description: The public key as text, its path on the host, or its address in a key service.
+        type: str
+      identity:
+        description: Without a key, a regular expression for the identity in the certificate. Needs C(issuer).
+        type: str
+      issuer:
+        description: Who vouches for that identity, such as V(https://token.actions.githubusercontent.com).
+        type: str
+      transparency_log:
+        description: Whether the signature must be in the public transparency log. V(false) for private infrastructure.
+        type: bool
+        default: true
+      unsigned:
+        description: These images need no signature, whatever a later rule says.
+        type: bool
+        default: false
   upstream_directory:
     description: Where nginx reads its upstreams on the host.
     type: path
@@ -188,7 +225,13 @@ from typing import Any, Union
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.ops.plugins.module_utils._release.compose import Limits
+from ansible_collections.slipway.ops.plugins.module_utils._release.images import FLOOR_MIB, Room
 from ansible_collections.slipway.ops.plugins.module_utils._release.release import BARRIERS, Outcome, Policy
+from ansible_collections.slipway.ops.plugins.module_utils._release.signatures import (
+    Rule,
+    SignatureRuleError,
+    parse_rules,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._release.together import (
     Board,
     State,
@@ -205,6 +248,14 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import
 )
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
+SIGNATURE_OPTIONS = {
+    "images": {"type": "list", "elements": "str", "required": True},
+    "key": {"type": "str", "no_log": False},
+    "identity": {"type": "str"},
+    "issuer": {"type": "str"},
+    "transparency_log": {"type": "bool", "default": True},
+    "unsigned": {"type": "bool", "default": False},
+}
 WHOLE = "whole"
 BEGIN = "begin"
 GIVE_UP = "give_up"
@@ -230,6 +281,8 @@ def main() -> None:
             "recovery_point": {"type": "bool", "default": True},
             "confirmed_volumes": {"type": "list", "elements": "str", "default": []},
             "confirmed_point_max_age_hours": {"type": "float", "default": 24},
+            "disk_floor_mib": {"type": "int", "default": FLOOR_MIB},
+            "image_signatures": {"type": "list", "elements": "dict", "default": [], "options": SIGNATURE_OPTIONS},
             "upstream_directory": {"type": "path", "default": "/etc/nginx/slipway/upstreams"},
         },
         required_if=[("step", step, ["token"]) for step in (*BARRIERS, GIVE_UP)],
@@ -251,6 +304,8 @@ def main() -> None:
             given["confirmed_point_max_age_hours"] * 3600,
         ),
         places=Places(upstreams=given["upstream_directory"]),
+        room=Room(given["disk_floor_mib"]),
+        signatures=rules(module),
     )
     stack, variables = Stack(json.loads(given["model"])), json.loads(given["environment"])
     try:
@@ -268,6 +323,14 @@ def main() -> None:
     if module._diff:
         result["diff"] = _diff(outcome)
     module.exit_json(**result)
+
+
+def rules(module: AnsibleModule) -> tuple[Rule, ...]:
+    try:
+        return parse_rules(module.params["image_signatures"])
+    except SignatureRuleError as error:
+        module.fail_json(msg=str(error))
+        raise
 
 
 def together(module: AnsibleModule, stack: Stack, variables: Mapping[str, str], settings: Settings) -> dict[str, Any]:

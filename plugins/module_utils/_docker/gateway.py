@@ -28,9 +28,7 @@ class EngineDisk(DockerGateway):
         return parse_usage(disk, containers, details)
 
     def filesystem_bytes(self) -> int:
-        with translated("engine"):
-            root = self._client.info()["DockerRootDir"]
-        found = os.statvfs(root)
+        found = os.statvfs(self.information()["DockerRootDir"])
         return found.f_blocks * found.f_frsize
 
     def remove_image(self, image: Image) -> str:

@@ -49,7 +49,12 @@ def _lines(entry: dict[str, Any]) -> list[str]:
     lines = [f"{entry['name']}: release {entry['release']} of {entry['released']}"]
     if entry["last_outcome"] not in ("succeeded", ""):
         lines.append(f"  the last release {entry['last_outcome']}: {entry['history'][-1].get('reason', '')}")
-    for key, text in (("unfinished", "unfinished in phase"), ("lease", "at work:"), ("engine_problem", "engine:")):
+    for key, text in (
+        ("unfinished", "unfinished in phase"),
+        ("lease", "at work:"),
+        ("pull", "pulls"),
+        ("engine_problem", "engine:"),
+    ):
         if entry[key]:
             lines.append(f"  {text} {entry[key]}")
     for name, service in entry["services"].items():

@@ -24,6 +24,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.container imp
     volume_body,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Capabilities, EngineError, Progress
+from ansible_collections.slipway.ops.plugins.module_utils._release.images import Images
 from ansible_collections.slipway.ops.plugins.module_utils._release.judge import Judge
 from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Container, Image, Observed
 from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
@@ -35,6 +36,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
     is_late,
     own_keys,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._release.reference import Reference
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
 MAXIMUM_RESTARTS = 3
@@ -49,8 +51,11 @@ class Gateway(Protocol):
     def image(self, reference: str) -> dict[str, Any] | None: ...
     def networks(self) -> list[dict[str, Any]]: ...
     def volumes(self) -> list[str]: ...
-    def pull(self, reference: str) -> None: ...
+    def pull(self, reference: str, say: Callable[[Mapping[str, Any]], None] | None = None) -> None: ...
     def tag(self, image: str, reference: str) -> None: ...
+    def distribution(self, reference: str) -> str: ...
+    def layer_chains(self) -> list[tuple[str, ...]]: ...
+    def free_bytes(self) -> int: ...
     def has_data(self, volume: str) -> bool: ...
     def create_network(self, body: Mapping[str, Any]) -> None: ...
     def remove_network(self, name: str) -> None: ...
@@ -101,6 +106,7 @@ class ComposeEngine:
         store: Store,
         clock: Clock,
         limits: Limits,
+        images: Callable[[Gateway], Images],
         secrets: Iterable[str] = (),
     ) -> None:
         self._connect = connect
@@ -109,6 +115,7 @@ class ComposeEngine:
         self._store = store
         self._clock = clock
         self._limits = limits
+        self._images = images
         self._secrets = list(secrets)
         self._seen: dict[str, tuple[str, float]] = {}
         self._exit_codes: dict[str, int] = {}
@@ -171,21 +178,24 @@ class ComposeEngine:
     # Phases
 
     def pin(self, images: Mapping[str, Image]) -> None:
+        missing: dict[str, str] = {}
+        for reference, image in images.items():
+            if self.has_image(image.id):
+                continue
+            if not image.digest:
+                raise EngineError(
+                    f"image {reference}: the one of that release is not on this host any more and no registry "
+                    "gave it a digest to fetch it by; load it or release another version"
+                )
+            missing[image.digest] = Reference.parse(image.digest).digest
+        if missing:
+            self._images(self._gateway).bring(missing, missing)
         for reference, image in images.items():
             here = self._gateway.image(reference)
-            if here is not None and here["Id"] == image.id:
-                continue
-            if not self.has_image(image.id):
-                if not image.digest:
-                    raise EngineError(
-                        f"image {reference}: the one of that release is not on this host any more and no registry "
-                        "gave it a digest to fetch it by; load it or release another version"
-                    )
-                self._gateway.pull(image.digest)
-            self._gateway.tag(image.id, reference)
+            if here is None or here["Id"] != image.id:
+                self._gateway.tag(image.id, reference)
 
     def pull(self, stack: Stack, plan: Plan) -> bool:
-        changed = False
         for service in stack.services.values():
             if service.image in plan.pulls and service.pull_policy == "never":
                 raise EngineError(
@@ -193,14 +203,15 @@ class ComposeEngine:
                     "load the image or change the policy"
                 )
         fresh = {each.image for each in stack.services.values() if each.pull_policy == "always"}
-        for reference in dict.fromkeys([*plan.pulls, *sorted(fresh)]):
-            before = self._gateway.image(reference)
-            self._gateway.pull(reference)
-            after = self._gateway.image(reference)
-            if after is None:
-                raise EngineError(f"pull {reference}: the engine has no such image after the pull; check the name")
-            changed = changed or before is None or before["Id"] != after["Id"]
-        return changed
+        wanted = list(dict.fromkeys([*plan.pulls, *sorted(fresh)]))
+        images = self._images(self._gateway)
+        images.check(each.image for each in stack.services.values() if each.image not in wanted)
+        if not wanted:
+            return False
+        before = {reference: self._gateway.image(reference) for reference in wanted}
+        images.bring(wanted, plan.digests)
+        after = {reference: self._gateway.image(reference) for reference in wanted}
+        return any((before[name] or {}).get("Id") != (after[name] or {}).get("Id") for name in wanted)
 
     def prepare(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         for stray in plan.strays:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
 from ansible_collections.slipway.ops.plugins.module_utils._release.observed import STACK_LABEL
+from ansible_collections.slipway.ops.plugins.module_utils._release.reference import Reference
 
 CALL_TIMEOUT_SECONDS = 900
 
@@ -92,17 +93,39 @@ class DockerGateway:
         with translated("volumes"):
             return [entry["Name"] for entry in self._client.volumes()["Volumes"] or []]
 
-    def pull(self, reference: str) -> None:
+    def pull(self, reference: str, say: Callable[[Mapping[str, Any]], None] | None = None) -> None:
         with translated(f"pull {reference}"):
             for event in self._client.pull(reference, stream=True, decode=True):
                 if "error" in event:
                     raise EngineError(f"pull {reference}: {event['error']}; check the name and the registry's login")
+                if say is not None:
+                    say(event)
 
     def tag(self, image: str, reference: str) -> None:
-        named = ":" in reference.rpartition("/")[2]  # a colon before the last slash belongs to the registry's port
-        repository, _colon, tag = reference.rpartition(":") if named else (reference, "", "latest")
+        name = Reference.parse(reference)
         with translated(f"tag {reference}"):
-            self._client.tag(image, repository, tag, force=True)
+            self._client.tag(image, name.familiar, name.tag or "latest", force=True)
+
+    def distribution(self, reference: str) -> str:
+        """The digest that the registry gives the name now."""
+        with translated(f"image {reference}"):
+            return str(self._client.inspect_distribution(reference)["Descriptor"]["digest"])
+
+    def layer_chains(self) -> list[tuple[str, ...]]:
+        """The unpacked layers of every image that is here, bottom first."""
+        with translated("images"):
+            listed = self._client.images()
+        found = (self.image(entry["Id"]) or {} for entry in listed)
+        return [tuple((each.get("RootFS") or {}).get("Layers") or ()) for each in found]
+
+    def information(self) -> dict[str, Any]:
+        with translated("engine"):
+            return dict(self._client.info())
+
+    def free_bytes(self) -> int:
+        """What is free where the engine keeps images."""
+        found = os.statvfs(self.information()["DockerRootDir"])
+        return found.f_bavail * found.f_frsize
 
     def has_data(self, volume: str) -> bool:
         import docker.errors

@@ -78,6 +78,9 @@ class Plan:
     absent_networks: tuple[str, ...] = ()
     recovery_point: bool = False
     images: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what a name must stand for, where that was settled before
 
     @property
     def moving(self) -> tuple[ServicePlan, ...]:

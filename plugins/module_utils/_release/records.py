@@ -131,6 +131,18 @@ class Records:
         if os.path.isdir(self.state):
             files.remove(self._kept("journal.json"))
 
+    def say_pull(self, line: str) -> None:
+        """How far a pull is, for whoever asks meanwhile; nothing at its end."""
+        if not line:
+            if os.path.isdir(self.state):
+                files.remove(self._kept("pull"))
+            return
+        files.ensure_directory(self.state, 0o700)
+        files.write_whole(self._kept("pull"), f"{line}\n", 0o600)
+
+    def said_pull(self) -> str:
+        return (files.read_text(self._kept("pull")) or "").strip()
+
     def mounted_files(self) -> frozenset[str]:
         try:
             return frozenset(os.listdir(self.files_directory))

@@ -40,8 +40,10 @@ PULL, POINT, PREPARE, MIGRATE, START, SWITCH, WATCH, REPLACE, FINISH = (
     "finish",
 )
 
-# Where a release over several hosts waits until each of them has come so far.
-BARRIERS = (START, SWITCH, FINISH)
+# Where a release over several hosts waits until each of them has come so far, by the phase that comes next. Before the
+# first one images have come, and nothing else was touched: there the hosts' digests are compared.
+GATES = {POINT: PREPARE, START: START, SWITCH: SWITCH, FINISH: FINISH}
+BARRIERS = tuple(GATES.values())
 
 Leaser = Callable[[str], AbstractContextManager[Lease]]
 Gate = Callable[[str, Plan], None]
@@ -271,7 +273,7 @@ class Release:
         if not plan.changed:
             self.records.clear_journal()
             return plan
-        progress = Progress(release=plan.release, save=self.records.write_journal, stopped=carried)
+        progress = Progress(release=plan.release, save=self.records.write_journal, phase=PULL, stopped=carried)
         phases: tuple[tuple[str, Callable[[Stack, Plan, Progress], None]], ...] = (
             (POINT, self._make_point),
             (PREPARE, self.engine.prepare),
@@ -284,8 +286,8 @@ class Release:
         )
         for name, phase in phases:
             try:
-                if name in BARRIERS:
-                    self.gate(name, plan)
+                if name in GATES:
+                    self.gate(GATES[name], plan)
                 progress.phase = name
                 held.check()
                 progress.record()

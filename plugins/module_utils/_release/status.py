@@ -39,6 +39,7 @@ def status(name: str, places: Places, connect: Callable[[], Gateway] = DockerGat
         "last_outcome": history[-1].get("outcome", "") if history else "",
         "unfinished": (records.journal() or {}).get("phase", ""),
         "lease": describe(held) if held else "",
+        "pull": records.said_pull() if held else "",
         "engine_problem": engine_problem,
         "services": _services(Stack(model), containers) if model else {},
         "history": history[-20:],

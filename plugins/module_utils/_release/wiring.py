@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError
 from ansible_collections.slipway.ops.plugins.module_utils._backup.recovery import BackupPoints
@@ -19,8 +19,10 @@ from ansible_collections.slipway.ops.plugins.module_utils._release import report
 from ansible_collections.slipway.ops.plugins.module_utils._release.compose import ComposeEngine, Limits
 from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import DockerGateway
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Engine, EngineError
+from ansible_collections.slipway.ops.plugins.module_utils._release.images import Images, Room, silent
 from ansible_collections.slipway.ops.plugins.module_utils._release.plan import PlanError
 from ansible_collections.slipway.ops.plugins.module_utils._release.records import STATE, Kept, Records
+from ansible_collections.slipway.ops.plugins.module_utils._release.registry import Registries, parse_setup
 from ansible_collections.slipway.ops.plugins.module_utils._release.release import (
     Gate,
     Leaser,
@@ -29,6 +31,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.release impor
     ReleaseFailed,
     open_gate,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._release.signatures import Rule, Signatures, parse_rules
 from ansible_collections.slipway.ops.plugins.module_utils._release.together import Board, TogetherError, new_state
 from ansible_collections.slipway.ops.plugins.module_utils._release.together import Gate as HostGate
 from ansible_collections.slipway.ops.plugins.module_utils._stack.derived import STACK_DIRECTORY, UPSTREAM_DIRECTORY
@@ -65,6 +68,8 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     policy: Policy = field(default_factory=Policy)
     places: Places = field(default_factory=Places)
+    room: Room = field(default_factory=Room)
+    signatures: tuple[Rule, ...] = ()
 
 
 class _Clock:
@@ -88,10 +93,39 @@ class Parts:
     take: Leaser
 
 
+def images(gateway: DockerGateway, settings: Settings, say: Callable[[str], None] = silent) -> Images:
+    """What brings images to this host; the registries are asked for sizes as its engine is set up."""
+    setup = parse_setup(gateway.information())
+
+    def idle() -> int:
+        # Its package stands on this one.
+        from ansible_collections.slipway.ops.plugins.module_utils._docker.cli import idle_bytes
+
+        return idle_bytes(settings.places)
+
+    return Images(
+        gateway,
+        Registries(setup).manifest,
+        _Clock(),
+        settings.room,
+        idle,
+        Signatures(settings.signatures, setup.is_plain),
+        say,
+    )
+
+
 def _on_compose(name: str, settings: Settings, secrets: Sequence[str]) -> Parts:
     places = settings.places
     records = Records(name, places.stacks, places.state)
-    engine = ComposeEngine(DockerGateway.connect, Nginx(places.upstreams), records, _Clock(), settings.limits, secrets)
+    engine = ComposeEngine(
+        DockerGateway.connect,
+        Nginx(places.upstreams),
+        records,
+        _Clock(),
+        settings.limits,
+        lambda gateway: images(cast(DockerGateway, gateway), settings, records.say_pull),
+        secrets,
+    )
 
     def take(owner: str) -> AbstractContextManager[Lease]:
         return lease(name, owner, settings.lease_ttl_seconds, settings.lease_wait_seconds, places.leases)
@@ -160,7 +194,14 @@ def run_requested(name: str, board: Board) -> bool:
     plain = asked["settings"]
     policy = Policy(**{**plain["policy"], "confirmed_volumes": tuple(plain["policy"]["confirmed_volumes"])})
     settings = Settings(
-        **{**plain, "limits": Limits(**plain["limits"]), "policy": policy, "places": Places(**plain["places"])}
+        **{
+            **plain,
+            "limits": Limits(**plain["limits"]),
+            "policy": policy,
+            "places": Places(**plain["places"]),
+            "room": Room(**plain["room"]),
+            "signatures": parse_rules(plain["signatures"]),
+        }
     )
     stack = Stack(asked["model"])
     gate = HostGate(board, new_state(asked["token"]), asked["wait_seconds"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.ops.plugins.module_utils._docker import cli, prune
+from ansible_collections.slipway.ops.plugins.module_utils._docker import cli, prune, pruning
 from ansible_collections.slipway.ops.plugins.module_utils._docker.prune import GIB, Image, Usage
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import lease
 from ansible_collections.slipway.ops.plugins.module_utils._release.quiet import Busy
@@ -105,4 +105,4 @@ def test_a_release_under_way_is_waited_for(monkeypatch: pytest.MonkeyPatch, plac
 
 def test_without_its_file_it_says_who_writes_it(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the role docker writes it"):
-        cli.load(str(tmp_path / "missing.json"))
+        pruning.load(str(tmp_path / "missing.json"))

@@ -16,7 +16,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._release import report
 from ansible_collections.slipway.ops.plugins.module_utils._release.compose import ComposeEngine, Limits
 from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import EngineMissing
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
+from ansible_collections.slipway.ops.plugins.module_utils._release.images import Images, Room, unchecked
 from ansible_collections.slipway.ops.plugins.module_utils._release.records import Kept, Records
+from ansible_collections.slipway.ops.plugins.module_utils._release.registry import Manifest
 from ansible_collections.slipway.ops.plugins.module_utils._release.release import Policy, Release
 from ansible_collections.slipway.ops.plugins.module_utils._release.rollback import Target, choose
 from ansible_collections.slipway.ops.plugins.module_utils._stack.load import load
@@ -89,6 +91,7 @@ class Docker:
         self.nets: dict[str, dict[str, Any]] = {}
         self.vols: list[str] = []
         self.full: set[str] = set()
+        self.free = 100 * 1024**3
         self.calls: list[str] = []
         self.fail_on: dict[str, str] = {}
         self.exit_codes: dict[str, int] = {}
@@ -135,8 +138,10 @@ class Docker:
     def volumes(self) -> list[str]:
         return list(self.vols)
 
-    def pull(self, reference: str) -> None:
+    def pull(self, reference: str, say: Callable[[Mapping[str, Any]], None] | None = None) -> None:
         self._call(f"pull {reference}")
+        if say is not None:
+            say({"status": "Downloading", "id": "1", "progressDetail": {"current": 1, "total": 2}})
         if "@" in reference:
             self.images[reference] = reference.partition("@")[2]
             return
@@ -147,6 +152,17 @@ class Docker:
     def tag(self, image: str, reference: str) -> None:
         self._call(f"tag {image} {reference}")
         self.images[reference] = image
+
+    def distribution(self, reference: str) -> str:
+        if reference not in self.registry:
+            raise EngineError(f"image {reference}: not found")
+        return self.registry[reference]
+
+    def layer_chains(self) -> list[tuple[str, ...]]:
+        return []
+
+    def free_bytes(self) -> int:
+        return self.free
 
     def has_data(self, volume: str) -> bool:
         return volume in self.full
@@ -225,6 +241,10 @@ class Docker:
 
     # For tests
 
+    def forget(self, image: str) -> None:
+        """As after a prune: the image is gone, under every name."""
+        self.images = {name: there for name, there in self.images.items() if there != image}
+
     def names(self, *states: str) -> list[str]:
         return sorted(
             entry["Name"][1:] for entry in self.there.values() if not states or entry["State"]["Status"] in states
@@ -266,6 +286,8 @@ class Host:
         self.proxy.clock = self.clock
         self.connected = True
         self.variables = {"SECRET": "hunter2-secret"}
+        self.manifest: Callable[[str], Manifest | None] = lambda reference: None
+        self.verify: Callable[[str, str], None] = unchecked
         self.limits = Limits(health=60, settle=2, drain=10)
 
     def records(self, name: str = "t") -> Records:
@@ -285,7 +307,17 @@ class Host:
         stack = document if isinstance(document, Stack) else self.stack(document)
         records = self.records(stack.name)
         secrets = report.secrets_of(stack, self.variables)
-        engine = ComposeEngine(self.connect, self.proxy, records, self.clock, self.limits, secrets)
+        engine = ComposeEngine(
+            self.connect,
+            self.proxy,
+            records,
+            self.clock,
+            self.limits,
+            lambda gateway: Images(
+                gateway, self.manifest, self.clock, Room(), lambda: 0, self.verify, records.say_pull
+            ),
+            secrets,
+        )
         return Release(
             engine,
             records,

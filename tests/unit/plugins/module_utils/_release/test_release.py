@@ -175,7 +175,7 @@ def test_a_version_that_turns_bad_while_it_is_watched_is_taken_back(host: Any, d
 @pytest.mark.parametrize(
     ("call", "phase"),
     [
-        ("pull web:2", "pull"),
+        ("pull web@sha256:web:2", "pull"),
         ("start t-web-migrate", "migrate"),
         ("create t-web-3", "start"),
         ("create t-web-4", "start"),

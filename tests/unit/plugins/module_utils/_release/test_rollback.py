@@ -40,6 +40,7 @@ def test_back_to_the_last_good_release(two: Any) -> None:
 
 
 def test_the_images_are_those_of_then_whatever_the_tags_mean_now(two: Any) -> None:
+    two.docker.forget("sha256:web:1")
     two.docker.images["web:1"] = "sha256:moved"
     work, _target = two.rollback()
     outcome = work.present(check=True)
@@ -54,7 +55,7 @@ def test_the_images_are_those_of_then_whatever_the_tags_mean_now(two: Any) -> No
 
 
 def test_an_image_that_is_nowhere_fails_before_anything_changes(two: Any) -> None:
-    del two.docker.images["web:1"]
+    two.docker.forget("sha256:web:1")
     two.docker.fail_on = {"pull web@": "not found"}
     before = images(two)
     work, _target = two.rollback()

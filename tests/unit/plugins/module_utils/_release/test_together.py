@@ -56,10 +56,14 @@ def started(host: Any, board: Board, document: Any, monkeypatch: pytest.MonkeyPa
 
 def test_it_waits_at_each_barrier(host: Any, board: Board, document: Document, monkeypatch: pytest.MonkeyPatch) -> None:
     host.release(document()).present(check=False)
+    host.docker.calls.clear()
     with started(host, board, document("2"), monkeypatch) as state:
-        assert (state.waiting_for, state.ended) == ("start", False)
+        assert (state.waiting_for, state.ended) == ("prepare", False)
         assert any(line.startswith("web: roll") for line in state.plan)
         assert state.images["web"] == "web@sha256:web:2"
+        assert [call.split()[0] for call in host.docker.calls] == ["pull", "tag"]
+        state = go_on(board, state.token, "prepare")
+        assert state.waiting_for == "start"
         assert host.docker.names("running") == FIRST
         state = go_on(board, state.token, "start")
         assert state.waiting_for == "switch"
@@ -74,7 +78,7 @@ def test_it_waits_at_each_barrier(host: Any, board: Board, document: Document, m
     assert host.docker.names() == SECOND
 
 
-@pytest.mark.parametrize("opened", [[], ["start"], ["start", "switch"]])
+@pytest.mark.parametrize("opened", [[], ["prepare"], ["prepare", "start"], ["prepare", "start", "switch"]])
 def test_it_gives_up_when_told_to(
     host: Any, board: Board, document: Document, monkeypatch: pytest.MonkeyPatch, opened: list[str]
 ) -> None:
@@ -99,7 +103,7 @@ def test_it_gives_up_by_itself_when_nobody_speaks(
         pass
     state = board.state()
     assert state is not None
-    assert "no word came from the play within 0.05 s to go on with start; the old version serves on" in state.reason
+    assert "no word came from the play within 0.05 s to go on with prepare; the old version serves on" in state.reason
     assert host.docker.names("running") == FIRST
 
 
@@ -108,6 +112,7 @@ def test_a_failure_is_told_at_the_next_barrier(
 ) -> None:
     host.release(document()).present(check=False)
     with started(host, board, document("unhealthy"), monkeypatch) as state:
+        go_on(board, state.token, "prepare")
         state = go_on(board, state.token, "start")
         assert state.ended
         assert "t-web-3 is unhealthy" in state.reason
@@ -138,7 +143,7 @@ def test_two_releases_at_once_are_refused(
 ) -> None:
     host.release(document()).present(check=False)
     with started(host, board, document("2"), monkeypatch) as state:
-        with pytest.raises(TogetherError, match="another release waits on this host for start"):
+        with pytest.raises(TogetherError, match="another release waits on this host for prepare"):
             begin(board, {})
         with pytest.raises(TogetherError, match="the release of this play is not on this host any more"):
             go_on(board, "other", "start")
