@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LINK := .cache/collections/ansible_collections/slipway/ops
+TWO := --no-print-directory --jobs=2 --output-sync=target
 LAB := $(BIN)/python tests/lab/lab.py
 export ANSIBLE_FORCE_COLOR ?= $(if $(CI),0,1)
 
@@ -32,7 +33,11 @@ demo: setup ## A bare Debian host becomes Marine Maroc's production server, over
 demo-down: setup ## Remove all that the demo made, and nothing else
 	@$(LAB) down
 
-test: setup lint unit ansible-lint sanity wrong-input lab lockout hosts molecule site ## Everything: lint, unit, sanity, every role's scenario, the whole system with its restore
+test: setup ## Everything: lint, unit, sanity, every role's scenario, the whole system with its restore
+	@$(MAKE) $(TWO) lint unit ansible-lint sanity wrong-input
+	@$(MAKE) --no-print-directory lab
+	@$(MAKE) $(TWO) lockout hosts
+	@$(MAKE) --no-print-directory molecule site
 	@echo "==> all tests passed"
 
 test-fast: setup lint unit ## The inner loop: lint, types and unit tests, under a minute
