@@ -30,26 +30,19 @@ def load(
     filled = interpolate(document, variables, problems)
     support.check(filled, engine, problems)
     model = {**Normalizer(filled, variables, read_file, problems, engine).model(name), "engine": engine}
-    _check_references(model, problems)
+    check_references(model, problems)
     problems.raise_any()
     return model
 
 
-def _check_references(model: Mapping[str, Any], problems: Problems) -> None:
+def check_references(model: Mapping[str, Any], problems: Problems) -> None:
+    """What only the whole model shows: routes said twice, backups of nothing, circles."""
     volumes = model["volumes"]
     seen: dict[tuple[str, str], str] = {}
-    published: dict[tuple[int, str, str], str] = {}
     for name, service in model["services"].items():
         if not service:
             continue
         path = f"services.{name}"
-        for index, mount in enumerate(service["volumes"]):
-            if mount["type"] == "volume" and mount["source"] not in volumes:
-                problems.add(
-                    f"{path}.volumes[{index}]",
-                    f"{mount['source']!r} is not listed under volumes",
-                    did_you_mean(mount["source"], volumes) or "add it to volumes at the top level",
-                )
         for index, route in enumerate(service["slipway"]["routes"]):
             here = f"{path}.x-slipway.routes[{index}]"
             key = (route["host"], route["path"])
@@ -58,12 +51,6 @@ def _check_references(model: Mapping[str, Any], problems: Problems) -> None:
             seen.setdefault(key, here)
             if service.get("network_mode") == "none":
                 problems.add(here, "the service has no network", "remove network_mode: none")
-        for index, port in enumerate(service["ports"]):
-            bound = (port["published"], port["protocol"], port["host_ip"])
-            here = f"{path}.ports[{index}]"
-            if bound in published:
-                problems.add(here, f"{port['published']} is published already by {published[bound]}", "choose another")
-            published.setdefault(bound, here)
     for index, volume in enumerate(model["slipway"]["backup"]["volumes"]):
         if volume not in volumes:
             problems.add(

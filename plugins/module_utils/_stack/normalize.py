@@ -66,8 +66,10 @@ class Normalizer:
         self.variables = variables
         self.read_file = read_file
         self.problems = problems
+        self.published: dict[tuple[int, str, str], str] = {}
         volumes = document.get("volumes")
-        self.swarm = SwarmRules(problems, volumes if isinstance(volumes, Mapping) else {}) if engine == SWARM else None
+        self.volumes: Mapping[str, Any] = volumes if isinstance(volumes, Mapping) else {}
+        self.swarm = SwarmRules(problems, self.volumes) if engine == SWARM else None
 
     def model(self, name: str | None) -> dict[str, Any]:
         section = {
@@ -178,6 +180,8 @@ class Normalizer:
 
     def _image(self, service: dict[str, Any], raw: Mapping[str, Any], path: str) -> None:
         image = raw.get("image")
+        if image is None and any(self.problems.at(f"{path}.{key}") for key in ("build", "extends", "provider")):
+            return
         if image is None:
             self.problems.add(f"{path}.image", "the service has no image", "write image: name:tag")
         elif not isinstance(image, str) or not _IMAGE.fullmatch(image):
@@ -210,7 +214,10 @@ class Normalizer:
             here = f"{path}.env_file[{index}]"
             entry = entry if isinstance(entry, Mapping) else {"path": entry}
             required = values.boolean(entry.get("required", True), f"{here}.required", self.problems)
-            content = self._read(str(entry.get("path")), here, bool(required))
+            if entry.get("path") is None:
+                self.problems.add(here, "names no file", "write path: and the file beside the Compose file")
+                continue
+            content = self._read(str(entry["path"]), here, bool(required))
             if content is not None:
                 result.update(self._env_lines(content.decode("utf-8", "replace"), entry.get("format") == "raw", here))
         for key, value in values.pairs(raw.get("environment") or {}, f"{path}.environment", self.problems).items():
@@ -218,7 +225,7 @@ class Normalizer:
                 result[key] = value
             elif key in self.variables:
                 result[key] = self.variables[key]
-            elif not self.problems.at(f"{path}.environment"):
+            elif not self.problems.at(f"{path}.environment.{key}"):
                 self.problems.add(
                     f"{path}.environment.{key}",
                     f"has no value and the variable {key} is not set",
@@ -364,11 +371,16 @@ class Normalizer:
             if protocol not in ("tcp", "udp", "sctp"):
                 self.problems.add(f"{here}.protocol", f"{protocol!r} is no protocol", "give tcp, udp or sctp")
                 continue
-            result.extend(
-                {"target": target, "published": published, "protocol": protocol, "host_ip": host_ip}
-                for published, target in zip(outside, inside)
-            )
+            for number, port in zip(outside, inside):
+                self._publish(number, protocol, host_ip, here)
+                result.append({"target": port, "published": number, "protocol": protocol, "host_ip": host_ip})
         return result
+
+    def _publish(self, port: int, protocol: str, host_ip: str, path: str) -> None:
+        """A port of the host belongs to one service."""
+        first = self.published.setdefault((port, protocol, host_ip), path)
+        if first != path:
+            self.problems.add(path, f"{port} is published already by {first}", "choose another")
 
     def _range(self, text: str, path: str) -> list[int] | None:
         first, _dash, last = text.partition("-")
@@ -450,6 +462,13 @@ class Normalizer:
         if mount["type"] == "volume" and not mount["source"]:
             self.problems.add(
                 path, "a volume without a name loses its data at each release", "name it and list it under volumes"
+            )
+            return False
+        if mount["type"] == "volume" and mount["source"] not in self.volumes:
+            self.problems.add(
+                path,
+                f"{mount['source']!r} is not listed under volumes",
+                did_you_mean(mount["source"], map(str, self.volumes)) or "add it to volumes at the top level",
             )
             return False
         if mount["type"] == "bind" and not mount["source"].startswith("/"):
@@ -536,15 +555,17 @@ class Normalizer:
             here = f"{path}.{name}"
             raw = values.mapping(raw, here, self.problems)
             required = values.boolean(raw.get("required", True), f"{here}.required", self.problems)
+            condition = values.choice(
+                raw.get("condition", CONDITIONS[0]), f"{here}.condition", self.problems, CONDITIONS
+            )
             if name not in known:
                 if required:
                     self.problems.add(
                         here, "there is no such service", did_you_mean(name, map(str, known)) or "remove it or add it"
                     )
                 continue
-            condition = raw.get("condition", CONDITIONS[0])
             result[name] = {
-                "condition": values.choice(condition, f"{here}.condition", self.problems, CONDITIONS),
+                "condition": condition,
                 "restart": bool(values.boolean(raw.get("restart", False), f"{here}.restart", self.problems)),
             }
         return result
@@ -783,6 +804,8 @@ class Normalizer:
             }
         if self.swarm and not result.get("external"):
             self.swarm.network(result, path)
+        elif result.get("driver") == "overlay":
+            self.problems.add(f"{path}.driver", "one host has no overlay networks", "remove it")
         return result
 
     def _volume(self, path: str, value: Any) -> dict[str, Any]:
@@ -809,7 +832,7 @@ class Normalizer:
 
     def _read_content(self, raw: Mapping[str, Any], path: str) -> dict[str, Any]:
         given = [key for key in ("content", "file", "environment") if raw.get(key) is not None]
-        if self.problems.at(path):
+        if len(given) != 1 and self.problems.at(path):
             return {"content": ""}
         if len(given) != 1:
             self.problems.add(path, f"has {len(given)} sources", "give one of file, environment and content")

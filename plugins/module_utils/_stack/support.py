@@ -74,6 +74,7 @@ def _with(parent: str, keys: str, support: Support) -> dict[str, Support]:
 
 _HOST_DATA = "backups and indexes reach the containers of one host; run the database in a stack on a Compose host"
 _WINDOWS = "only Windows containers know it; remove it"
+_ONE_NODE = "there is one node, and everything runs on it"
 _ONE_HOST = "one host has nothing to schedule; remove it"
 _EVERY_FAILURE = "every failed release returns to the old version, so it has no effect of its own"
 _NOT_IN_A_TASK = "Swarm's tasks do not have it; remove it, or run the service on a Compose host"
@@ -157,8 +158,8 @@ SUPPORT: dict[str, Support] = {
     "services.*.depends_on.*.required": _yes(),
     "services.*.depends_on.*.restart": _as("the service is rolled when the other one changes"),
     "services.*.deploy": _yes(),
-    "services.*.deploy.endpoint_mode": _no(
-        "containers find each other by DNS; remove it",
+    "services.*.deploy.endpoint_mode": _as(
+        "containers find each other by DNS, as with dnsrr",
         swarm=translated("dnsrr always: a virtual address would keep requests on tasks that stop"),
     ),
     "services.*.deploy.labels": _no(
@@ -168,11 +169,11 @@ SUPPORT: dict[str, Support] = {
         "global is one replica on one host; jobs are services others wait for",
         swarm=honoured("replicated; jobs are services others wait for, and global is refused"),
     ),
-    "services.*.deploy.placement": _no(_ONE_HOST, swarm=honoured()),
-    "services.*.deploy.placement.constraints": _no(_ONE_HOST, swarm=honoured("== and != over node and engine labels")),
-    "services.*.deploy.placement.max_replicas_per_node": _no(_ONE_HOST, swarm=honoured()),
-    "services.*.deploy.placement.preferences": _no(_ONE_HOST, swarm=honoured()),
-    "services.*.deploy.placement.preferences[].spread": _no(_ONE_HOST, swarm=honoured()),
+    "services.*.deploy.placement": _as(_ONE_NODE, swarm=honoured()),
+    "services.*.deploy.placement.constraints": _as(_ONE_NODE, swarm=honoured("== and != over node and engine labels")),
+    "services.*.deploy.placement.max_replicas_per_node": _as(_ONE_NODE, swarm=honoured()),
+    "services.*.deploy.placement.preferences": _as(_ONE_NODE, swarm=honoured()),
+    "services.*.deploy.placement.preferences[].spread": _as(_ONE_NODE, swarm=honoured()),
     "services.*.deploy.replicas": _yes(),
     "services.*.deploy.resources": _yes(),
     "services.*.deploy.resources.limits": _yes(),
@@ -425,7 +426,7 @@ SUPPORT: dict[str, Support] = {
     "networks": _yes(),
     "networks.*": _yes(),
     "networks.*.attachable": _yes(),
-    "networks.*.driver": _yes(swarm=honoured("overlay, which is what it is without it")),
+    "networks.*.driver": _yes("but not overlay", swarm=honoured("overlay, which is what it is without it")),
     "networks.*.driver_opts": _yes(swarm=honoured('encrypted unless encrypted: "false"')),
     "networks.*.enable_ipv4": _no("needs Docker 28; remove it"),
     "networks.*.enable_ipv6": _yes(swarm=honoured("with a subnet of IPv6 under ipam: Swarm has none to give")),

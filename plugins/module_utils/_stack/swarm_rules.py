@@ -66,6 +66,8 @@ class SwarmRules:
 
     def _ports(self, value: Any, path: str) -> None:
         for index, item in enumerate(value if isinstance(value, list) else []):
+            if self.problems.at(f"{path}[{index}]"):
+                continue
             if not isinstance(item, Mapping):
                 self.problems.add(
                     f"{path}[{index}]",
@@ -243,6 +245,8 @@ class SwarmRules:
         definition = definition if isinstance(definition, Mapping) else {}
         options = definition.get("driver_opts")
         options = options if isinstance(options, Mapping) else {}
+        if definition.get("external"):
+            return False
         return definition.get("driver", "local") == "local" and options.get("type") not in SHARED_FILE_SYSTEMS
 
     def network(self, network: Mapping[str, Any], path: str) -> None:
