@@ -24,7 +24,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.container imp
     volume_body,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Capabilities, EngineError, Progress
-from ansible_collections.slipway.ops.plugins.module_utils._release.images import Images
+from ansible_collections.slipway.ops.plugins.module_utils._release.images import Images, Wanted
 from ansible_collections.slipway.ops.plugins.module_utils._release.judge import Judge
 from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Container, Image, Observed
 from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
@@ -176,6 +176,10 @@ class ComposeEngine:
         return self._gateway.has_data(volume)
 
     # Phases
+
+    def look_up(self, references: Iterable[str]) -> list[Wanted]:
+        names = list(references)
+        return self._images(self._gateway).look_up(names, {}) if names else []
 
     def pin(self, images: Mapping[str, Image]) -> None:
         missing: dict[str, str] = {}

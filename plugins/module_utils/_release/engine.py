@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Image, Observed
 from ansible_collections.slipway.ops.plugins.module_utils._release.plan import Plan
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
+
+if TYPE_CHECKING:  # it stands on EngineError
+    from ansible_collections.slipway.ops.plugins.module_utils._release.images import Wanted
 
 
 class EngineError(Exception):
@@ -43,6 +46,7 @@ class Progress:
     previous_upstreams: dict[str, str] = field(default_factory=dict)
     migrated: list[str] = field(default_factory=list)
     recovery_point: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
         return {
@@ -78,6 +82,9 @@ class Engine(Protocol):
 
     def has_data(self, volume: str) -> bool:
         """Whether the volume exists and holds something."""
+
+    def look_up(self, references: Iterable[str]) -> list[Wanted]:
+        """What these names stand for at their registries now, and how much of it is not here yet; changes nothing."""
 
     def pin(self, images: Mapping[str, Image]) -> None:
         """Have these very images under their references, whatever the references mean by now."""

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -14,8 +16,10 @@ from typing import Any, Protocol
 
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import Lease, LeaseLost
 from ansible_collections.slipway.ops.plugins.module_utils._proxy import upstreams
-from ansible_collections.slipway.ops.plugins.module_utils._release import report
+from ansible_collections.slipway.ops.plugins.module_utils._release import basis, hooks, plan_document, report
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Engine, EngineError, Progress
+from ansible_collections.slipway.ops.plugins.module_utils._release.hooks import Hooks
+from ansible_collections.slipway.ops.plugins.module_utils._release.images import Wanted
 from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Observed
 from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
     Plan,
@@ -79,6 +83,24 @@ class Policy:
     confirmed_point_max_age_seconds: float = 86400
 
 
+def do_nothing() -> None:
+    """What is done beside a release where nothing is asked for."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What goes with a release beside its phases.
+
+    `expected` is what a plan stood on that is to be applied: a host that moved since is left alone. `tidy` comes after a
+    release that changed something, without the lease.
+    """
+
+    expected: Mapping[str, Any] | None = None
+    hooks: Hooks = field(default_factory=lambda: Hooks("", {}))
+    tidy: Callable[[], None] = do_nothing
+    settle_seconds: float = 5
+
+
 @dataclass(frozen=True)
 class Outcome:
     changed: bool
@@ -121,6 +143,7 @@ class Release:
         back_to: Kept | None = None,
         migrate: bool = True,
         gate: Gate = open_gate,
+        beside: Beside = Beside(),
     ) -> None:
         self.engine = engine
         self.records = records
@@ -134,12 +157,14 @@ class Release:
         self.back_to = back_to
         self.migrate = migrate and back_to is None
         self.gate = gate
+        self.beside = beside
 
     def present(self, check: bool) -> Outcome:
         """Bring the host to the stack; in check mode say only what would happen."""
         observed = self.engine.observe(self.stack)
         self._refuse_loss(observed)
         plan = self._plan(observed)
+        self._require_unmoved(observed, plan)
         journal = self.records.journal()
         before = self.records.model()
         old, new = report.view(before), report.view(self.model, before)
@@ -154,6 +179,7 @@ class Release:
             plan = self._release(held)
         if not plan.changed and journal is None:
             return Outcome(False, self.records.last_release(), [], old, new)
+        self.beside.tidy()
         return Outcome(True, plan.release, plan.lines(), old, new, self.images())
 
     def absent(self, check: bool) -> Outcome:
@@ -173,6 +199,52 @@ class Release:
         return Outcome(True, plan.release, plan.lines(), before=report.view(before))
 
     # Planning
+
+    def document(self) -> dict[str, Any]:
+        """The whole plan for programs and people, with what it stands on. Reads only."""
+        observed = self.engine.observe(self.stack)
+        self._refuse_loss(observed)
+        plan = self._plan(observed)
+        wanted = self._look_up(observed, plan)
+        found = plan_document.describe(
+            self.stack, plan, observed, wanted, self.records.model(), self.records.history(), self.beside.settle_seconds
+        )
+        return {**found, "made": _now(), "basis": self._basis(observed, plan, wanted, secrets.token_hex(16))}
+
+    def _fresh(self) -> list[str]:
+        return sorted({each.image for each in self.stack.services.values() if each.pull_policy == "always"})
+
+    def _look_up(self, observed: Observed, plan: Plan) -> list[Wanted]:
+        return self.engine.look_up(dict.fromkeys([*plan.pulls, *self._fresh()])) if observed.available else []
+
+    def _basis(self, observed: Observed, plan: Plan, wanted: list[Wanted], salt: str) -> dict[str, Any]:
+        return basis.basis(
+            self.model,
+            self.variables,
+            self.records.model(),
+            self.records.environment(),
+            self.records.last_release(),
+            str((self.records.journal() or {}).get("phase", "")),
+            observed,
+            {each.reference: each.source if each.digest else "" for each in wanted},
+            plan.lines(),
+            salt,
+        )
+
+    def _require_unmoved(self, observed: Observed, plan: Plan) -> dict[str, str]:
+        """The digests that the plan to be applied settled. Refuses before anything is touched."""
+        then = self.beside.expected
+        if then is None:
+            return {}
+        wanted = self._look_up(observed, plan)
+        now = self._basis(observed, plan, wanted, str(then["salt"]))
+        changes = basis.moved(then, now)
+        if changes:
+            raise PlanError(
+                f"the plan does not fit any more, these moved since it was made: {'; '.join(changes)}; "
+                "nothing was touched: make the plan anew and look at it"
+            )
+        return {each.reference: each.digest for each in wanted if each.digest}
 
     def _next(self) -> int:
         journal = self.records.journal() or {}
@@ -255,17 +327,21 @@ class Release:
 
     def _release(self, held: Lease) -> Plan:
         begun = _now()
+        observed = self.engine.observe(self.stack)
+        digests = self._require_unmoved(observed, self._plan(observed))
         carried = self._recover()
         observed = self.engine.observe(self.stack)
         self._refuse_loss(observed)
-        plan = self._plan(observed)
+        plan = replace(self._plan(observed), digests=digests)
         fetched = plan.pulls
+        seconds: dict[str, float] = {}
         try:
-            if self.back_to is not None:
-                self.engine.pin(self.back_to.images)
-                plan = self._plan(self.engine.observe(self.stack))
-            if self.engine.pull(self.stack, plan):
-                plan = self._plan(self.engine.observe(self.stack))
+            with self._around(PULL, plan, seconds, bool(fetched)):
+                if self.back_to is not None:
+                    self.engine.pin(self.back_to.images)
+                    plan = self._plan(self.engine.observe(self.stack))
+                if self.engine.pull(self.stack, plan):
+                    plan = self._plan(self.engine.observe(self.stack))
             plan = replace(plan, pulls=fetched)
         except EngineError as error:
             self._record(plan, "failed", str(error), begun, phase=PULL)
@@ -273,7 +349,9 @@ class Release:
         if not plan.changed:
             self.records.clear_journal()
             return plan
-        progress = Progress(release=plan.release, save=self.records.write_journal, phase=PULL, stopped=carried)
+        progress = Progress(
+            release=plan.release, save=self.records.write_journal, phase=PULL, stopped=carried, seconds=seconds
+        )
         phases: tuple[tuple[str, Callable[[Stack, Plan, Progress], None]], ...] = (
             (POINT, self._make_point),
             (PREPARE, self.engine.prepare),
@@ -288,16 +366,44 @@ class Release:
             try:
                 if name in GATES:
                     self.gate(GATES[name], plan)
-                progress.phase = name
-                held.check()
-                progress.record()
-                phase(self.stack, plan, progress)
+                if name == POINT:
+                    self.beside.hooks.call("before_release", plan.release)
+                with self._around(name, plan, progress.seconds, self._happens(name, plan)):
+                    progress.phase = name
+                    held.check()
+                    progress.record()
+                    phase(self.stack, plan, progress)
             except LeaseLost:
                 raise
             except BaseException as error:
                 self._give_up(plan, progress, error, begun)
         self._commit(plan, progress, begun)
         return plan
+
+    def _happens(self, phase: str, plan: Plan) -> bool:
+        if phase == MIGRATE:
+            return any(each.migrate for each in plan.services)
+        return plan.recovery_point if phase == POINT else True
+
+    @contextlib.contextmanager
+    def _around(self, phase: str, plan: Plan, seconds: dict[str, float], happens: bool) -> Iterator[None]:
+        """The hooks before and after a phase that has something to do, and how long the phase took."""
+        moment = phase.replace(" ", "_")
+        if happens:
+            self.beside.hooks.call(f"before_{moment}", plan.release)
+        begun = time.monotonic()
+        yield
+        seconds[phase] = round(seconds.get(phase, 0) + time.monotonic() - begun, 2)
+        if happens:
+            self.beside.hooks.call(f"after_{moment}", plan.release)
+
+    def _tell_end(self, plan: Plan, outcome: str) -> str:
+        """The hooks after the release, however it ended; what went wrong with them."""
+        try:
+            self.beside.hooks.call("after_release", plan.release, outcome)
+        except EngineError as error:
+            return str(error)
+        return ""
 
     def _make_point(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         if plan.recovery_point:
@@ -327,6 +433,8 @@ class Release:
             left = self.engine.undo(self.stack, plan, progress)
         except Exception as second:
             left = [str(second)]
+        if progress.phase != PULL:
+            self._tell_end(plan, hooks.FAILED)
         self._record(plan, "failed", str(error), begun, progress, progress.phase)
         if not left:
             self.records.clear_journal()
@@ -351,6 +459,7 @@ class Release:
         try:
             self.engine.run_after(self.stack, after)
         except EngineError as error:
+            self._tell_end(plan, hooks.FAILED)
             self._record(plan, "failed", str(error), begun, progress, AFTER_RELEASE)
             raise ReleaseFailed(
                 f"release {plan.release} of {self.stack.name} failed in phase {AFTER_RELEASE}: {error}"
@@ -366,13 +475,19 @@ class Release:
         except EngineError as error:
             left = [str(error)]
         if left:
+            self._tell_end(plan, hooks.FAILED)
             self._record(plan, "failed", "; ".join(left), begun, progress, "verify")
             raise ReleaseFailed(
                 f"release {plan.release} of {self.stack.name} does not run as asked: {'; '.join(left)}; run again"
             )
         here = self.engine.images(self.stack)
         self.records.keep_release(Kept(plan.release, self.model, self.variables, here))
-        self._record(plan, "succeeded", "", begun, progress)
+        told = self._tell_end(plan, hooks.SUCCEEDED)
+        self._record(plan, "succeeded", told, begun, progress)
+        if told:
+            raise ReleaseFailed(
+                f"release {plan.release} of {self.stack.name} succeeded and serves, but {told}; correct the hook"
+            )
 
     # Records
 
@@ -404,5 +519,6 @@ class Release:
                 "config_hashes": {name: self.stack.config_hash(name) for name in self.stack.services},
                 "migrated": progress.migrated if progress else [],
                 "recovery_point": progress.recovery_point if progress else "",
+                "seconds": progress.seconds if progress else {},
             }
         )

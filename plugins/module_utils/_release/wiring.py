@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -19,11 +20,13 @@ from ansible_collections.slipway.ops.plugins.module_utils._release import report
 from ansible_collections.slipway.ops.plugins.module_utils._release.compose import ComposeEngine, Limits
 from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import DockerGateway
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Engine, EngineError
+from ansible_collections.slipway.ops.plugins.module_utils._release.hooks import Hooks
 from ansible_collections.slipway.ops.plugins.module_utils._release.images import Images, Room, silent
 from ansible_collections.slipway.ops.plugins.module_utils._release.plan import PlanError
 from ansible_collections.slipway.ops.plugins.module_utils._release.records import STATE, Kept, Records
 from ansible_collections.slipway.ops.plugins.module_utils._release.registry import Registries, parse_setup
 from ansible_collections.slipway.ops.plugins.module_utils._release.release import (
+    Beside,
     Gate,
     Leaser,
     Policy,
@@ -154,9 +157,12 @@ def release(
     back_to: Kept | None = None,
     migrate: bool = True,
     gate: Gate = open_gate,
+    expected: Mapping[str, Any] | None = None,
 ) -> Release:
     on = parts(stack, variables, settings)
     points = BackupPoints(stack.name)
+    masked = report.secrets_of(stack, variables)
+    hooks = Hooks(stack.name, stack.hooks, masked, stack.hook_timeout_seconds)
     return Release(
         on.engine,
         on.records,
@@ -169,11 +175,26 @@ def release(
         back_to,
         migrate,
         gate,
+        Beside(expected, hooks, lambda: _tidy(settings.places), settings.limits.settle),
     )
 
 
+def _tidy(places: Places) -> None:
+    """What cannot be pruned now, the timer of the role docker prunes; a release does not fail by it."""
+    # Its package stands on this one.
+    from ansible_collections.slipway.ops.plugins.module_utils._docker.cli import after_release
+
+    with contextlib.suppress(EngineError, LeaseError, OSError, ValueError):
+        after_release(places)
+
+
 def request(
-    stack: Stack, variables: Mapping[str, str], settings: Settings, wait_seconds: float, migrate: bool
+    stack: Stack,
+    variables: Mapping[str, str],
+    settings: Settings,
+    wait_seconds: float,
+    migrate: bool,
+    expected: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What the process of a release over several hosts needs to know, as plain values."""
     return {
@@ -182,6 +203,7 @@ def request(
         "settings": asdict(settings),
         "wait_seconds": wait_seconds,
         "migrate": migrate,
+        "expected": expected,
     }
 
 
@@ -205,7 +227,7 @@ def run_requested(name: str, board: Board) -> bool:
     )
     stack = Stack(asked["model"])
     gate = HostGate(board, new_state(asked["token"]), asked["wait_seconds"])
-    work = release(stack, asked["variables"], settings, migrate=asked["migrate"], gate=gate)
+    work = release(stack, asked["variables"], settings, migrate=asked["migrate"], gate=gate, expected=asked["expected"])
     gate.images = work.images
     gate.say()
     return gate.run(lambda: work.present(False))

@@ -136,6 +136,15 @@ class Stack:
         return str(self.plain.get("engine", COMPOSE))
 
     @property
+    def hooks(self) -> dict[str, list[list[str]]]:
+        """The operator's own commands by moment; part of the model, so that a release that comes back has its own."""
+        return dict(self.plain["slipway"].get("hooks") or {})
+
+    @property
+    def hook_timeout_seconds(self) -> float:
+        return float(self.plain["slipway"].get("hook_timeout_seconds") or 300)
+
+    @property
     def services(self) -> dict[str, Service]:
         return {name: Service(name, plain) for name, plain in self.plain["services"].items()}
 
