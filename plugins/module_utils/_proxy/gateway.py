@@ -42,6 +42,13 @@ class Nginx:
         self.pid_file = pid_file
         self.access_log = access_log
 
+    def names(self) -> list[str]:
+        """The files that are there."""
+        try:
+            return sorted(os.listdir(self.directory))
+        except FileNotFoundError:
+            return []
+
     def read(self, names: list[str]) -> dict[str, str]:
         found = {name: files.read_text(os.path.join(self.directory, name)) for name in names}
         return {name: content for name, content in found.items() if content is not None}
@@ -113,8 +120,8 @@ class Nginx:
     def _reload(self) -> None:
         """Reload and see new workers alone take requests.
 
-        A reload that nginx gives up on keeps the old ones, and only its log tells. One that it makes starts the new ones
-        first and tells the old ones a moment later; what looks for their end must not look before.
+        A reload that nginx gives up on keeps the old ones, and only its log tells. One that it makes starts the new
+        ones first and tells the old ones a moment later; what looks for their end must not look before.
         """
         before = set(self._workers())
         self._run("-s", "reload")

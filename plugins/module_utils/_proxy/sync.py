@@ -16,6 +16,9 @@ from typing import Any, Protocol
 from ansible_collections.slipway.ops.plugins.module_utils._lease import lease
 from ansible_collections.slipway.ops.plugins.module_utils._proxy import upstreams
 from ansible_collections.slipway.ops.plugins.module_utils._proxy.gateway import Nginx, Proxy, ProxyError
+from ansible_collections.slipway.ops.plugins.module_utils._proxy.swarm import Agent
+from ansible_collections.slipway.ops.plugins.module_utils._raft.gateway import RaftGateway
+from ansible_collections.slipway.ops.plugins.module_utils._raft.state import OBJECT_PREFIX
 from ansible_collections.slipway.ops.plugins.module_utils._release import records
 from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import DockerGateway
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
@@ -70,8 +73,9 @@ def watch(
     places: Places,
     connect: Callable[[], DockerGateway] = DockerGateway.connect,
     say: Callable[[str], None] = _say,
+    join: Callable[[], RaftGateway] = RaftGateway.connect,
 ) -> None:
-    """Sync at the start, after each event of a container and once a minute.
+    """Sync at the start, after each event of a container and once a minute. Beside it `swarm.py` follows a Swarm.
 
     Ends when the engine's events end or when the program was replaced: the service manager starts the new one.
     """
@@ -79,17 +83,32 @@ def watch(
     gateway = connect()
     proxy = Nginx(places.upstreams)
     events: queue.Queue[bool] = queue.Queue()
+    of_swarm: queue.Queue[bool] = queue.Queue()
 
-    def listen(source: Iterator[dict[str, Any]]) -> None:
+    def listen(
+        source: Iterator[dict[str, Any]], matters: Callable[[dict[str, Any]], bool], *to: queue.Queue[bool]
+    ) -> None:
         try:
             for event in source:
-                if str(event.get("Action", "")).partition(":")[0] in ACTIONS:
-                    events.put(True)
+                if matters(event):
+                    for each in to:
+                        each.put(True)
         except EngineError as error:
             say(str(error))
         events.put(False)
 
-    threading.Thread(target=listen, args=(connect().events(),), daemon=True).start()
+    def follow_swarm() -> None:
+        try:
+            Agent(join(), proxy, say).run(of_swarm)
+        finally:
+            events.put(False)
+
+    for work, arguments in (
+        (listen, (connect().events(), _of_container, events, of_swarm)),
+        (listen, (join().events(), _of_cluster, of_swarm)),
+        (follow_swarm, ()),
+    ):
+        threading.Thread(target=work, args=arguments, daemon=True).start()
     alive = True
     while alive and _program_version() == program:
         again = FULL_SYNC_SECONDS
@@ -109,3 +128,13 @@ def watch(
         time.sleep(DEBOUNCE_SECONDS)
         while not events.empty():
             alive = events.get_nowait() and alive
+
+
+def _of_container(event: dict[str, Any]) -> bool:
+    return str(event.get("Action", "")).partition(":")[0] in ACTIONS
+
+
+def _of_cluster(event: dict[str, Any]) -> bool:
+    """Nodes, and the state objects of stacks."""
+    name = str(event.get("Actor", {}).get("Attributes", {}).get("name", ""))
+    return event.get("Type") == "node" or name.startswith(OBJECT_PREFIX)

@@ -24,6 +24,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._raft.state import (
     FENCING_LABEL,
     JOURNAL,
     RECORD_LABEL,
+    STANDING,
     STATE_LABEL,
     ClusterState,
     Configs,
@@ -168,18 +169,33 @@ class ClusterRecords:
         value = self._get(f"{RELEASE}-{number}")
         return Kept.parse(number, value) if isinstance(value, dict) else None
 
-    # The journal
+    # The journal, and what of the release before stands by
 
     def journal(self) -> dict[str, Any] | None:
-        value = plain(self._state.read(), JOURNAL)
-        return value if isinstance(value, dict) else None
+        return self._label(JOURNAL)
 
     def write_journal(self, journal: Mapping[str, Any]) -> None:
         self._state.write({JOURNAL: packed(dict(journal))})
 
     def clear_journal(self) -> None:
-        if JOURNAL in self._state.read():
-            self._state.write({JOURNAL: None})
+        self._clear(JOURNAL)
+
+    def standing(self) -> dict[str, Any] | None:
+        return self._label(STANDING)
+
+    def write_standing(self, standing: Mapping[str, Any]) -> None:
+        self._state.write({STANDING: packed(dict(standing))})
+
+    def clear_standing(self) -> None:
+        self._clear(STANDING)
+
+    def _label(self, key: str) -> dict[str, Any] | None:
+        value = plain(self._state.read(), key)
+        return value if isinstance(value, dict) else None
+
+    def _clear(self, key: str) -> None:
+        if key in self._state.read():
+            self._state.write({key: None})
 
 
 def cluster_stacks(gateway: Configs) -> list[str]:

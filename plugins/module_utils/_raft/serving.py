@@ -21,6 +21,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._raft.state import (
     GENERATION,
     JUDGING,
     SERVING,
+    STATE_LABEL,
     Clock,
     ClusterState,
     Labels,
@@ -185,6 +186,35 @@ class Serving:
             f"stack {self._state.stack}: {named} did not follow within {timeout_seconds:g} s; "
             "look there: journalctl -u slipway-upstreams"
         )
+
+
+class Reading(Protocol):
+    def nodes(self) -> list[dict[str, Any]]: ...
+    def configs(self, label: str) -> list[dict[str, Any]]: ...
+
+
+def wishes(gateway: Reading) -> dict[str, Wish]:
+    """What the proxies shall follow, for every stack on the Swarm of which something was ever to serve."""
+    labels = (config["Spec"].get("Labels") or {} for config in gateway.configs(STATE_LABEL))
+    found = {each[STATE_LABEL]: parse_wish(each) for each in labels}
+    return {stack: wish for stack, wish in sorted(found.items()) if wish.generation}
+
+
+def acknowledged(gateway: Reading) -> dict[str, Any]:
+    """Stack → the generation that is to serve, and what each proxy says; plain values for people and programs."""
+    nodes = gateway.nodes()
+    result: dict[str, Any] = {}
+    for stack, wish in wishes(gateway).items():
+        reports = [report for report in (parse_report(stack, node) for node in nodes) if report is not None]
+        result[stack] = {
+            "generation": wish.generation,
+            "serving": {name: dict(weights) for name, weights in wish.serving.items()},
+            "proxies": [
+                {key: getattr(each, key) for key in ("node", "ready", "generation", "draining", "problem")}
+                for each in sorted(reports, key=lambda each: each.node)
+            ],
+        }
+    return result
 
 
 def merged(reports: list[ProxyReport], judging: str) -> dict[str, Tally]:

@@ -25,11 +25,14 @@ FENCING_LABEL = "ops.slipway.fencing"
 # What the state object's labels hold
 LEASE = "ops.slipway.lease"
 JOURNAL = "ops.slipway.journal"
+STANDING = "ops.slipway.standing"
 DOCUMENTS = "ops.slipway.documents"
 SERVING = "ops.slipway.serving"
 FOLLOWING = "ops.slipway.following"
 GENERATION = "ops.slipway.generation"
 JUDGING = "ops.slipway.judging"
+
+OBJECT_PREFIX = "slipway-"
 
 ATTEMPTS = 100
 PATIENCE_SECONDS = 30.0  # an election of a new leader takes some ten seconds
@@ -59,7 +62,7 @@ class Configs(Protocol):
 
 def object_name(stack: str, what: str = "") -> str:
     """The name of a config object of the stack; a name that Docker would not take gives way to its hash."""
-    name = f"slipway-{stack}{'-' if what else ''}{what}"
+    name = f"{OBJECT_PREFIX}{stack}{'-' if what else ''}{what}"
     if _NAME.match(name):
         return name
     return object_name(hashlib.sha256(stack.encode("utf-8")).hexdigest()[:16], what)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +11,15 @@ import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import lease
 from ansible_collections.slipway.ops.plugins.module_utils._proxy import cli, sync
 from ansible_collections.slipway.ops.plugins.module_utils._proxy.gateway import ProxyError
+from ansible_collections.slipway.ops.plugins.module_utils._raft.lease import cluster_lease
+from ansible_collections.slipway.ops.plugins.module_utils._raft.serving import PROXY_LABEL, Serving, report_label
+from ansible_collections.slipway.ops.plugins.module_utils._raft.state import ClusterState
 from ansible_collections.slipway.ops.plugins.module_utils._release.records import Records
 from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
 from ansible_collections.slipway.ops.plugins.module_utils._stack.load import load
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
+
+from .._raft.fake import Raft
 
 MODEL = load(
     {"services": {"web": {"image": "web:1", "x-slipway": {"routes": [{"host": "a.example", "port": 80}]}}}},
@@ -84,6 +92,7 @@ def test_nothing_deployed(tmp_path: Path) -> None:
 def test_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(cli.DockerGateway, "connect", classmethod(lambda cls: None))
     monkeypatch.setattr(cli.sync, "sync", lambda *_arguments: {"t": "changed"})
+    monkeypatch.setattr(cli.RaftGateway, "connect", classmethod(lambda cls: Cluster()))
     assert cli.upstreams(["sync"]) == 0
     assert capsys.readouterr().out == "t: changed\n"
 
@@ -95,15 +104,85 @@ def test_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     assert "nginx said no" in capsys.readouterr().err
 
 
+class Cluster:
+    """A host that is no manager."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+
+    def node_id(self) -> str:
+        if self.failure is not None:
+            raise self.failure
+        return ""
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        yield {"Type": "node", "Action": "update"}
+        threading.Event().wait(5)
+
+
+def watch(monkeypatch: pytest.MonkeyPatch, places: Places, gateway: Any, cluster: Cluster) -> list[str]:
+    said: list[str] = []
+    monkeypatch.setattr(sync, "Nginx", lambda directory: Proxy())
+    monkeypatch.setattr(sync, "DEBOUNCE_SECONDS", 0.01)
+    sync.watch(places, lambda: gateway, said.append, lambda: cluster)  # type: ignore[arg-type,return-value]
+    return said
+
+
 def test_watch_ends_with_the_engines_events(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     class Gateway(Engine):
         def events(self) -> Any:
             yield {"Action": "exec_create: x"}
             yield {"Action": "health_status: healthy"}
 
-    proxy = Proxy()
-    said: list[str] = []
-    monkeypatch.setattr(sync, "Nginx", lambda directory: proxy)
-    monkeypatch.setattr(sync, "DEBOUNCE_SECONDS", 0.01)
-    sync.watch(places, lambda: Gateway("10.0.0.2"), said.append)  # type: ignore[arg-type,return-value]
-    assert said == ["t: upstreams changed, nginx reloaded"]
+    assert watch(monkeypatch, places, Gateway("10.0.0.2"), Cluster()) == ["t: upstreams changed, nginx reloaded"]
+
+
+def test_watch_ends_when_following_the_swarm_fails(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gateway(Engine):
+        def events(self) -> Any:
+            threading.Event().wait(5)
+            yield {}
+
+    monkeypatch.setattr(threading, "excepthook", lambda _failure: None)
+    begun = time.monotonic()
+    watch(monkeypatch, places, Gateway("10.0.0.2"), Cluster(RuntimeError("a fault of ours")))
+    assert time.monotonic() - begun < 4
+
+
+@pytest.mark.parametrize(
+    ("event", "matters"),
+    [
+        ({"Type": "node", "Actor": {"Attributes": {"name": "m1"}}}, True),
+        ({"Type": "config", "Actor": {"Attributes": {"name": "slipway-t"}}}, True),
+        ({"Type": "config", "Actor": {"Attributes": {"name": "t_app-1234"}}}, False),
+        ({}, False),
+    ],
+)
+def test_which_events_of_the_swarm_matter(event: dict[str, Any], matters: bool) -> None:
+    assert sync._of_cluster(event) is matters
+
+
+def test_cli_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    raft = Raft()
+    monkeypatch.setattr(cli.RaftGateway, "connect", classmethod(lambda cls: raft.gateway("")))
+    assert cli.upstreams(["status"]) == 0
+    assert capsys.readouterr().out == "no stack of a Swarm is served from here\n"
+    monkeypatch.setattr(cli.RaftGateway, "connect", classmethod(lambda cls: raft.gateway()))
+    state = ClusterState(raft.gateway(), "t")
+    with cluster_lease(state, "release"):
+        Serving(state, raft.gateway()).set({"web": {"id": 1}})
+    for node, status, said in (
+        ("n1", "ready", '{"generation":1,"draining":true}'),
+        ("n2", "down", '{"generation":0,"problem":"nginx refused"}'),
+        ("n3", "ready", '{"generation":1}'),
+    ):
+        raft.add_node(node, {PROXY_LABEL: "true", report_label("t"): said}, State=status)
+    assert cli.upstreams(["status"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "t: generation 1 is to serve",
+        "  host-n1: serves; old requests still run",
+        "  host-n2: serves 0; its node is down; nginx refused",
+        "  host-n3: serves",
+    ]
+    assert cli.upstreams(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["t"]["serving"] == {"web": {"id": 1}}

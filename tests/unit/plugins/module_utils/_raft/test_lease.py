@@ -12,7 +12,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._raft.gateway import U
 from ansible_collections.slipway.ops.plugins.module_utils._raft.lease import cluster_holder, cluster_lease
 from ansible_collections.slipway.ops.plugins.module_utils._raft.state import JOURNAL, LEASE, ClusterState
 
-from .conftest import Clock, Raft
+from .fake import Clock, Raft
 
 
 def record(state: ClusterState) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.engine import
 from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Image
 from ansible_collections.slipway.ops.plugins.module_utils._release.records import Kept, Records
 
-from .conftest import Raft
+from .fake import Raft
 
 LOCAL_ONLY = {"files_directory", "mounted_files", "write_files", "collect_files"}
 
@@ -87,6 +87,14 @@ def test_journal(mine: ClusterRecords) -> None:
     mine.clear_journal()
     mine.clear_journal()
     assert mine.journal() is None
+
+
+def test_standing(mine: ClusterRecords) -> None:
+    assert mine.standing() is None
+    mine.write_standing({"release": 3})
+    assert mine.standing() == {"release": 3}
+    mine.clear_standing()
+    assert mine.standing() is None
 
 
 def test_what_is_too_large_is_refused(raft: Raft, mine: ClusterRecords) -> None:

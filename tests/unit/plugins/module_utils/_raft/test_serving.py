@@ -18,7 +18,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._raft.serving import (
 from ansible_collections.slipway.ops.plugins.module_utils._raft.state import ClusterState
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
 
-from .conftest import Clock, Raft
+from .fake import Clock, Raft
 
 
 @pytest.fixture

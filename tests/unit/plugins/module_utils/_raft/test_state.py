@@ -16,7 +16,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._raft.state import (
 )
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
 
-from .conftest import Clock, Raft
+from .fake import Clock, Raft
 
 
 def test_names_are_those_that_docker_takes() -> None:

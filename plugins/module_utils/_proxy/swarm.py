@@ -1,0 +1,295 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The proxy on a manager of a Swarm: nginx follows what the stacks' state objects say, and the node's labels say so.
+
+Servers are the wanted tasks that run (Swarm calls a task with a healthcheck running when it is healthy), at their
+node's address and the port that Swarm published. A task on a node that the managers lost is left out; nginx itself
+passes over it until they notice. While they have no leader everything stays as it is.
+"""
+
+from __future__ import annotations
+
+import queue
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ansible_collections.slipway.ops.plugins.module_utils._proxy.gateway import Answers, ProxyError
+from ansible_collections.slipway.ops.plugins.module_utils._proxy.traffic import Tally
+from ansible_collections.slipway.ops.plugins.module_utils._proxy.upstreams import Server, Share, render
+from ansible_collections.slipway.ops.plugins.module_utils._raft.gateway import Conflict, NotManager
+from ansible_collections.slipway.ops.plugins.module_utils._raft.serving import (
+    PROXY_LABEL,
+    Wish,
+    parse_report,
+    report_label,
+    wishes,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._raft.state import packed
+from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
+from ansible_collections.slipway.ops.plugins.module_utils._stack.derived import upstream_name
+
+DRAINING_SECONDS = 0.25
+TASKS_SECONDS = 1.0  # tasks have no events
+TALLIES_SECONDS = 1.0
+IDLE_SECONDS = 60.0
+GONE = ("down", "disconnected")
+RUNNING = "running"
+NO_ADDRESS = ("", "0.0.0.0", "127.0.0.1", "::", "::1")  # noqa: S104 (what Swarm says, nothing that we bind)
+ATTEMPTS = 20
+
+
+class Gateway(Protocol):
+    """What the agent needs of the Swarm."""
+
+    def node_id(self) -> str: ...
+    def configs(self, label: str) -> list[dict[str, Any]]: ...
+    def nodes(self) -> list[dict[str, Any]]: ...
+    def node(self, node_id: str) -> dict[str, Any]: ...
+    def update_node(self, found: Mapping[str, Any], labels: Mapping[str, str]) -> None: ...
+    def service(self, service: str) -> dict[str, Any] | None: ...
+    def tasks(self, services: Iterable[str]) -> list[dict[str, Any]]: ...
+
+
+class Proxy(Protocol):
+    def names(self) -> list[str]: ...
+    def read(self, names: list[str]) -> dict[str, str]: ...
+    def apply(self, upstreams: Mapping[str, str]) -> bool: ...
+    def draining(self) -> bool: ...
+    def follow(self) -> Answers: ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task that serves: on which node, at which address, and container port → published port."""
+
+    service: str
+    node: str
+    host: str
+    ports: Mapping[int, int]
+
+
+@dataclass
+class _Count:
+    """Answers counted for one word of one stack."""
+
+    word: str
+    answers: Answers
+    services: dict[str, str] = field(default_factory=dict)  # address → Swarm service
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    told: dict[str, Any] = field(default_factory=dict)
+    told_at: float = float("-inf")
+
+    def read(self, now: float) -> None:
+        for answer in self.answers.read():
+            service = self.services.get(answer.server)
+            if service is not None:
+                self.tallies.setdefault(service, Tally()).add(answer)
+        # Each telling is an event for every proxy, this one too.
+        if now - self.told_at >= TALLIES_SECONDS:
+            self.told = {service: tally.plain() for service, tally in self.tallies.items()}
+            self.told_at = now
+
+
+def node_address(node: Mapping[str, Any]) -> str:
+    """A manager may not know its own address; then it is the one where the others reach it."""
+    address = node["Status"].get("Addr") or ""
+    if address in NO_ADDRESS:
+        address = (node.get("ManagerStatus") or {}).get("Addr", "").rpartition(":")[0].strip("[]")
+    return f"[{address}]" if ":" in address else address
+
+
+def serving_tasks(tasks: Iterable[Mapping[str, Any]], nodes: Iterable[Mapping[str, Any]]) -> list[Task]:
+    """In a steady order. Without any on a node that is there, those on lost nodes: the managers may be wrong."""
+    known = {node["ID"]: node for node in nodes}
+    found: list[tuple[tuple[int, str], bool, Task]] = []
+    for raw in tasks:
+        status, node = raw["Status"], known.get(raw.get("NodeID", ""))
+        if node is None or status["State"] != RUNNING or raw["DesiredState"] != RUNNING:
+            continue
+        published = {
+            int(port["TargetPort"]): int(port["PublishedPort"])
+            for port in (status.get("PortStatus") or {}).get("Ports") or []
+            if port.get("PublishMode") == "host" and port.get("Protocol") == "tcp"
+        }
+        task = Task(raw["ServiceID"], raw["NodeID"], node_address(node), published)
+        found.append(((int(raw.get("Slot") or 0), raw["ID"]), node["Status"]["State"] in GONE, task))
+    ordered = [(gone, task) for _order, gone, task in sorted(found, key=lambda each: each[0])]
+    there = {task.service for gone, task in ordered if not gone}
+    return [task for gone, task in ordered if not gone or task.service not in there]
+
+
+def published_ports(service: Mapping[str, Any]) -> list[int]:
+    """The container ports of a Swarm service that each of its tasks publishes on its node."""
+    ports = (service["Spec"].get("EndpointSpec") or {}).get("Ports") or []
+    return sorted(
+        {int(port["TargetPort"]) for port in ports if port.get("PublishMode") == "host" and port["Protocol"] == "tcp"}
+    )
+
+
+def upstream_files(stack: str, wish: Wish, tasks: Iterable[Task], ports: Mapping[str, Iterable[int]]) -> dict[str, str]:
+    """File name → content of every upstream of the stack. `ports` are those of each service of the stack."""
+    tasks = list(tasks)
+    result: dict[str, str] = {}
+    for service, weights in wish.serving.items():
+        following = wish.following.get(service)
+        later = set(following.services) if following else set()
+        share = Share(following.of_next, following.salt, following.cookie, following.header) if following else None
+        for port in sorted(ports[service]):
+            groups: tuple[list[Server], list[Server]] = ([], [])
+            for task in tasks:
+                if task.service in weights and port in task.ports:
+                    server = Server(f"{task.host}:{task.ports[port]}", weights[task.service])
+                    groups[task.service in later].append(server)
+            result.update(render(upstream_name(stack, service, port), *groups, share))
+    return result
+
+
+class Agent:
+    """One `step` reads everything and brings nginx and the node's labels to it."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        proxy: Proxy,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._gateway = gateway
+        self._proxy = proxy
+        self._say = say
+        self._clock = clock
+        self._node = ""
+        self._counts: dict[str, _Count] = {}
+        self._ports: dict[str, list[int]] = {}
+        self._problems: dict[str, str] = {}
+
+    def run(self, events: queue.Queue[bool]) -> None:
+        """Step after each event, and as often as what was found asks for. Ends with an event that is False."""
+        alive = True
+        while alive:
+            wait = self._guarded_step()
+            try:
+                alive = events.get(timeout=wait)
+                while not events.empty():
+                    alive = events.get_nowait() and alive
+            except queue.Empty:
+                continue
+
+    def _guarded_step(self) -> float:
+        problem = ""
+        try:
+            wait, _result = self.step()
+        except NotManager:
+            self._node, wait = "", IDLE_SECONDS
+        except EngineError as error:
+            problem, wait = f"upstreams stay as they are: {error}", TASKS_SECONDS
+        self._complain("", problem)
+        return wait
+
+    def step(self) -> tuple[float, dict[str, str]]:
+        """After how many seconds to look again, and stack → changed, unchanged or the problem."""
+        self._node = self._node or self._gateway.node_id()
+        if not self._node:
+            return IDLE_SECONDS, {}
+        nodes = self._gateway.nodes()
+        mine = next((node for node in nodes if node["ID"] == self._node), None)
+        if mine is None or (mine["Spec"].get("Labels") or {}).get(PROXY_LABEL) != "true":
+            self._node = ""  # it may have left for another Swarm
+            return IDLE_SECONDS, {}
+        asked = wishes(self._gateway)
+        services = {each for wish in asked.values() for weights in wish.serving.values() for each in weights}
+        tasks = serving_tasks(self._gateway.tasks(sorted(services)), nodes)
+        result: dict[str, str] = {}
+        for stack, wish in asked.items():
+            result[stack] = self._follow(stack, wish, tasks)
+        draining = self._proxy.draining()
+        self._report(mine, asked, result, draining)
+        self._counts = {stack: count for stack, count in self._counts.items() if stack in asked}
+        self._ports = {service: ports for service, ports in self._ports.items() if service in services}
+        return DRAINING_SECONDS if draining else TASKS_SECONDS if services else IDLE_SECONDS, result
+
+    def _follow(self, stack: str, wish: Wish, tasks: list[Task]) -> str:
+        ports = {service: self._ports_of(stack, service, weights) for service, weights in wish.serving.items()}
+        self._count(stack, wish, tasks)
+        try:
+            changed = self._proxy.apply(upstream_files(stack, wish, tasks, ports))
+        except (ProxyError, OSError) as error:
+            return str(error)
+        if changed:
+            self._say(f"{stack}: upstreams changed, nginx reloaded")
+        return "changed" if changed else "unchanged"
+
+    def _ports_of(self, stack: str, service: str, weights: Mapping[str, int]) -> list[int]:
+        """Those of its Swarm services; of a service that is closed, those that it had."""
+        for each in weights:
+            if each not in self._ports:
+                found = self._gateway.service(each)
+                if found is not None:
+                    self._ports[each] = published_ports(found)
+        ports = {port for each in weights for port in self._ports.get(each, [])}
+        if not ports:
+            pattern = re.escape(upstream_name(stack, service, 0)[:-1]) + r"(\d+)\.conf"
+            ports = {int(found[1]) for name in self._proxy.names() for found in [re.fullmatch(pattern, name)] if found}
+        return sorted(ports)
+
+    def _count(self, stack: str, wish: Wish, tasks: list[Task]) -> None:
+        """Before nginx sends a request to a new server: not one answer shall be missed."""
+        count = self._counts.get(stack)
+        if not wish.judging:
+            self._counts.pop(stack, None)
+            return
+        if count is None or count.word != wish.judging:
+            count = self._counts[stack] = _Count(wish.judging, self._proxy.follow())
+        asked = {each for weights in wish.serving.values() for each in weights}
+        for task in tasks:
+            if task.service in asked:
+                count.services.update({f"{task.host}:{port}": task.service for port in task.ports.values()})
+        count.read(self._clock())
+
+    # What the others are told
+
+    def _report(
+        self, mine: Mapping[str, Any], asked: Mapping[str, Wish], result: Mapping[str, str], draining: bool
+    ) -> None:
+        said: dict[str, str] = {}
+        for stack, wish in asked.items():
+            before = parse_report(stack, mine)
+            followed = result[stack] in ("changed", "unchanged")
+            entry: dict[str, Any] = {
+                "generation": wish.generation if followed or before is None else before.generation,
+                "draining": draining,
+            }
+            if not followed:
+                entry["problem"] = result[stack]
+            self._complain(stack, entry.get("problem", ""))
+            count = self._counts.get(stack)
+            if count is not None:
+                entry["judging"] = count.word
+                entry["tallies"] = count.told
+            said[report_label(stack)] = packed(entry)
+        self._tell(mine, said)
+
+    def _complain(self, about: str, problem: str) -> None:
+        """Once, not with each step."""
+        if problem and self._problems.get(about) != problem:
+            self._say(f"{about}: {problem}" if about else problem)
+        self._problems[about] = problem
+
+    def _tell(self, node: Mapping[str, Any], said: Mapping[str, str]) -> None:
+        """Write the labels that differ; those of stacks that are gone go."""
+        for _attempt in range(ATTEMPTS):
+            labels = dict(node["Spec"].get("Labels") or {})
+            kept = {key: value for key, value in labels.items() if not key.startswith(f"{PROXY_LABEL}.") or key in said}
+            wanted = {**kept, **said}
+            if wanted == labels:
+                return
+            try:
+                self._gateway.update_node(node, wanted)
+                return
+            except Conflict:
+                node = self._gateway.node(node["ID"])
+        raise EngineError(f"node {node['ID']}: {ATTEMPTS} writes of its labels in a row came second")
