@@ -235,6 +235,7 @@ SUPPORT: dict[str, Support] = {
     **_with("services.*.develop.watch[].exec", _HOOK_KEYS, _DEVELOP),
     "services.*.device_cgroup_rules": _yes(swarm=refused(_NOT_IN_A_TASK)),
     "services.*.devices": _yes("HOST[:CONTAINER[:rwm]] or the long form", swarm=refused(_NOT_IN_A_TASK)),
+    **_with("services.*.devices[]", "source target permissions", _yes(swarm=refused(_NOT_IN_A_TASK))),
     "services.*.dns": _yes(),
     "services.*.dns_opt": _yes(),
     "services.*.dns_search": _yes(),
