@@ -19,7 +19,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.records impor
 
 from .fake import Raft
 
-LOCAL_ONLY = {"files_directory", "mounted_files", "write_files", "collect_files"}
+LOCAL_ONLY = {"files_directory", "mounted_files", "write_files", "collect_files", "say_pull", "said_pull"}
 
 
 @pytest.fixture
