@@ -40,10 +40,13 @@ class Progress:
     created: list[str] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
+    scaled: dict[str, int] = field(default_factory=dict)
+    removing: list[str] = field(default_factory=list)
     up: list[str] = field(default_factory=list)
     switched: bool = False
     reloaded: bool = False
     previous_upstreams: dict[str, str] = field(default_factory=dict)
+    previous_serving: dict[str, dict[str, int]] = field(default_factory=dict)
     migrated: list[str] = field(default_factory=list)
     recovery_point: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -55,8 +58,11 @@ class Progress:
             "created": self.created,
             "started": self.started,
             "stopped": self.stopped,
+            "scaled": self.scaled,
+            "removing": self.removing,
             "switched": self.switched,
             "previous_upstreams": self.previous_upstreams,
+            "previous_serving": self.previous_serving,
             "migrated": self.migrated,
             "recovery_point": self.recovery_point,
         }

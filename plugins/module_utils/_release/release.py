@@ -27,7 +27,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
     make_plan,
     removal_plan,
 )
-from ansible_collections.slipway.ops.plugins.module_utils._release.records import Kept, Records, environment_text
+from ansible_collections.slipway.ops.plugins.module_utils._release.records import Kept, environment_text
 from ansible_collections.slipway.ops.plugins.module_utils._release.volumes import Leaving, leaving
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
@@ -72,6 +72,27 @@ class RecoveryPoints(Protocol):
 
     def age_seconds(self) -> float | None:
         """The age of the newest point that was read back; None without one."""
+
+
+class Ledger(Protocol):
+    """What is recorded of a stack, on its host or for all managers of its Swarm."""
+
+    def model(self) -> dict[str, Any] | None:
+        """The model as deployed."""
+
+    def environment(self) -> str | None:
+        """The variables as deployed."""
+
+    def write_deployed(self, model: Mapping[str, Any], variables: Mapping[str, str]) -> None: ...
+    def remove_deployed(self) -> None: ...
+    def history(self) -> list[dict[str, Any]]: ...
+    def last_release(self) -> int: ...
+    def add_history(self, record: Mapping[str, Any]) -> None: ...
+    def keep_release(self, kept: Kept) -> None: ...
+    def kept_release(self, number: int) -> Kept | None: ...
+    def journal(self) -> dict[str, Any] | None: ...
+    def write_journal(self, journal: Mapping[str, Any]) -> None: ...
+    def clear_journal(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -133,7 +154,7 @@ class Release:
     def __init__(
         self,
         engine: Engine,
-        records: Records,
+        records: Ledger,
         lease: Leaser,
         stack: Stack,
         variables: Mapping[str, str],

@@ -14,31 +14,46 @@ from typing import Any, cast
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError
 from ansible_collections.slipway.ops.plugins.module_utils._backup.recovery import BackupPoints
-from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import DIRECTORY, Lease, LeaseError, lease
+from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import (
+    DIRECTORY,
+    Lease,
+    LeaseError,
+    describe,
+    holder,
+    lease,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._proxy.gateway import Nginx
-from ansible_collections.slipway.ops.plugins.module_utils._release import report, rollback
+from ansible_collections.slipway.ops.plugins.module_utils._raft.gateway import RaftGateway
+from ansible_collections.slipway.ops.plugins.module_utils._raft.lease import cluster_holder, cluster_lease
+from ansible_collections.slipway.ops.plugins.module_utils._raft.records import ClusterRecords, cluster_stacks
+from ansible_collections.slipway.ops.plugins.module_utils._raft.serving import Serving
+from ansible_collections.slipway.ops.plugins.module_utils._raft.state import ClusterState
+from ansible_collections.slipway.ops.plugins.module_utils._release import records, report, rollback
 from ansible_collections.slipway.ops.plugins.module_utils._release.compose import ComposeEngine, Limits
-from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import DockerGateway
+from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import DockerGateway, EngineMissing
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Engine, EngineError
 from ansible_collections.slipway.ops.plugins.module_utils._release.hooks import Hooks
 from ansible_collections.slipway.ops.plugins.module_utils._release.images import Images, Room, silent
 from ansible_collections.slipway.ops.plugins.module_utils._release.plan import PlanError
-from ansible_collections.slipway.ops.plugins.module_utils._release.records import STATE, Kept, Records
+from ansible_collections.slipway.ops.plugins.module_utils._release.records import STATE, Kept
 from ansible_collections.slipway.ops.plugins.module_utils._release.registry import Registries, parse_setup
 from ansible_collections.slipway.ops.plugins.module_utils._release.release import (
     Beside,
     Gate,
     Leaser,
+    Ledger,
     Policy,
     Release,
     ReleaseFailed,
     open_gate,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._release.signatures import Rule, Signatures, parse_rules
+from ansible_collections.slipway.ops.plugins.module_utils._release.swarm import SwarmEngine
+from ansible_collections.slipway.ops.plugins.module_utils._release.swarm_gateway import SwarmGateway
 from ansible_collections.slipway.ops.plugins.module_utils._release.together import Board, TogetherError, new_state
 from ansible_collections.slipway.ops.plugins.module_utils._release.together import Gate as HostGate
 from ansible_collections.slipway.ops.plugins.module_utils._stack.derived import STACK_DIRECTORY, UPSTREAM_DIRECTORY
-from ansible_collections.slipway.ops.plugins.module_utils._stack.model import COMPOSE, Stack
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import COMPOSE, SWARM, Stack
 
 # What a caller should expect of a release, each with its one line.
 FAILURES = (ReleaseFailed, TogetherError, rollback.RollbackRefused, PlanError, EngineError, LeaseError, BackupError)
@@ -92,8 +107,9 @@ class Parts:
     """What differs from engine to engine."""
 
     engine: Engine
-    records: Records
+    records: Ledger
     take: Leaser
+    holder: Callable[[], str]  # who works on the stack now; empty when nobody does
 
 
 def images(gateway: DockerGateway, settings: Settings, say: Callable[[str], None] = silent) -> Images:
@@ -119,24 +135,82 @@ def images(gateway: DockerGateway, settings: Settings, say: Callable[[str], None
 
 def _on_compose(name: str, settings: Settings, secrets: Sequence[str]) -> Parts:
     places = settings.places
-    records = Records(name, places.stacks, places.state)
+    book = records.Records(name, places.stacks, places.state)
     engine = ComposeEngine(
         DockerGateway.connect,
         Nginx(places.upstreams),
-        records,
+        book,
         _Clock(),
         settings.limits,
-        lambda gateway: images(cast(DockerGateway, gateway), settings, records.say_pull),
+        lambda gateway: images(cast(DockerGateway, gateway), settings, book.say_pull),
         secrets,
     )
 
     def take(owner: str) -> AbstractContextManager[Lease]:
         return lease(name, owner, settings.lease_ttl_seconds, settings.lease_wait_seconds, places.leases)
 
-    return Parts(engine, records, take)
+    def working() -> str:
+        held = holder(name, places.leases)
+        return describe(held) if held else ""
+
+    return Parts(engine, book, take, working)
 
 
-ADAPTERS: Mapping[str, Callable[[str, Settings, Sequence[str]], Parts]] = {COMPOSE: _on_compose}
+class _NoSwarm(RaftGateway):
+    """A host that is no node of a Swarm yet: nothing is recorded."""
+
+    def node_id(self) -> str:
+        return ""
+
+    def config(self, name: str) -> None:
+        return None
+
+    def configs(self, label: str) -> list[dict[str, Any]]:
+        return []
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return []
+
+
+def _raft() -> RaftGateway:
+    try:
+        gateway = RaftGateway.connect()
+        return gateway if gateway.node_id() else _NoSwarm(None)
+    except EngineMissing:
+        return _NoSwarm(None)
+
+
+def _on_swarm(name: str, settings: Settings, secrets: Sequence[str]) -> Parts:
+    gateway = _raft()
+    state = ClusterState(gateway, name)
+    engine = SwarmEngine(SwarmGateway.connect, Serving(state, gateway), _Clock(), settings.limits, secrets)
+
+    def take(owner: str) -> AbstractContextManager[Lease]:
+        return cluster_lease(state, owner, settings.lease_ttl_seconds, settings.lease_wait_seconds)
+
+    def working() -> str:
+        held = cluster_holder(state)
+        return describe(held) if held else ""
+
+    return Parts(engine, ClusterRecords(state), take, working)
+
+
+ADAPTERS: Mapping[str, Callable[[str, Settings, Sequence[str]], Parts]] = {COMPOSE: _on_compose, SWARM: _on_swarm}
+
+
+def stacks(places: Places) -> list[str]:
+    """The names of all stacks deployed on this host, or on the Swarm that it is a manager of."""
+    try:
+        on_swarm = cluster_stacks(_raft())
+    except EngineError:
+        on_swarm = []  # the managers have no leader; what runs on this host alone can be told all the same
+    return sorted({*records.stacks(places.stacks), *on_swarm})
+
+
+def recorded(name: str, settings: Settings) -> Parts:
+    """The parts of a stack that is known here by its name alone: those where it is deployed."""
+    found = [adapter(name, settings, ()) for adapter in ADAPTERS.values()]
+    return next((each for each in found if each.records.model() is not None), found[0])
 
 
 def parts(stack: Stack, variables: Mapping[str, str], settings: Settings) -> Parts:
@@ -239,7 +313,7 @@ def rolling_back(
     settings: Settings,
 ) -> tuple[Release, rollback.Target]:
     """The release that brings a kept one back, and what it goes back to. Raises RollbackRefused."""
-    records = Records(name, settings.places.stacks, settings.places.state)
-    target = rollback.choose(name, records.history(), records.kept_release, wanted)
+    book = recorded(name, settings).records
+    target = rollback.choose(name, book.history(), book.kept_release, wanted)
     kept = target.kept
     return release(Stack(kept.model), kept.variables, settings, back_to=kept), target

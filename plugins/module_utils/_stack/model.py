@@ -45,6 +45,11 @@ class Service:
         return int(self.plain["deploy"]["replicas"])
 
     @property
+    def is_global(self) -> bool:
+        """A replica on each node that suits it."""
+        return bool(self.plain["deploy"].get("mode") == "global")
+
+    @property
     def container_name(self) -> str | None:
         return self.plain.get("container_name")
 

@@ -1,0 +1,732 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The adapter for stacks on a Docker Swarm: new services of the Swarm beside the old ones, and the proxies between.
+
+A service of the stack is one service of the Swarm for each release that changed it, named by that release. Swarm's own
+rolling update is not used: it stops a task before the proxies have gone over to the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from ansible_collections.slipway.ops.plugins.module_utils._proxy import upstreams
+from ansible_collections.slipway.ops.plugins.module_utils._proxy.traffic import Tally
+from ansible_collections.slipway.ops.plugins.module_utils._raft.serving import (
+    PROXY_LABEL,
+    Following,
+    ProxyReport,
+    Served,
+    merged,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._release import judge, report, swarm_observed
+from ansible_collections.slipway.ops.plugins.module_utils._release import observed as state
+from ansible_collections.slipway.ops.plugins.module_utils._release.compose import POLL_SECONDS, Clock, Limits
+from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Capabilities, EngineError, Progress
+from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Container, Image, Observed
+from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
+    KEEP,
+    REMOVE,
+    STOP_FIRST,
+    Plan,
+    ServicePlan,
+    is_late,
+    own_keys,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._release.reference import Reference
+from ansible_collections.slipway.ops.plugins.module_utils._release.swarm_observed import Node, SwarmService, Task
+from ansible_collections.slipway.ops.plugins.module_utils._release.swarm_service import (
+    SECTIONS,
+    ClusterObject,
+    job_body,
+    network_body,
+    objects,
+    service_body,
+    service_name,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
+
+MAXIMUM_FAILURES = 3
+UNPLACED_SECONDS = 15.0  # how long no node may suit a task before that counts as a failure
+FOLLOW_SECONDS = 30.0  # for the proxies to take a switch over
+END_SECONDS = 30.0  # for a task to be gone, beyond its grace period
+
+
+class Gateway(Protocol):
+    """What the adapter needs of a manager's API."""
+
+    def swarm(self) -> dict[str, Any]: ...
+    def nodes(self) -> list[dict[str, Any]]: ...
+    def services(self, stack: str) -> list[dict[str, Any]]: ...
+    def tasks(self, stack: str) -> list[dict[str, Any]]: ...
+    def create_service(self, body: Mapping[str, Any]) -> str: ...
+    def scale(self, name: str, replicas: int) -> None: ...
+    def remove_service(self, name: str) -> None: ...
+    def task_logs(self, task: str, terminal: bool, lines: int) -> str: ...
+    def objects(self, kind: str, stack: str) -> list[dict[str, Any]]: ...
+    def create_object(self, kind: str, body: Mapping[str, Any]) -> None: ...
+    def remove_object(self, kind: str, identity: str, name: str) -> None: ...
+    def distribution(self, reference: str) -> str: ...
+    def image(self, reference: str) -> dict[str, Any] | None: ...
+    def networks(self) -> list[dict[str, Any]]: ...
+    def create_network(self, body: Mapping[str, Any]) -> None: ...
+    def remove_network(self, name: str) -> None: ...
+    def volumes(self) -> list[str]: ...
+    def has_data(self, volume: str) -> bool: ...
+    def containers(self, stack: str) -> list[dict[str, Any]]: ...
+
+
+class Serving(Protocol):
+    """Who serves, as the proxies of the cluster are told: service -> id of the Swarm's service -> weight."""
+
+    def current(self) -> dict[str, dict[str, int]]: ...
+    def set(self, serving: Served, following: Mapping[str, Following] | None = None, judging: str = "") -> int: ...
+    def await_acknowledged(self, generation: int, timeout_seconds: float) -> list[ProxyReport]: ...
+    def reports(self) -> list[ProxyReport]: ...
+
+
+class SwarmEngine:
+    capabilities = Capabilities(name="swarm", start_first=True, several_hosts=True)
+
+    def __init__(
+        self,
+        connect: Callable[[], Gateway],
+        serving: Serving,
+        clock: Clock,
+        limits: Limits,
+        secrets: Iterable[str] = (),
+    ) -> None:
+        self._connect = connect
+        self._connected: Gateway | None = None
+        self._serving = serving
+        self._clock = clock
+        self._limits = limits
+        self._secrets = list(secrets)
+        self._resolved: dict[str, Image] = {}
+        self._running_since: dict[str, float] = {}
+        self._unplaced_since: dict[str, float] = {}
+        self._judging = ""  # the word under which the proxies count answers while a release watches them
+
+    @property
+    def _gateway(self) -> Gateway:
+        if self._connected is None:
+            self._connected = self._connect()
+        return self._connected
+
+    # Observe
+
+    def require(self) -> None:
+        found = self._gateway.swarm()
+        local = found.get("LocalNodeState", "inactive")
+        if local == "locked":
+            raise EngineError("the Swarm of this host is locked since the engine's start; run: docker swarm unlock")
+        if local != "active":
+            raise EngineError(
+                f"this host is no node of a Swarm (state {local}); make it one by role swarm, "
+                "or set stack_engine to compose"
+            )
+        if not found.get("ControlAvailable"):
+            managers = ", ".join(str(each.get("Addr")) for each in found.get("RemoteManagers") or [])
+            raise EngineError(f"this host is a worker of the Swarm; release on a manager, one of: {managers}")
+        try:
+            self._gateway.nodes()
+        except EngineError as error:
+            raise EngineError(
+                f"the Swarm has no leader, so nothing can be changed ({error}); bring a majority of its managers back, "
+                "or recover it by playbooks/swarm_recover.yml; what runs goes on running"
+            ) from error
+
+    def _is_there(self) -> bool:
+        """Whether there is a Swarm yet; raises where there is one that cannot be asked from here."""
+        try:
+            local = self._gateway.swarm().get("LocalNodeState", "inactive")
+        except EngineError:
+            return False
+        if local != "inactive":
+            self.require()
+        return bool(local != "inactive")
+
+    def observe(self, stack: Stack) -> Observed:
+        if not self._is_there():
+            return Observed(available=False)
+        services = self._services(stack)
+        down = self._down()
+        containers = tuple(container for service in services for container in swarm_observed.containers(service, down))
+        networks = {
+            raw["Name"]: raw.get("Labels") or {} for raw in self._gateway.networks() if raw.get("Scope") == "swarm"
+        }
+        hashes = {name: labels.get(state.HASH_LABEL, "") for name, labels in networks.items()}
+        bodies = (network_body(stack, key) for key in own_keys(stack, "networks"))
+        images = self._images(stack, services)
+        return Observed(
+            available=True,
+            containers=containers,
+            images=images,
+            networks=frozenset(networks),
+            altered_networks=state.altered(bodies, hashes),
+            own_networks=frozenset(
+                name for name, labels in networks.items() if labels.get(state.STACK_LABEL) == stack.name
+            ),
+            # The node that runs a task makes its volumes.
+            volumes=frozenset(
+                [*self._gateway.volumes(), *(stack.volume_name(key) for key in own_keys(stack, "volumes"))]
+            ),
+            upstreams=self._settled_upstreams(stack, services, containers),
+            files_missing=bool(self._missing_objects(stack)),
+            replicas=self._counted_by_swarm(stack, services),
+        )
+
+    def _services(self, stack: Stack) -> list[SwarmService]:
+        tasks = [swarm_observed.parse_task(raw) for raw in self._gateway.tasks(stack.name)]
+        found = [swarm_observed.parse_service(raw, tasks) for raw in self._gateway.services(stack.name)]
+        return sorted(found, key=lambda each: (each.service, each.release))
+
+    def _nodes(self) -> dict[str, Node]:
+        found = (swarm_observed.parse_node(raw) for raw in self._gateway.nodes())
+        return {node.id: node for node in found}
+
+    def _down(self) -> frozenset[str]:
+        # A node is `unknown` for a while after each change of the leader, though it runs.
+        return frozenset(node.id for node in self._nodes().values() if node.state == swarm_observed.DOWN)
+
+    def images(self, stack: Stack) -> dict[str, Image]:
+        return self._images(stack, self._services(stack))
+
+    def _images(self, stack: Stack, services: Iterable[SwarmService]) -> dict[str, Image]:
+        known = {**swarm_observed.known_images(services), **self._resolved}
+        references = dict.fromkeys(service.image for service in stack.services.values())
+        return {reference: known[reference] for reference in references if reference in known}
+
+    def _counted_by_swarm(self, stack: Stack, services: Iterable[SwarmService]) -> dict[str, int]:
+        """How many replicas a service with one on each node has."""
+        wanted = {name: stack.config_hash(name) for name, service in stack.services.items() if service.is_global}
+        counted = dict.fromkeys(wanted, 1)
+        for service in services:
+            if service.replicas is None and service.config_hash == wanted.get(service.service):
+                counted[service.service] = len(swarm_observed.containers(service))
+        return counted
+
+    def _settled_upstreams(
+        self, stack: Stack, services: list[SwarmService], containers: Iterable[Container]
+    ) -> dict[str, str]:
+        """The proxies write these files; they count as right where requests are sent to what runs as wished."""
+        wish = upstreams.wanted(stack, containers)
+        serving = self._serving.current()
+        ids = {service.id: service for service in services}
+        settled = {}
+        for name, _port, upstream in upstreams.upstream_ports(stack):
+            hashes = {ids[each].config_hash if each in ids else "" for each in serving.get(name, {})}
+            if hashes == {stack.config_hash(name)}:
+                files = upstreams.file_names(upstream)
+                settled.update({file: wish[file] for file in files})
+        return settled
+
+    def _routed(self, stack: Stack) -> list[str]:
+        return [name for name, service in stack.services.items() if service.routes]
+
+    def has_image(self, image_id: str) -> bool:
+        """Nodes fetch what they lack, so the registry or the node itself answers this."""
+        return True
+
+    def has_data(self, volume: str) -> bool:
+        """A volume on another node cannot be looked into from here, so it may hold something."""
+        return self._gateway.has_data(volume) or len(self._nodes()) > 1
+
+    # Phases
+
+    def pin(self, images: Mapping[str, Image]) -> None:
+        self._resolved.update(images)
+
+    def pull(self, stack: Stack, plan: Plan) -> bool:
+        """Ask the registry once what each new reference means; the nodes fetch just that."""
+        before = self.images(stack)
+        fresh = {each.image for each in stack.services.values() if each.pull_policy == "always"}
+        for reference in dict.fromkeys([*plan.pulls, *sorted(fresh)]):
+            if reference not in self._resolved:
+                self._resolved[reference] = self._resolve(reference, plan.digests.get(reference, ""))
+        return self.images(stack) != before
+
+    def _resolve(self, reference: str, settled: str) -> Image:
+        try:
+            digest = settled or Reference.parse(reference).digest or self._gateway.distribution(reference)
+            return swarm_observed.as_image(reference, digest)
+        except EngineError as error:
+            here = self._gateway.image(reference)
+            if here is None:
+                raise EngineError(f"{error}; check the name and the registry's login") from error
+        # No registry tells, but the image is here: loaded on the nodes, or fetched while the registry answered.
+        image = state.parse_image(here)
+        return swarm_observed.as_image(reference, image.digest.rpartition("@")[2]) if image.digest else image
+
+    def prepare(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        self._require_proxies(stack)
+        self._remove(stack, map(_service_of, plan.strays))
+        for key in own_keys(stack, "networks"):
+            if stack.network_name(key) in plan.networks:
+                self._gateway.create_network(network_body(stack, key))
+        for each in self._missing_objects(stack):
+            self._gateway.create_object(each.kind, each.body())
+
+    def _require_proxies(self, stack: Stack) -> None:
+        routed = self._routed(stack)
+        if routed and not any(node.labels.get(PROXY_LABEL) == "true" for node in self._nodes().values()):
+            raise EngineError(
+                f"services.{routed[0]}.x-slipway.routes: no node of the Swarm is a proxy; label the managers that run "
+                f"nginx by swarm_labels, {PROXY_LABEL}=true"
+            )
+
+    def _missing_objects(self, stack: Stack) -> list[ClusterObject]:
+        there = self._object_ids(stack)
+        return [each for each in objects(stack) if each.name not in there]
+
+    def _object_ids(self, stack: Stack) -> dict[str, str]:
+        return {raw["Spec"]["Name"]: raw["ID"] for kind in SECTIONS for raw in self._gateway.objects(kind, stack.name)}
+
+    def migrate(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        migrating = [each.service for each in plan.services if each.migrate]
+        needed = {other for name in migrating for other in stack.dependencies(name)}
+        self._bring_up([name for name in stack.start_order() if name in needed], stack, plan, progress)
+        for name in migrating:
+            self._await_dependencies(stack, name)
+            command = stack.services[name].migrate or []
+            identities, image = self._object_ids(stack), self._pinned(stack, name)
+            body = job_body(stack, name, command, "migrate", plan.release, identities, image)
+            self._run_once(stack, name, body, progress)
+            progress.migrated.append(name)
+            progress.record()
+
+    def start(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        self._bring_up([name for name in stack.start_order() if not is_late(stack, plan, name)], stack, plan, progress)
+
+    def switch(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        """All services at once, to what will remain: the old of services still to be replaced serve on."""
+        self._judging = str(plan.release)
+        self._serve(stack, self._remaining(stack, plan), progress)
+
+    def watch(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        monitored = [
+            stack.services[each.service].monitor_seconds
+            for each in plan.moving
+            if each.service in progress.up and each.old
+        ]
+        begun = self._clock.monotonic()
+        monitor = max(monitored, default=0.0)
+        failures = {
+            service.name: sum(task.state in swarm_observed.FAILED for task in service.tasks)
+            for service in self._services(stack)
+            if service.name in progress.created
+        }
+        while True:
+            passed = self._clock.monotonic() - begun
+            drained = passed >= self._limits.drain or not self._draining()
+            if drained and passed >= monitor:
+                return
+            self._check_still_good(stack, failures)
+            verdict = judge.verdict(stack, self._answers(stack, progress.created))
+            if verdict:
+                raise EngineError(verdict)
+            self._clock.sleep(POLL_SECONDS)
+
+    def _answers(self, stack: Stack, created: Iterable[str]) -> dict[str, Tally]:
+        """What the new version of each service answered, by all proxies."""
+        names, found = set(created), dict[str, Tally]()
+        tallies = merged(self._serving.reports(), self._judging)
+        for service in self._services(stack):
+            if service.name in names and service.id in tallies:
+                found.setdefault(service.service, Tally()).merge(tallies[service.id])
+        return found
+
+    def replace(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        for name in stack.start_order():
+            if is_late(stack, plan, name):
+                self._bring_up([name], stack, plan, progress)
+
+    def finish(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        self._stop_counting()
+        goal = {name: count for entry in plan.services for name, count in self._goal(stack, plan, entry).items()}
+        there = {service.name: service for service in self._services(stack)}
+        progress.removing = sorted(name for name in there if name not in goal)
+        progress.record()
+        for name, count in goal.items():
+            if name in there and (there[name].replicas or 0) > count:
+                self._gateway.scale(name, count)
+        self._remove(stack, progress.removing)
+        self._collect(stack, objects(stack))
+
+    def close(self, stack: Stack, plan: Plan) -> None:
+        serving = self._serving.current()
+        if serving:
+            self._tell({name: {} for name in serving})
+        self._remove(stack, [service.name for service in self._services(stack)])
+        for network in plan.absent_networks:
+            self._remove_network(network)
+        self._collect(stack, ())
+
+    def run_after(self, stack: Stack, services: list[str]) -> None:
+        """Refused for a Swarm when the file is read: nothing can be run inside a task on another node."""
+
+    def settle(self, stack: Stack, observed: Observed) -> None:
+        jobs = {name for name in stack.services if stack.is_job(name)}
+        starting = {
+            _service_of(each)
+            for each in observed.containers
+            if each.health == state.STARTING and each.running and not each.oneoff and each.service not in jobs
+        }
+        self._await_ready(stack, starting)
+
+    def undo(self, stack: Stack, plan: Plan, progress: Progress) -> list[str]:
+        return self._put_back(stack, progress.plain())
+
+    def recover(self, stack: Stack, journal: Mapping[str, Any]) -> None:
+        """What an interrupted release left is taken away from any manager; what it was about to end, ends."""
+        removing = journal.get("removing") or []
+        if removing:
+            self._remove(stack, removing)
+            return
+        # A service that does not come back was broken before; the release that follows is there to mend it.
+        self._put_back(stack, journal)
+
+    def _put_back(self, stack: Stack, journal: Mapping[str, Any]) -> list[str]:
+        """Take away what was created, have again what was stopped; returns what could not be put back."""
+        left: list[str] = []
+        self._judging = ""
+        there = {service.name: service for service in self._services(stack)}
+        created = [name for name in journal.get("created") or [] if name in there]
+        scaled = {name: count for name, count in (journal.get("scaled") or {}).items() if name in there}
+        stopped = {name: count for name, count in scaled.items() if (there[name].replicas or 0) < count}
+        # What was stopped first comes back first; its successor holds its port or its volume until then.
+        down = {there[name].service for name in stopped}
+        with self._collected(left):
+            self._remove(stack, [name for name in created if there[name].service in down])
+        for name, count in stopped.items():
+            with self._collected(left):
+                self._gateway.scale(name, count)
+        with self._collected(left):
+            self._await_ready(stack, stopped)
+        if journal.get("switched"):
+            switching: list[str] = []
+            with self._collected(switching):
+                self._tell(journal.get("previous_serving") or {})
+                self._await_drained()
+            if switching:
+                # Some proxy may still send requests to the new tasks, so they stay.
+                return [*left, *switching]
+        with self._collected(left):
+            self._remove(stack, created)
+        for name, count in scaled.items():
+            if name not in stopped:
+                with self._collected(left):
+                    self._gateway.scale(name, count)
+        with self._collected(left):
+            self._collect(stack, ())
+        return left
+
+    # Parts of phases
+
+    @contextlib.contextmanager
+    def _collected(self, left: list[str]) -> Any:
+        try:
+            yield
+        except Exception as error:
+            left.append(str(error))
+
+    def _goal(self, stack: Stack, plan: Plan, entry: ServicePlan) -> dict[str, int]:
+        """Which services of the Swarm are there for it in the end, and with how many tasks."""
+        counts = Counter(map(_service_of, (*entry.keep, *entry.start)))
+        missing = len(entry.numbers)
+        if missing and any(_service_of(each) in counts for each in entry.old):
+            # Some of its tasks do not run and are not started again, so all of it is made anew.
+            missing += sum(counts.values())
+            counts.clear()
+        if missing:
+            growing = max(counts, key=lambda name: int(name.rpartition("-r")[2]), default=None)
+            counts[growing or service_name(stack, entry.service, plan.release)] += missing
+        return dict(counts)
+
+    def _bring_up(self, names: list[str], stack: Stack, plan: Plan, progress: Progress) -> None:
+        """Bring these services to what they lack, each after those it depends on, and all through the gate."""
+        waiting: set[str] = set()
+        moved: list[str] = []
+        for name in names:
+            entry = plan.service(name)
+            if entry.action in (KEEP, REMOVE) or name in progress.up:
+                continue
+            self._await_dependencies(stack, name)
+            goal = self._goal(stack, plan, entry)
+            if entry.action == STOP_FIRST:
+                self._retire(stack, {_service_of(each) for each in entry.old} - set(goal), progress)
+                moved.append(name)
+            for service, count in goal.items():
+                self._reach(stack, name, service, count, plan.release, progress)
+            waiting.update(goal)
+            progress.up.append(name)
+        self._await_ready(stack, waiting)
+        self._point(stack, plan, moved, progress)
+
+    def _reach(self, stack: Stack, name: str, service: str, count: int, release: int, progress: Progress) -> None:
+        there = next((each for each in self._services(stack) if each.name == service), None)
+        if there is None:
+            body = service_body(stack, name, release, count, self._object_ids(stack), self._pinned(stack, name))
+            self._create(stack, name, body, progress)
+        elif (there.replicas or 0) < count:
+            self._scale(there, count, progress)
+
+    def _create(self, stack: Stack, name: str, body: dict[str, Any], progress: Progress) -> None:
+        body["Labels"] = {**body["Labels"], swarm_observed.REFERENCE_LABEL: stack.services[name].image}
+        # Written before it is there: whoever comes after an interruption then looks for it.
+        progress.created.append(body["Name"])
+        progress.record()
+        self._gateway.create_service(body)
+
+    def _scale(self, service: SwarmService, count: int, progress: Progress) -> None:
+        progress.scaled.setdefault(service.name, service.wanted)
+        progress.record()
+        self._gateway.scale(service.name, count)
+
+    def _retire(self, stack: Stack, names: set[str], progress: Progress) -> None:
+        """Stop all tasks but keep the service, for the way back."""
+        old = [each for each in self._services(stack) if each.name in names and not each.job]
+        for service in old:
+            if service.wanted:
+                self._scale(service, 0, progress)
+        self._await_ended(stack, old)
+
+    def _pinned(self, stack: Stack, name: str) -> str:
+        reference = stack.services[name].image
+        return swarm_observed.pinned(reference, self.images(stack)[reference])
+
+    def _run_once(self, stack: Stack, name: str, body: dict[str, Any], progress: Progress) -> None:
+        begun = self._clock.monotonic()
+        try:
+            self._create(stack, name, body, progress)
+            while not self._has_completed(stack, body["Name"]):
+                if self._clock.monotonic() - begun >= self._limits.migration:
+                    raise EngineError(f"service {body['Name']}: runs longer than {self._limits.migration:g} s")
+                self._clock.sleep(POLL_SECONDS)
+        finally:
+            self._gateway.remove_service(body["Name"])
+            progress.created.remove(body["Name"])
+            progress.record()
+
+    def _has_completed(self, stack: Stack, name: str) -> bool:
+        service = next((each for each in self._services(stack) if each.name == name), None)
+        if service is None:
+            raise EngineError(f"service {name}: somebody removed it during the release; run again")
+        for task in service.newest():
+            if task.state == swarm_observed.COMPLETE:
+                return True
+            if task.ended and task.has_container:
+                raise EngineError(
+                    f"services.{service.service}.x-slipway.{service.purpose}: exit code {task.exit_code}"
+                    f"{self._said(task)}; correct it and release again"
+                )
+            self._check_alive(service, task)
+        return False
+
+    def _remove(self, stack: Stack, names: Iterable[str]) -> None:
+        """Remove services of the Swarm and wait until none of their tasks runs any more."""
+        doomed = set(names)
+        found = [each for each in self._services(stack) if each.name in doomed]
+        for service in found:
+            self._gateway.remove_service(service.name)
+        self._await_ended(stack, found)
+
+    def _await_ended(self, stack: Stack, services: list[SwarmService]) -> None:
+        identities = {service.id for service in services}
+        limit = max((service.grace_seconds for service in services), default=0.0) + END_SECONDS
+        begun = self._clock.monotonic()
+        while identities:
+            down = self._down()
+            tasks = (swarm_observed.parse_task(raw) for raw in self._gateway.tasks(stack.name))
+            running = [each for each in tasks if each.service in identities and each.up and each.node not in down]
+            if not running:
+                return
+            if self._clock.monotonic() - begun >= limit:
+                names = ", ".join(each.name for each in services if each.id in {task.service for task in running})
+                raise EngineError(
+                    f"{names}: tasks still run after {limit:g} s; see docker ps on {self._where(running)}"
+                )
+            self._clock.sleep(POLL_SECONDS)
+
+    def _where(self, tasks: Iterable[Task]) -> str:
+        nodes = self._nodes()
+        return ", ".join(sorted({nodes[task.node].name for task in tasks if task.node in nodes})) or "no node"
+
+    def _collect(self, stack: Stack, wanted: Iterable[ClusterObject]) -> None:
+        """Remove configs and secrets that nothing uses any more."""
+        keep = {each.name for each in wanted}
+        used = {identity for service in self._services(stack) for identity in service.objects}
+        for kind in SECTIONS:
+            for raw in self._gateway.objects(kind, stack.name):
+                if raw["ID"] not in used and raw["Spec"]["Name"] not in keep:
+                    self._gateway.remove_object(kind, raw["ID"], raw["Spec"]["Name"])
+
+    def _remove_network(self, name: str) -> None:
+        """A node lets go of a network a moment after its last task has ended."""
+        begun = self._clock.monotonic()
+        while True:
+            try:
+                self._gateway.remove_network(name)
+                return
+            except EngineError:
+                if self._clock.monotonic() - begun >= END_SECONDS:
+                    raise
+            self._clock.sleep(POLL_SECONDS)
+
+    # Where requests go
+
+    def _serve(self, stack: Stack, wish: Served, progress: Progress) -> None:
+        current = self._serving.current()
+        closing: Served = {name: {} for name, weights in current.items() if weights and name not in wish}
+        wish = {**wish, **closing}
+        if not progress.switched:
+            progress.previous_serving = {name: dict(weights) for name, weights in current.items()}
+            progress.switched = True
+            progress.record()
+        if wish != current:
+            self._tell(wish)
+            progress.reloaded = True
+
+    def _tell(self, wish: Served) -> None:
+        """Let the proxies follow, also where they were told but not seen to have followed."""
+        self._serving.await_acknowledged(self._serving.set(wish, judging=self._judging), FOLLOW_SECONDS)
+
+    def _stop_counting(self) -> None:
+        if self._judging:
+            self._judging = ""
+            self._serving.set(self._serving.current())
+
+    def _remaining(self, stack: Stack, plan: Plan) -> dict[str, dict[str, int]]:
+        """Who is to serve: what stays, and the old of services that are still to be replaced."""
+        there = {service.name: service for service in self._services(stack)}
+        found: dict[str, dict[str, int]] = {}
+        for name in self._routed(stack):
+            names = self._goal(stack, plan, plan.service(name))
+            if is_late(stack, plan, name) and not any(each in there for each in names):
+                names = dict.fromkeys(map(_service_of, plan.service(name).old), 1)
+            found[name] = {there[each].id: 1 for each in names if each in there}
+        return found
+
+    def _point(self, stack: Stack, plan: Plan, services: list[str], progress: Progress) -> None:
+        """A service that was stopped first has no old tasks to serve from: the proxies follow at once."""
+        routed = [name for name in services if stack.services[name].routes]
+        if routed:
+            remaining = self._remaining(stack, plan)
+            self._serve(stack, {**self._serving.current(), **{name: remaining[name] for name in routed}}, progress)
+
+    def _draining(self) -> bool:
+        return any(each.draining for each in self._serving.reports())
+
+    def _await_drained(self) -> None:
+        begun = self._clock.monotonic()
+        while self._draining() and self._clock.monotonic() - begun < self._limits.drain:
+            self._clock.sleep(POLL_SECONDS)
+
+    # The health gate
+
+    def _await_dependencies(self, stack: Stack, name: str) -> None:
+        wanted = {
+            other: stack.config_hash(other)
+            for other, need in stack.services[name].depends_on.items()
+            if need["condition"] != "service_started"
+        }
+        if wanted:
+            found = (each for each in self._services(stack) if not each.purpose and each.wanted)
+            self._await_ready(stack, [each.name for each in found if each.config_hash == wanted.get(each.service)])
+
+    def _await_ready(self, stack: Stack, names: Iterable[str]) -> None:
+        """Return when all tasks of these are good; raise with the reason and the last lines of the first that fails."""
+        begun = self._clock.monotonic()
+        pending = sorted(set(names))
+        while pending:
+            passed = self._clock.monotonic() - begun
+            there = {service.name: service for service in self._services(stack)}
+            down = self._down()
+            for name in pending:
+                if name not in there:
+                    raise EngineError(f"service {name}: somebody removed it during the release; run again")
+            pending = [name for name in pending if not self._is_ready(there[name], down)]
+            if pending and passed >= self._limits.health:
+                self._fail_late(there[pending[0]])
+            if pending:
+                self._clock.sleep(POLL_SECONDS)
+
+    def _is_ready(self, service: SwarmService, down: Iterable[str]) -> bool:
+        for task in service.newest():
+            self._check_alive(service, task)
+        containers = swarm_observed.containers(service, frozenset(down))
+        if service.job:
+            return all(each.state == state.EXITED for each in containers)
+        settled = [self._is_settled(each) for each in containers if each.ready]
+        return len(settled) == len(containers) and all(settled)
+
+    def _is_settled(self, container: Container) -> bool:
+        """Without a healthcheck: it ran for the settle time as the same task."""
+        if container.health == state.HEALTHY:
+            return True
+        since = self._running_since.setdefault(container.id, self._clock.monotonic())
+        return self._clock.monotonic() - since >= self._limits.settle
+
+    def _check_alive(self, service: SwarmService, task: Task) -> None:
+        if task.state == swarm_observed.PENDING and task.error:
+            since = self._unplaced_since.setdefault(task.id, self._clock.monotonic())
+            if self._clock.monotonic() - since >= UNPLACED_SECONDS:
+                self._fail(service, task, f"finds no node: {task.error}")
+            return
+        self._unplaced_since.pop(task.id, None)
+        failures = service.failures(task)
+        if task.ended and task.leaving and task.state != swarm_observed.COMPLETE:
+            self._fail(service, task, _what_failed(task))
+        if task.ended and task.leaving and not service.job:
+            self._fail(service, task, "ended, and its restart policy does not start it again")
+        if len(failures) >= MAXIMUM_FAILURES and task.state != swarm_observed.RUNNING:
+            self._fail(service, failures[-1], f"{_what_failed(failures[-1])}, {len(failures)} times")
+
+    def _check_still_good(self, stack: Stack, failures: Mapping[str, int]) -> None:
+        """Stricter than the gate: what has passed it must not end any more, not even to be started again."""
+        for service in self._services(stack):
+            if service.job or service.name not in failures:
+                continue
+            failed = [each for each in service.tasks if each.state in swarm_observed.FAILED]
+            if len(failed) > failures[service.name]:
+                last = max(failed, key=lambda each: each.since)
+                self._fail(service, last, f"{_what_failed(last)} after it had been ready")
+
+    def _fail_late(self, service: SwarmService) -> None:
+        what = f"not healthy after {self._limits.health:g} s"
+        bad = [task for task in service.newest() if task.state != swarm_observed.RUNNING]
+        if not bad:
+            raise EngineError(f"services.{service.service}: {service.name} {what}")
+        error = f" ({bad[0].state}: {bad[0].error})" if bad[0].error else f" ({bad[0].state})"
+        self._fail(service, bad[0], what + error)
+
+    def _fail(self, service: SwarmService, task: Task, what: str) -> None:
+        place = f" on {self._where([task])}" if task.node else ""
+        said = report.mask(what, self._secrets)
+        raise EngineError(f"services.{service.service}: {service.name}.{task.slot}{place} {said}{self._said(task)}")
+
+    def _said(self, task: Task) -> str:
+        if not task.has_container:
+            return ""
+        output = self._gateway.task_logs(task.id, task.terminal, 30)
+        said = report.last_lines(report.mask(output, self._secrets))
+        return f", its last lines: {said}" if said else ""
+
+
+def _service_of(container: Container) -> str:
+    """The service of the Swarm that a container belongs to."""
+    return container.name.rpartition(".")[0]
+
+
+def _what_failed(task: Task) -> str:
+    if task.state == "rejected":
+        return f"was rejected ({task.error})"
+    if "unhealthy" in task.error:
+        return "is unhealthy"
+    if task.exit_code and "non-zero exit" in task.error:
+        return f"ended with exit code {task.exit_code}"
+    return f"did not start ({task.error})" if task.error else f"ended ({task.state})"
