@@ -40,7 +40,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.reference imp
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
 MAXIMUM_RESTARTS = 3
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
 
 
 class Gateway(Protocol):

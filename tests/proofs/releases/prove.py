@@ -7,8 +7,8 @@ Definitions, so that the figures can be read:
 * a websocket is lost when a release ends it before the drain limit has passed since the switch (the first answer of the
   new version), or when it ends without a release. Those that a release ends after the limit are counted by how: told
   (a closing frame came) or untold.
-* release: from the start of the task that releases to its end, its module's start over SSH included. The play around it
-  is told too.
+* release: from the moment at which the lease is taken to that at which it is given back, seen on the host. What Ansible
+  needs around it is told too: the task, with the start of its module over SSH, and the whole play.
 * boot: from the start of a new container to the first probe that found it healthy, the slowest of the release, as the
   engine tells it. Drain: the limit, because there is always a websocket that would live longer.
 * without: the seconds before each release, in the same run, with the same load.
@@ -67,10 +67,10 @@ def prove(arena: Arena, stop: str, count: int, first: int) -> bool:
         raise SystemExit(f"the first release failed: {said.output[-2000:]}")
     windows: list[Window] = []
     controls: list[tuple[float, float]] = []
-    takes: list[tuple[float, float, float]] = []  # release, boot, play
+    takes: list[tuple[float, float, float]] = []  # boot, task, play
     failed: list[str] = []
     loads = [load_average()]
-    with arena.load() as load:
+    with arena.leases() as held, arena.load() as load:
         time.sleep(2)
         for old, new in zip(numbers, numbers[1:]):
             begun = time.monotonic()
@@ -82,10 +82,13 @@ def prove(arena: Arena, stop: str, count: int, first: int) -> bool:
                 failed.append(f"release of version {new}: {said.line[-800:]}")
                 break
             at, until = said.task("Release the stack")
-            takes.append((until - at, boot_seconds(arena.containers("web")), said.seconds))
+            takes.append((boot_seconds(arena.containers("web")), until - at, said.seconds))
             time.sleep(1)
         loads.append(load_average())
-    return tell(arena, stop, windows, controls, takes, failed, load.answers, loads)
+    releases = [until - at for at, until in held]
+    if len(releases) != len(windows):
+        failed.append(f"{len(windows)} plays took the lease {len(releases)} times")
+    return tell(arena, stop, windows, controls, list(zip(releases, takes)), failed, load.answers, loads)
 
 
 def tell(
@@ -93,14 +96,14 @@ def tell(
     stop: str,
     windows: list[Window],
     controls: list[tuple[float, float]],
-    takes: list[tuple[float, float, float]],
+    takes: list[tuple[float, tuple[float, float, float]]],
     failed: list[str],
     answers: list[Answer],
     loads: list[str],
 ) -> bool:
     verdict = judge(answers, windows, DRAIN_SECONDS)
     times = times_table(within(answers, [(each.begun, each.ended) for each in windows]), within(answers, controls))
-    over = [release - boot - DRAIN_SECONDS for release, boot, _play in takes]
+    over = [release - boot - DRAIN_SECONDS for release, (boot, _task, _play) in takes]
     slow = [kind for kind, row in times.items() if row["ratio"] > RATIO]
     print(f"\n{arena.engine}, the application ends {stop}: {len(windows)} releases, load average {' -> '.join(loads)}")
     print(counted(verdict))
@@ -117,9 +120,10 @@ def tell(
     print("| seconds | median | slowest |\n|---|---|---|")
     for name, values in (
         ("the release", [each[0] for each in takes]),
-        ("of which boot", [each[1] for each in takes]),
+        ("of which boot", [each[1][0] for each in takes]),
         (f"more than boot + drain ({DRAIN_SECONDS})", over),
-        ("the play", [each[2] for each in takes]),
+        ("the task", [each[1][1] for each in takes]),
+        ("the play", [each[1][2] for each in takes]),
     ):
         print(f"| {name} | {percentile(values, 0.5):.2f} | {max(values, default=0):.2f} |")
     late = sum(each > OVERHEAD_SECONDS for each in over)

@@ -12,6 +12,8 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slipway_arena import versions
+from slipway_arena import audit, versions
 from slipway_arena.judge import Answer
 from slipway_arena.load import Wish
 from slipway_lab import hosts, settings
@@ -33,6 +35,7 @@ SITE = "proof.example.test"
 PLAY_SECONDS = 600
 # What the Compose files ask for, where a proof says nothing else; THIRD_VERSION is the version itself.
 ENVIRONMENT = {"STOP": "graceful", "FAULT": "", "MONITOR": "0s", "MIGRATE_EXIT": "0"}
+PHASES = ("recovery point", "prepare", "migrate", "start", "switch", "watch", "replace", "finish", "after_release")
 CERTIFICATE = f"""
 place=/etc/slipway/certificates/{SITE}/current; mkdir -p $place
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN={SITE} \\
@@ -148,6 +151,27 @@ class Machine:
             raise LabError(f"{self.name}: {program}: {done.stderr.decode().strip()[-1500:]}")
         return done.stdout.decode()
 
+    @contextlib.contextmanager
+    def follow(self, program: str, *arguments: str) -> Iterator[list[str]]:
+        """Run a program file of this package on the host beside the block; the lines that it prints, as they come."""
+        lines: list[str] = []
+        with self.start(program, *arguments) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            reader = threading.Thread(target=lines.extend, args=(iter(process.stdout.readline, ""),), daemon=True)
+            reader.start()
+            try:
+                yield lines
+            finally:
+                process.stdin.close()
+                reader.join(10)
+
+    def start(self, program: str, *arguments: str) -> subprocess.Popen[str]:
+        """Run a program file of this package on the host; standard input and output are pipes."""
+        text = (PACKAGE / program).read_text(encoding="utf-8")
+        command = ["docker", "exec", "-i", self.container, "python3", "-c", text, *arguments]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
     def power_off(self) -> None:
         subprocess.run(["docker", "kill", "--signal=KILL", self.container], capture_output=True, check=True)
 
@@ -155,6 +179,31 @@ class Machine:
         subprocess.run(["docker", "start", self.container], capture_output=True, check=True)
         self.address = hosts.describe(self.name).address
         wait_until(f"sshd on {self.name}", lambda: hosts.takes_login(self.address), 120, 0.2)
+
+
+class Strike:
+    """A release that is held at a step of its own journal, until it is struck or let go on."""
+
+    def __init__(self, machine: Machine, step: str, steps: Sequence[str], seconds: float = 180) -> None:
+        self._process = machine.start("strike.py", STACK, step, ",".join(steps), str(seconds))
+
+    def wait(self) -> str:
+        """The step that it came to, or `never`."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().split(" ")[0] or "never"
+
+    def say(self, word: str) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(f"{word}\n")
+            self._process.stdin.close()
+        self._process.wait(30)
+
+    def kill(self) -> None:
+        self.say("kill")
+
+    def go_on(self) -> None:
+        self.say("go on")
 
 
 @dataclass
@@ -178,9 +227,11 @@ class Load:
 
 
 class Arena:
-    """Hosts of the lab with everything but the stack."""
+    """Hosts of the lab with everything but the stack, which each of them runs on its own or all together."""
 
     engine = "compose"
+    steps = ("lease", *PHASES)
+    replicas = {"store": 1, "web": 2, "third": 1, "worker": 1}  # of four.yaml, on each host
 
     def __init__(self, name: str, count: int, compose_file: str, **variables: Any) -> None:
         self.name = name
@@ -280,6 +331,16 @@ class Arena:
 
     # Looking
 
+    @contextlib.contextmanager
+    def leases(self) -> Iterator[list[tuple[float, float]]]:
+        """From when to when the stack's lease was held, each time, on the first host; there after the block."""
+        held: list[tuple[float, float]] = []
+        with self.machines[0].follow("holds.py", STACK) as lines:
+            yield held
+            time.sleep(0.2)
+        times = [(what, float(at)) for what, _space, at in (line.strip().rpartition(" ") for line in lines)]
+        held += [(at, until) for (what, at), (_what, until) in zip(times, times[1:]) if what == "taken"]
+
     def look(self, machine: Machine) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(machine.python("look.py", STACK))
         return found
@@ -296,14 +357,46 @@ class Arena:
         with ThreadPoolExecutor(len(self.machines)) as pool:
             return dict(zip((one.name for one in self.machines), pool.map(self.look, self.machines)))
 
+    def await_quiet(self, seconds: float = 180) -> None:
+        """Wait until nobody holds the stack's lease any more: a release whose controller is gone may still work."""
+        held = f"""
+        import json, os, sys
+        try: record = json.load(open("/var/lib/slipway/lease/{STACK}.json"))
+        except FileNotFoundError: record = {{}}
+        sys.exit(bool(record.get("owner")) and os.path.exists("/proc/%d" % record["pid"]))
+        """
+        ask = f"python3 - <<'E' && echo quiet || true\n{textwrap.dedent(held)}\nE\n"
+        for machine in self.machines:
+            wait_until(
+                f"the end of the release on {machine.name}", lambda one=machine: "quiet" in one.shell(ask), seconds
+            )
+
+    def serving(self) -> set[str]:
+        """The versions that the hosts run of what is asked."""
+        return {each["Config"]["Image"].rpartition(":")[2] for each in self.containers("web")}
+
+    def wanted(self, version: str) -> dict[str, str]:
+        """Service → version, where nothing else is said."""
+        return {service: "store" if service == "store" else version for service in self.replicas}
+
+    def remember(self) -> None:
+        """What belongs to the stack and to nobody else, once it runs well."""
+        everything = self.everything().items()
+        self.baseline = {name: {key: seen[key] for key in ("networks", "volumes")} for name, seen in everything}
+
+    def audit(self, versions_wanted: Mapping[str, str]) -> list[str]:
+        """What is not exactly this, and nothing else, on every host. `versions_wanted`: service → version."""
+        problems: list[str] = []
+        for name, seen in self.everything().items():
+            wrong = audit.host(seen, versions_wanted, self.replicas)
+            wrong += [
+                f"{key} are {seen[key]}, not {self.baseline[name][key]}"
+                for key in ("networks", "volumes")
+                if seen[key] != self.baseline[name][key]
+            ]
+            problems += [f"{name}: {each}" for each in wrong]
+        return problems
+
 
 def load_average() -> str:
     return " ".join(f"{each:.1f}" for each in os.getloadavg())
-
-
-def servers_in(upstreams: Mapping[str, str]) -> set[str]:
-    """The addresses that nginx sends requests to."""
-    words: Sequence[str] = " ".join(upstreams.values()).split()
-    return {
-        after.rstrip(";") for word, after in zip(words, words[1:]) if word == "server" and "127.0.0.1:9" not in after
-    }

@@ -101,6 +101,11 @@ class Connection:
         )
         return self
 
+    @property
+    def closed(self) -> bool:
+        """Whether it is known that the server has closed it."""
+        return self.reader.at_eof() or self.writer.is_closing()
+
     def close(self) -> None:
         with contextlib.suppress(Exception):
             self.writer.transport.abort()
@@ -235,15 +240,16 @@ class Load:
             with self.told(KEPT, entrance) as found:
                 try:
                     async with asyncio.timeout(TIMEOUT_SECONDS):
+                        used = there is not None and not there.closed
+                        if there is None or not used:
+                            there = await self.reopened(there, entrance)
                         try:
-                            if there is None:
-                                raise NoAnswer("not connected yet")
                             body, again = await there.whole("GET", "/version")
                         except NoAnswer:
-                            if there is not None:
-                                there.close()
-                                found["repeated"] = True
-                            there = await self.connection(entrance).open()
+                            if not used:
+                                raise
+                            found["repeated"] = True
+                            there = await self.reopened(there, entrance)
                             body, again = await there.whole("GET", "/version")
                         found["version"] = one_version(body)
                 except BaseException:
@@ -255,6 +261,11 @@ class Load:
                 entrance = self.entrance()
             due = max(due + 1 / a_second, time.monotonic() - 1)
             await self.wait(due - time.monotonic())
+
+    async def reopened(self, there: Connection | None, entrance: tuple[str, int]) -> Connection:
+        if there is not None:
+            there.close()
+        return await self.connection(entrance).open()
 
     async def slow(self) -> None:
         while not self.over.is_set():

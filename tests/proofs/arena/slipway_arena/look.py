@@ -27,17 +27,20 @@ def text(path):
         return ""
 
 
+def images():
+    listed = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "proof/web").split()
+    tags = [entry for entry in listed if not entry.endswith("<none>")]
+    found = json.loads(docker("image", "inspect", *tags)) if tags else []
+    return {tag: {"id": each["Id"], "digests": each["RepoDigests"]} for tag, each in zip(tags, found)}
+
+
 state, run = f"/var/lib/slipway/stacks/{stack}", f"/run/slipway/releases/{stack}"
 upstreams = "/etc/nginx/slipway/upstreams"
 ids = docker("ps", "--all", "--quiet").split()
 json.dump(
     {
         "containers": json.loads(docker("inspect", *ids)) if ids else [],
-        "images": {
-            entry: json.loads(docker("image", "inspect", entry))[0]["Id"]
-            for entry in docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "proof/web").split()
-            if not entry.endswith("<none>")
-        },
+        "images": images(),
         "networks": sorted(docker("network", "ls", "--format", "{{.Name}}").split()),
         "volumes": sorted(docker("volume", "ls", "--format", "{{.Name}}").split()),
         "files": listing(f"{state}/files"),
