@@ -34,7 +34,7 @@ STACK = "proof"
 SITE = "proof.example.test"
 PLAY_SECONDS = 600
 # What the Compose files ask for, where a proof says nothing else; THIRD_VERSION is the version itself.
-ENVIRONMENT = {"STOP": "graceful", "FAULT": "", "MONITOR": "0s", "MIGRATE_EXIT": "0"}
+ENVIRONMENT = {"STOP": "graceful", "FAULT": "", "WEB_FAULT": "", "MONITOR": "0s", "MIGRATE_EXIT": "0"}
 PHASES = ("recovery point", "prepare", "migrate", "start", "switch", "watch", "replace", "finish", "after_release")
 CERTIFICATE = f"""
 place=/etc/slipway/certificates/{SITE}/current; mkdir -p $place
@@ -244,6 +244,8 @@ class Arena:
     # Making and unmaking
 
     def __enter__(self) -> Arena:
+        # Whoever ends us leaves no hosts behind.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         hosts.ensure_key()
         versions.ensure_base()
         for version in ("store", "0"):

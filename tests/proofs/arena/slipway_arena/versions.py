@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import json
+import os
+import tarfile
 import urllib.error
 import urllib.request
 from typing import Any
@@ -52,15 +56,30 @@ def put_blob(data: bytes) -> dict[str, Any]:
     return {"digest": digest, "size": len(data)}
 
 
-def publish(version: str) -> str:
-    """Have the version in the registry; returns its image reference."""
+def layer(mib: int) -> tuple[bytes, str]:
+    """A layer of so many MiB that cannot be made smaller, packed, and its name unpacked."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        entry = tarfile.TarInfo("opt/ballast")
+        entry.size = mib << 20
+        archive.addfile(entry, io.BytesIO(os.urandom(mib << 20)))
+    return gzip.compress(buffer.getvalue(), 1), f"sha256:{hashlib.sha256(buffer.getvalue()).hexdigest()}"
+
+
+def publish(version: str, mib: int = 0) -> str:
+    """Have the version in the registry, `mib` larger than others; returns its image reference."""
     if not _manifest:
         ensure_base()
     config = json.loads(ask("GET", f"/v2/{REPOSITORY}/blobs/{_manifest['config']['digest']}")[0])
     environment = [each for each in config["config"]["Env"] if not each.startswith("PROOF_VERSION=")]
     config["config"]["Env"] = [*environment, f"PROOF_VERSION={version}"]
-    blob = put_blob(json.dumps(config).encode())
-    manifest = {**_manifest, "config": {**_manifest["config"], **blob}}
+    manifest = dict(_manifest)
+    if mib:
+        packed, name = layer(mib)
+        config["rootfs"]["diff_ids"].append(name)
+        config["history"].append({"created_by": "ballast"})
+        manifest["layers"] = [*manifest["layers"], {**manifest["layers"][-1], **put_blob(packed)}]
+    manifest["config"] = {**manifest["config"], **put_blob(json.dumps(config).encode())}
     data = json.dumps(manifest).encode()
     ask("PUT", f"/v2/{REPOSITORY}/manifests/{version}", data, manifest["mediaType"])
     return f"{REPOSITORY}:{version}"
