@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -78,7 +79,7 @@ class Store(Protocol):
     def files_directory(self) -> str: ...
     def mounted_files(self) -> frozenset[str]: ...
     def write_files(self, wanted: Mapping[str, HostFile]) -> None: ...
-    def collect_files(self, wanted: Mapping[str, HostFile]) -> None: ...
+    def collect_files(self, wanted: Collection[str]) -> None: ...
 
 
 class Clock(Protocol):
@@ -310,7 +311,7 @@ class ComposeEngine:
             self._gateway.remove(each.id, each.name)
         for network in plan.absent_networks:
             self._gateway.remove_network(network)
-        self._store.collect_files({})
+        self._store.collect_files(())
 
     def run_after(self, stack: Stack, services: list[str]) -> None:
         containers = self._containers(stack)
@@ -351,6 +352,8 @@ class ComposeEngine:
         with self._collected(left):
             begun = [each for each in map(self._inspect, progress.started) if each]
             self._stop(stack, begun)
+        with self._collected(left):
+            self._store.collect_files(self._files_in_use(stack))
         return left
 
     def recover(self, stack: Stack, journal: Mapping[str, Any]) -> None:
@@ -378,6 +381,12 @@ class ComposeEngine:
             if container is not None and which(container):
                 with self._collected(left):
                     self._gateway.remove(container.id, container.name, volumes=True)
+
+    def _files_in_use(self, stack: Stack) -> set[str]:
+        """The names of our files that a container mounts."""
+        mounts = [mount for raw in self._gateway.containers(stack.name) for mount in raw.get("Mounts") or []]
+        sources = [mount.get("Source") or "" for mount in mounts]
+        return {os.path.basename(path) for path in sources if os.path.dirname(path) == self._store.files_directory}
 
     def _reinstate(self, stack: Stack, container: Container) -> None:
         fixed = stack.services[container.service].container_name if container.service in stack.services else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,7 +165,7 @@ class Records:
             os.replace(staged, path)
         files.sync_directory(self.files_directory)
 
-    def collect_files(self, wanted: Mapping[str, HostFile]) -> None:
+    def collect_files(self, wanted: Collection[str]) -> None:
         for name in self.mounted_files() - set(wanted):
             files.remove(os.path.join(self.files_directory, name))
 

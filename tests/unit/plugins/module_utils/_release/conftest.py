@@ -191,6 +191,7 @@ class Docker:
             "Image": self.images[body["Image"]],
             "Config": {"Image": body["Image"], "Labels": body["Labels"], "Cmd": body.get("Cmd")},
             "HostConfig": {"NetworkMode": body["HostConfig"]["NetworkMode"]},
+            "Mounts": body["HostConfig"].get("Mounts", []),
             "State": {"Status": "created", "ExitCode": 0},
             "RestartCount": 0,
             "NetworkSettings": {"Networks": {net: {"IPAddress": ""} for net in endpoints}},

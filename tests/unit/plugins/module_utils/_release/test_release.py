@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import copy
 import re
 from collections.abc import Callable
@@ -198,6 +199,22 @@ def test_a_failure_anywhere_before_the_end_is_undone(host: Any, document: Docume
     assert outcomes(host)[-1] == "failed"
     outcome = host.release(document()).present(check=False)
     assert not outcome.changed
+
+
+@pytest.mark.parametrize("call", ["start t-web-migrate", "start t-web-4"])
+def test_the_files_of_a_release_that_failed_go_with_it(host: Any, document: Document, call: str) -> None:
+    """They may hold secrets that nothing mounts."""
+
+    def configured(version: str) -> dict[str, Any]:
+        user = {"configs": [{"source": "one", "uid": str(os.getuid()), "gid": str(os.getgid())}]}
+        return {**document(version, **user), "configs": {"one": {"content": f"of {version}"}}}
+
+    host.release(configured("1")).present(check=False)
+    files = host.records().mounted_files()
+    host.docker.fail_on = {call: "disk full"}
+    with pytest.raises(ReleaseFailed, match="the old version serves on"):
+        host.release(configured("2")).present(check=False)
+    assert host.records().mounted_files() == files
 
 
 def test_nginx_that_refuses_undoes_the_release(host: Any, document: Document) -> None:
