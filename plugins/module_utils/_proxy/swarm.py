@@ -149,7 +149,10 @@ def upstream_files(stack: str, wish: Wish, tasks: Iterable[Task], ports: Mapping
 
 
 class Agent:
-    """One `step` reads everything and brings nginx and the node's labels to it."""
+    """One `step` reads everything and brings nginx and the node's labels to it.
+
+    `meet` is told where requests go: address of each other node → published ports.
+    """
 
     def __init__(
         self,
@@ -157,11 +160,13 @@ class Agent:
         proxy: Proxy,
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        meet: Callable[[Mapping[str, frozenset[int]]], None] = lambda _servers: None,
     ) -> None:
         self._gateway = gateway
         self._proxy = proxy
         self._say = say
         self._clock = clock
+        self._meet = meet
         self._node = ""
         self._counts: dict[str, _Count] = {}
         self._ports: dict[str, list[int]] = {}
@@ -203,6 +208,13 @@ class Agent:
         asked = wishes(self._gateway)
         services = {each for wish in asked.values() for weights in wish.serving.values() for each in weights}
         tasks = serving_tasks(self._gateway.tasks(sorted(services)), nodes)
+        elsewhere = [task for task in tasks if task.node != self._node]
+        self._meet(
+            {
+                host: frozenset(port for task in elsewhere if task.host == host for port in task.ports.values())
+                for host in {task.host for task in elsewhere}
+            }
+        )
         result: dict[str, str] = {}
         for stack, wish in asked.items():
             result[stack] = self._follow(stack, wish, tasks)

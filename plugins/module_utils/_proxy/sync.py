@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from ansible_collections.slipway.ops.plugins.module_utils._lease import lease
 from ansible_collections.slipway.ops.plugins.module_utils._proxy import upstreams
 from ansible_collections.slipway.ops.plugins.module_utils._proxy.gateway import Nginx, Proxy, ProxyError
+from ansible_collections.slipway.ops.plugins.module_utils._proxy.neighbours import Neighbours
 from ansible_collections.slipway.ops.plugins.module_utils._proxy.swarm import Agent
 from ansible_collections.slipway.ops.plugins.module_utils._raft.gateway import RaftGateway
 from ansible_collections.slipway.ops.plugins.module_utils._raft.state import OBJECT_PREFIX
@@ -99,7 +100,9 @@ def watch(
 
     def follow_swarm() -> None:
         try:
-            Agent(join(), proxy, say).run(of_swarm)
+            neighbours = Neighbours(say)
+            neighbours.start()
+            Agent(join(), proxy, say, meet=neighbours.know).run(of_swarm)
         finally:
             events.put(False)
 

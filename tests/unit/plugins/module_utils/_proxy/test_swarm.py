@@ -157,6 +157,16 @@ def test_servers_are_running_tasks_of_what_serves(raft: Raft, agent: Agent, prox
     assert proxy.reloads == 1
 
 
+def test_the_other_nodes_that_requests_go_to(raft: Raft, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[Mapping[str, frozenset[int]]] = []
+    monkeypatch.setattr(agent, "_meet", met.append)
+    for node, port in (("n1", 30001), ("n2", 30002), ("n2", 30003)):
+        add_task(raft, "web1", node, port)
+    serve(raft, {"web": {"web1": 1}})
+    agent.step()
+    assert met == [{"10.0.0.2": frozenset([30002, 30003])}]
+
+
 def test_the_next_generation_is_acknowledged_also_where_no_file_changes(raft: Raft, agent: Agent) -> None:
     add_task(raft, "web1", "n1", 30001)
     serve(raft, {"web": {"web1": 1}})
