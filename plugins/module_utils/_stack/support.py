@@ -167,7 +167,7 @@ SUPPORT: dict[str, Support] = {
     ),
     "services.*.deploy.mode": _as(
         "global is one replica on one host; jobs are services others wait for",
-        swarm=honoured("replicated; jobs are services others wait for, and global is refused"),
+        swarm=honoured("replicated and global; jobs are services others wait for"),
     ),
     "services.*.deploy.placement": _as(_ONE_NODE, swarm=honoured()),
     "services.*.deploy.placement.constraints": _as(_ONE_NODE, swarm=honoured("== and != over node and engine labels")),
@@ -373,7 +373,9 @@ SUPPORT: dict[str, Support] = {
     "services.*.volumes": _yes(),
     "services.*.volumes[].type": _yes("volume, bind, tmpfs"),
     "services.*.volumes[].source": _yes(
-        swarm=honoured("a local volume or a path pins the service: placement.constraints must name its node")
+        swarm=honoured(
+            "a local volume or a path pins the service, unless it is global: placement.constraints say where"
+        )
     ),
     "services.*.volumes[].target": _yes(),
     "services.*.volumes[].read_only": _yes(),

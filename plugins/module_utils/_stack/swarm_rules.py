@@ -127,11 +127,11 @@ class SwarmRules:
         asked = asked if isinstance(asked, Mapping) else {}
         deploy = service["deploy"]
         if asked.get("mode") == "global":
-            self.problems.add(
-                f"{here}.mode",
-                "a release counts its replicas, and global has no number",
-                "write replicas, and placement.max_replicas_per_node: 1",
-            )
+            deploy["mode"] = "global"
+            if asked.get("replicas") is not None or raw.get("scale") is not None:
+                self.problems.add(
+                    f"{here}.mode", "global has a task on each node, and no number", "remove the number of replicas"
+                )
         if asked.get("labels"):
             found = values.pairs(asked["labels"], f"{here}.labels", self.problems)
             deploy["labels"] = {key: value or "" for key, value in found.items()}
@@ -222,6 +222,8 @@ class SwarmRules:
             resources["generic_resources"] = found
 
     def _pinned(self, service: Mapping[str, Any], path: str) -> None:
+        if service["deploy"].get("mode") == "global":
+            return
         constraints = service["deploy"].get("placement", {}).get("constraints", [])
         matches = [_CONSTRAINT.fullmatch(constraint) for constraint in constraints]
         if any(match and match[2] == "==" and _PINS.fullmatch(match[1]) for match in matches):
