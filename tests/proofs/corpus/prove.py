@@ -1,0 +1,176 @@
+"""Deploy every accepted file of the corpus for real, on a Compose host and on a Swarm: the second time nothing changes.
+
+prove.py [--quick] [--engine compose|swarm] [NAME ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+sys.path[:0] = [str(ROOT / "tests/lab"), str(ROOT), str(ROOT / ".cache/collections")]
+
+from slipway_lab import hosts, images, settings, standins
+
+from tests.corpus_files import ENGINES, File, files
+
+QUICK = ("celery-queue", "secrets-all", "ports-long")
+# Names behind which the lab has a real server of that kind.
+SERVERS = {f"{name}:{tag}" for name, tag in standins.SERVERS + standins.FURTHER_SERVERS}
+OTHERS = "registry.example"
+ENGINE = {
+    "registry-mirrors": [f"http://{settings.SERVICES_ADDRESS}:{settings.REGISTRY_PORT}"],
+    "insecure-registries": [f"{OTHERS}:{settings.REGISTRY_PORT}"],
+    "node-generic-resources": ["gpu=4"],
+}
+PREPARE = """
+echo '{address} {others}' >> /etc/hosts
+mkdir -p /etc/docker && echo '{engine}' > /etc/docker/daemon.json
+systemctl restart docker
+"""
+# What a file expects of others to be there.
+BEFORE = {
+    "compose": "docker network create corpus-platform; docker volume create corpus-archive",
+    "swarm": """
+docker swarm init --advertise-addr $(hostname -I | cut -d' ' -f1)
+docker node update --label-add data=yes --label-add zone=a $(hostname)
+docker network create --driver overlay --attachable corpus-platform
+""",
+}
+
+
+class Trial:
+    """One engine's host, and how each file went on it."""
+
+    def __init__(self, engine: str, chosen: list[File], place: Path) -> None:
+        self.engine = engine
+        self.host = f"corpus-{engine}"
+        self.files = [file for file in chosen if file.accepted(engine) and "lab" not in file.expected]
+        self.report = place / f"{engine}.json"
+        self.log = settings.STATE / f"corpus-{engine}.log"
+        self.inventory = place / f"{engine}-hosts.json"
+        self.seconds = 0.0
+
+    def run(self) -> None:
+        begun = time.monotonic()
+        hosts.remove(self.host)
+        reached = hosts.create(self.host, settings.DEFAULT_RELEASE, docker_inside=True)
+        self.on(PREPARE.format(address=settings.SERVICES_ADDRESS, others=OTHERS, engine=json.dumps(ENGINE)))
+        self.on(BEFORE[self.engine])
+        self.inventory.write_text(json.dumps({"all": {"hosts": {self.host: self.variables(reached)}}}))
+        with self.log.open("w") as log:
+            subprocess.run(
+                [ROOT / ".venv/bin/ansible-playbook", "-i", self.inventory, HERE / "deploy.yml"],
+                cwd=ROOT,
+                env={**os.environ, "ANSIBLE_FORCE_COLOR": "0"},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        self.seconds = time.monotonic() - begun
+
+    def on(self, script: str) -> None:
+        command = ["docker", "exec", "-i", hosts.container_name(self.host), "sh", "-e"]
+        done = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{self.host}: {done.stdout}{done.stderr}")
+
+    def variables(self, reached: hosts.Host) -> dict[str, Any]:
+        return {
+            "ansible_host": reached.address,
+            "ansible_user": reached.user,
+            "ansible_ssh_private_key_file": reached.key_file,
+            "corpus_engine": self.engine,
+            "corpus_report": str(self.report),
+            "corpus_files": [
+                {"name": file.name, "path": str(file.path), "stack": file.stack or "", "variables": file.variables}
+                for file in self.files
+            ],
+        }
+
+    def verdict(self, file: File) -> str:
+        if not file.accepted(self.engine):
+            return "refused"
+        if "lab" in file.expected:
+            return "not tried"
+        found = json.loads(self.report.read_text()).get(file.name, {}) if self.report.exists() else {}
+        if "failed" in found or not found:
+            return f"FAILED: {found.get('failed', 'was not reached')}"
+        if not found["first"]:
+            return "FAILED: the first deploy changed nothing"
+        return "FAILED: the second deploy changed something" if found["second"] else "ok, ok"
+
+
+def push(chosen: list[File], engines: list[str]) -> None:
+    """The stand-in under every name that the files use, as each engine would ask for it."""
+    for server in standins.servers(further=True):
+        if not standins.in_registry(server.name):
+            standins.push(server, images.ensure(server.image))
+    image = images.Image("standin-anything", "busybox", "anything", images.base(settings.DEFAULT_RELEASE))
+    tag = images.ensure(image)
+    found = {
+        service["image"]
+        for file in chosen
+        for engine in engines
+        if file.accepted(engine)
+        for service in file.model(engine)["services"].values()
+    }
+    for name in sorted(found - SERVERS):
+        path = name.removeprefix(f"{OTHERS}:{settings.REGISTRY_PORT}/")
+        path = path if "/" in path else f"library/{path}"
+        if not standins.in_registry(path):
+            standins.push(standins.StandIn(path, image), tag)
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("names", nargs="*", help="files of the corpus; all without any")
+    asked.add_argument("--quick", action="store_true", help=f"{', '.join(QUICK)} alone")
+    asked.add_argument("--engine", choices=ENGINES, action="append")
+    asked.add_argument("--keep", action="store_true", help="leave the hosts up")
+    options = asked.parse_args()
+    names = QUICK if options.quick else options.names
+    chosen = [file for file in files() if not names or file.name in names]
+    engines = options.engine or list(ENGINES)
+    push(chosen, engines)
+    with tempfile.TemporaryDirectory() as place:
+        trials = [Trial(engine, chosen, Path(place)) for engine in engines]
+        threads = [threading.Thread(target=trial.run) for trial in trials]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            return show(chosen, trials)
+        finally:
+            for trial in [] if options.keep else trials:
+                hosts.remove(trial.host)
+
+
+def show(chosen: list[File], trials: list[Trial]) -> int:
+    print("| file |" + "".join(f" {trial.engine} |" for trial in trials))
+    print("|---|" + "---|" * len(trials))
+    failed = 0
+    for file in chosen:
+        verdicts = [trial.verdict(file) for trial in trials]
+        failed += any(verdict.startswith("FAILED") for verdict in verdicts)
+        note = f" ({file.expected['lab']})" if "not tried" in verdicts else ""
+        print(f"| {file.name}{note} |" + "".join(f" {verdict} |" for verdict in verdicts))
+    for trial in trials:
+        print(f"{trial.engine}: {len(trial.files)} files deployed in {trial.seconds:.0f} s; log: {trial.log}")
+    print(f"corpus: {f'{failed} files failed' if failed else 'proved'}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
