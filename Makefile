@@ -8,7 +8,7 @@ TWO := --no-print-directory --jobs=2 --output-sync=target
 LAB := $(BIN)/python tests/lab/lab.py
 export ANSIBLE_FORCE_COLOR ?= $(if $(CI),0,1)
 
-.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab lockout molecule hosts site clean prove-lockout prove-exposure prove-engine prove-upgrade bench-ufw bench-hardening bench-converge
+.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab lockout corpus molecule hosts site clean prove-lockout prove-exposure prove-engine prove-upgrade prove-corpus bench-ufw bench-hardening bench-converge
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,7 +37,7 @@ test: setup ## Everything: lint, unit, sanity, every role's scenario, the whole 
 	@$(MAKE) $(TWO) lint unit ansible-lint sanity wrong-input
 	@$(MAKE) --no-print-directory lab
 	@$(MAKE) $(TWO) lockout hosts
-	@$(MAKE) --no-print-directory molecule site
+	@$(MAKE) --no-print-directory corpus molecule site
 	@echo "==> all tests passed"
 
 test-fast: setup lint unit ## The inner loop: lint, types and unit tests, under a minute
@@ -73,6 +73,11 @@ lockout: setup
 	@$(LAB) up --services
 	@$(BIN)/python tests/proofs/lockout/prove.py --quick
 
+corpus: setup
+	@echo "==> three systems of the corpus, deployed twice on a host and on a Swarm"
+	@$(LAB) up --services
+	@$(BIN)/python tests/proofs/corpus/prove.py --quick
+
 molecule: setup
 	@echo "==> a scenario for every role"
 	@$(LAB) up --services
@@ -105,6 +110,10 @@ bench-ufw: setup ## Time a firewall policy of 1 to 1000 rules inside a host, bes
 prove-upgrade: setup ## Upgrade three hosts, of which the second breaks: real packages, a real reboot
 	@$(LAB) up --services
 	@$(BIN)/python tests/proofs/upgrade/prove.py
+
+prove-corpus: setup ## Deploy every accepted file of the corpus twice, on a Compose host and on a Swarm
+	@$(LAB) up --services
+	@$(BIN)/python tests/proofs/corpus/prove.py
 
 bench-hardening: setup ## Ask ssh-audit, Lynis and OpenSCAP about fresh hosts before and after, with workloads that go on, on both Debian releases
 	@$(LAB) up --services
