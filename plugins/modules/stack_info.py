@@ -77,7 +77,7 @@ stack:
     services:
       description:
         - By name, C(image), C(replicas), C(ready) (int), C(ok) (bool) and C(containers), a list with C(id), C(name),
-          C(image), C(image_id), C(state), C(health), C(restarts), C(started), C(release) and C(addresses).
+          C(image), C(image_id), C(state), C(health), C(restarts), C(started), C(release), C(addresses) and C(node).
       type: dict
     history:
       description: The records of the last 20 releases, oldest first.

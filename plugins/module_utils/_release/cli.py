@@ -11,7 +11,6 @@ import os
 import sys
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._release import records
 from ansible_collections.slipway.ops.plugins.module_utils._release.status import status as read_status
 from ansible_collections.slipway.ops.plugins.module_utils._release.together import Board
 from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import (
@@ -20,6 +19,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import
     Settings,
     rolling_back,
     run_requested,
+    stacks,
 )
 
 
@@ -30,7 +30,7 @@ def status(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(argv)
     places = Places()
-    found = [read_status(name, places) for name in arguments.stack or records.stacks(places.stacks)]
+    found = [read_status(name, places) for name in arguments.stack or stacks(places)]
     if arguments.json:
         sys.stdout.write(json.dumps(found, indent=2, sort_keys=True) + "\n")
     else:
@@ -61,7 +61,8 @@ def _lines(entry: dict[str, Any]) -> list[str]:
         word = "ok" if service["ok"] else "NOT OK"
         lines.append(f"  {name}: {word}, {service['ready']} of {service['replicas']} ready, {service['image']}")
         lines.extend(
-            f"    {each['name']}: {each['state']}, health {each['health']}, restarts {each['restarts']}"
+            f"    {each['name']}{' on ' if each['node'] else ''}{each['node']}: {each['state']}, "
+            f"health {each['health']}, restarts {each['restarts']}"
             for each in service["containers"]
         )
     return lines
@@ -75,7 +76,7 @@ def rollback(argv: list[str]) -> int:
     parser.add_argument("--plan", action="store_true", help="only show what would be done")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(argv)
-    names = records.stacks(Places().stacks)
+    names = stacks(Places())
     name = arguments.stack or (names[0] if len(names) == 1 else "")
     if not name:
         parser.error(f"name the stack, one of: {', '.join(names) or 'none is deployed on this host'}")

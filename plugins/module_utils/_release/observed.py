@@ -44,6 +44,7 @@ class Container:
     purpose: str = ""
     addresses: Mapping[str, str] = field(default_factory=dict)
     host_network: bool = False
+    node: str = ""  # where it runs, in a Swarm
     health_log: str = ""
 
     @property

@@ -1,34 +1,32 @@
 # Copyright: Slipway contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of a stack runs on this host, for people and programs; reads only."""
+"""What of a stack runs on this host or on its Swarm, for people and programs; reads only."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import describe, holder
-from ansible_collections.slipway.ops.plugins.module_utils._release.compose import Gateway
-from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import DockerGateway
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
-from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Container, parse_container
-from ansible_collections.slipway.ops.plugins.module_utils._release.records import Records
-from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
+from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Container, Observed
+from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Parts, Places, Settings, recorded
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
 
-def status(name: str, places: Places, connect: Callable[[], Gateway] = DockerGateway.connect) -> dict[str, Any]:
+def status(name: str, places: Places, find: Callable[[str, Settings], Parts] = recorded) -> dict[str, Any]:
     """The deployed stack, its containers, its last releases and who works on it."""
-    records = Records(name, places.stacks, places.state)
+    on = find(name, Settings(places=places))
+    records = on.records
     model = records.model()
     engine_problem = ""
-    containers: list[Container] = []
+    observed = Observed(available=False)
     try:
-        containers = [parse_container(raw) for raw in connect().containers(name)]
+        on.engine.require()
+        observed = on.engine.observe(Stack(model)) if model else observed
     except EngineError as error:
         engine_problem = str(error)
-    held = holder(name, places.leases)
+    held = on.holder()
     history = records.history()
     succeeded = [record for record in history if record.get("outcome") == "succeeded"]
     return {
@@ -38,25 +36,30 @@ def status(name: str, places: Places, connect: Callable[[], Gateway] = DockerGat
         "released": succeeded[-1].get("finished", "") if succeeded else "",
         "last_outcome": history[-1].get("outcome", "") if history else "",
         "unfinished": (records.journal() or {}).get("phase", ""),
-        "lease": describe(held) if held else "",
-        "pull": records.said_pull() if held else "",
+        "lease": held,
+        "pull": on.pulling() if held else "",
         "engine_problem": engine_problem,
-        "services": _services(Stack(model), containers) if model else {},
+        "services": _services(Stack(model), observed) if model else {},
         "history": history[-20:],
     }
 
 
-def _services(stack: Stack, containers: list[Container]) -> dict[str, Any]:
+def _of(service: str, observed: Observed) -> list[Container]:
+    return [each for each in observed.containers if each.service == service]
+
+
+def _services(stack: Stack, observed: Observed) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for service in stack.services.values():
-        mine = sorted((each for each in containers if each.service == service.name), key=lambda each: each.number)
+        mine = sorted(_of(service.name, observed), key=lambda each: (each.release, each.number))
+        replicas = observed.replicas.get(service.name, service.replicas)
         good = [each for each in mine if each.ready and each.config_hash == stack.config_hash(service.name)]
         done = stack.is_job(service.name) and any(each.state == "exited" and each.exit_code == 0 for each in mine)
         result[service.name] = {
             "image": service.image,
-            "replicas": service.replicas,
+            "replicas": replicas,
             "ready": len(good),
-            "ok": len(good) >= service.replicas or done,
+            "ok": len(good) >= replicas or done,
             "containers": [
                 {
                     "id": each.id[:12],
@@ -69,6 +72,7 @@ def _services(stack: Stack, containers: list[Container]) -> dict[str, Any]:
                     "started": each.started_at,
                     "release": each.release,
                     "addresses": dict(each.addresses),
+                    "node": each.node,
                 }
                 for each in mine
             ],

@@ -27,6 +27,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release import judge,
 from ansible_collections.slipway.ops.plugins.module_utils._release import observed as state
 from ansible_collections.slipway.ops.plugins.module_utils._release.compose import POLL_SECONDS, Clock, Limits
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Capabilities, EngineError, Progress
+from ansible_collections.slipway.ops.plugins.module_utils._release.images import Wanted
 from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Container, Image, Observed
 from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
     KEEP,
@@ -154,8 +155,8 @@ class SwarmEngine:
         if not self._is_there():
             return Observed(available=False)
         services = self._services(stack)
-        down = self._down()
-        containers = tuple(container for service in services for container in swarm_observed.containers(service, down))
+        nodes = self._nodes()
+        containers = tuple(each for service in services for each in swarm_observed.containers(service, nodes))
         networks = {
             raw["Name"]: raw.get("Labels") or {} for raw in self._gateway.networks() if raw.get("Scope") == "swarm"
         }
@@ -189,10 +190,6 @@ class SwarmEngine:
         found = (swarm_observed.parse_node(raw) for raw in self._gateway.nodes())
         return {node.id: node for node in found}
 
-    def _down(self) -> frozenset[str]:
-        # A node is `unknown` for a while after each change of the leader, though it runs.
-        return frozenset(node.id for node in self._nodes().values() if node.state == swarm_observed.DOWN)
-
     def images(self, stack: Stack) -> dict[str, Image]:
         return self._images(stack, self._services(stack))
 
@@ -207,7 +204,7 @@ class SwarmEngine:
         counted = dict.fromkeys(wanted, 1)
         for service in services:
             if service.replicas is None and service.config_hash == wanted.get(service.service):
-                counted[service.service] = len(swarm_observed.containers(service))
+                counted[service.service] = service.wanted
         return counted
 
     def _settled_upstreams(
@@ -237,6 +234,15 @@ class SwarmEngine:
         return self._gateway.has_data(volume) or len(self._nodes()) > 1
 
     # Phases
+
+    def look_up(self, references: Iterable[str]) -> list[Wanted]:
+        return [Wanted(reference, self._digest(reference)) for reference in references]
+
+    def _digest(self, reference: str) -> str:
+        """Empty where no registry tells it."""
+        with contextlib.suppress(EngineError):
+            return Reference.parse(reference).digest or self._gateway.distribution(reference)
+        return ""
 
     def pin(self, images: Mapping[str, Image]) -> None:
         self._resolved.update(images)
@@ -540,9 +546,9 @@ class SwarmEngine:
         limit = max((service.grace_seconds for service in services), default=0.0) + END_SECONDS
         begun = self._clock.monotonic()
         while identities:
-            down = self._down()
+            nodes = self._nodes()
             tasks = (swarm_observed.parse_task(raw) for raw in self._gateway.tasks(stack.name))
-            running = [each for each in tasks if each.service in identities and each.up and each.node not in down]
+            running = [each for each in tasks if each.service in identities and each.up and not self._lost(nodes, each)]
             if not running:
                 return
             if self._clock.monotonic() - begun >= limit:
@@ -551,6 +557,10 @@ class SwarmEngine:
                     f"{names}: tasks still run after {limit:g} s; see docker ps on {self._where(running)}"
                 )
             self._clock.sleep(POLL_SECONDS)
+
+    @staticmethod
+    def _lost(nodes: Mapping[str, Node], task: Task) -> bool:
+        return task.node in nodes and nodes[task.node].down
 
     def _where(self, tasks: Iterable[Task]) -> str:
         nodes = self._nodes()
@@ -645,20 +655,20 @@ class SwarmEngine:
         while pending:
             passed = self._clock.monotonic() - begun
             there = {service.name: service for service in self._services(stack)}
-            down = self._down()
+            nodes = self._nodes()
             for name in pending:
                 if name not in there:
                     raise EngineError(f"service {name}: somebody removed it during the release; run again")
-            pending = [name for name in pending if not self._is_ready(there[name], down)]
+            pending = [name for name in pending if not self._is_ready(there[name], nodes)]
             if pending and passed >= self._limits.health:
                 self._fail_late(there[pending[0]])
             if pending:
                 self._clock.sleep(POLL_SECONDS)
 
-    def _is_ready(self, service: SwarmService, down: Iterable[str]) -> bool:
+    def _is_ready(self, service: SwarmService, nodes: Mapping[str, Node]) -> bool:
         for task in service.newest():
             self._check_alive(service, task)
-        containers = swarm_observed.containers(service, frozenset(down))
+        containers = swarm_observed.containers(service, nodes)
         if service.job:
             return all(each.state == state.EXITED for each in containers)
         settled = [self._is_settled(each) for each in containers if each.ready]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,11 @@ class Node:
     state: str
     address: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def down(self) -> bool:
+        # It is `unknown` for a while after each change of the leader, though it runs.
+        return self.state == DOWN
 
 
 @dataclass(frozen=True)
@@ -182,13 +187,13 @@ def _replicas(spec: Mapping[str, Any]) -> int | None:
     return int((mode.get("Replicated") or {}).get("Replicas") or 0)
 
 
-def containers(service: SwarmService, down: Collection[str] = ()) -> list[Container]:
-    """Each task that the Swarm wants as a container; `down` are the ids of nodes that are lost.
+def containers(service: SwarmService, nodes: Mapping[str, Node]) -> list[Container]:
+    """Each task that the Swarm wants as a container; `nodes` by their ids.
 
     What is not up yet, or is about to be started anew, counts as starting: the Swarm works on it by itself.
     """
     found = [
-        _container(service, number, task, down)
+        _container(service, number, task, nodes.get(task.node))
         for number, task in enumerate(service.newest(), start=1)
         if task.ended or not task.leaving
     ]
@@ -199,13 +204,13 @@ def containers(service: SwarmService, down: Collection[str] = ()) -> list[Contai
     return found
 
 
-def _container(service: SwarmService, number: int, task: Task, down: Collection[str]) -> Container:
+def _container(service: SwarmService, number: int, task: Task, node: Node | None) -> Container:
     how, health = state.RUNNING, state.STARTING
     if service.job and task.state == COMPLETE:
         how, health = state.EXITED, state.NO_HEALTHCHECK
     elif task.ended and task.leaving:
         how, health = (state.EXITED if service.job else GONE), state.NO_HEALTHCHECK
-    elif task.state == RUNNING and task.node not in down:
+    elif task.state == RUNNING and not (node and node.down):
         health = state.HEALTHY if service.checked else state.NO_HEALTHCHECK
     return Container(
         **{
@@ -215,6 +220,7 @@ def _container(service: SwarmService, number: int, task: Task, down: Collection[
             "exit_code": task.exit_code,
             "restarts": len(service.failures(task)),
             "started_at": task.since,
+            "node": node.name if node else "",
         }
     )
 

@@ -110,6 +110,7 @@ class Parts:
     records: Ledger
     take: Leaser
     holder: Callable[[], str]  # who works on the stack now; empty when nobody does
+    pulling: Callable[[], str] = str  # how far the pull of a release is
 
 
 def images(gateway: DockerGateway, settings: Settings, say: Callable[[str], None] = silent) -> Images:
@@ -153,7 +154,7 @@ def _on_compose(name: str, settings: Settings, secrets: Sequence[str]) -> Parts:
         held = holder(name, places.leases)
         return describe(held) if held else ""
 
-    return Parts(engine, book, take, working)
+    return Parts(engine, book, take, working, book.said_pull)
 
 
 class _NoSwarm(RaftGateway):
@@ -210,7 +211,9 @@ def stacks(places: Places) -> list[str]:
 def recorded(name: str, settings: Settings) -> Parts:
     """The parts of a stack that is known here by its name alone: those where it is deployed."""
     found = [adapter(name, settings, ()) for adapter in ADAPTERS.values()]
-    return next((each for each in found if each.records.model() is not None), found[0])
+    deployed = (each for each in found if each.records.model() is not None)
+    removed = (each for each in found if each.records.history())
+    return next(deployed, None) or next(removed, None) or found[0]
 
 
 def parts(stack: Stack, variables: Mapping[str, str], settings: Settings) -> Parts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.records impor
 from ansible_collections.slipway.ops.plugins.module_utils._release.registry import Manifest
 from ansible_collections.slipway.ops.plugins.module_utils._release.release import Policy, Release
 from ansible_collections.slipway.ops.plugins.module_utils._release.rollback import Target, choose
+from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Parts
 from ansible_collections.slipway.ops.plugins.module_utils._stack.load import load
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
@@ -304,11 +306,9 @@ class Host:
         target = choose("t", records.history(), records.kept_release, wanted)
         return self.release(Stack(target.kept.model), target.kept), target
 
-    def release(self, document: Mapping[str, Any] | Stack, back_to: Kept | None = None) -> Release:
-        stack = document if isinstance(document, Stack) else self.stack(document)
-        records = self.records(stack.name)
-        secrets = report.secrets_of(stack, self.variables)
-        engine = ComposeEngine(
+    def engine(self, name: str, secrets: Iterable[str] = ()) -> ComposeEngine:
+        records = self.records(name)
+        return ComposeEngine(
             self.connect,
             self.proxy,
             records,
@@ -319,9 +319,16 @@ class Host:
             ),
             secrets,
         )
+
+    def parts(self, name: str) -> Parts:
+        take = partial(lease, name, directory=str(self.directory / "lease"))
+        return Parts(self.engine(name), self.records(name), take, str)
+
+    def release(self, document: Mapping[str, Any] | Stack, back_to: Kept | None = None) -> Release:
+        stack = document if isinstance(document, Stack) else self.stack(document)
         return Release(
-            engine,
-            records,
+            self.engine(stack.name, report.secrets_of(stack, self.variables)),
+            self.records(stack.name),
             lambda owner: lease(stack.name, owner, directory=str(self.directory / "lease")),
             stack,
             self.variables if back_to is None else back_to.variables,

@@ -19,6 +19,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.release impor
 from ansible_collections.slipway.ops.plugins.module_utils._release.rollback import Target, choose
 from ansible_collections.slipway.ops.plugins.module_utils._release.swarm import SwarmEngine
 from ansible_collections.slipway.ops.plugins.module_utils._release.swarm_gateway import scaled
+from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import EMPTY, Parts
 from ansible_collections.slipway.ops.plugins.module_utils._stack.load import load
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
@@ -369,6 +370,10 @@ class Cluster:
         records = self.records()
         target = choose("t", records.history(), records.kept_release, wanted)
         return self.release(Stack(target.kept.model), target.kept), target
+
+    def parts(self, name: str) -> Parts:
+        book = self.records(name)
+        return Parts(self.engine(Stack(book.model() or {**EMPTY, "name": name})), book, lease, str)
 
     def engine(self, stack: Stack) -> SwarmEngine:
         secrets = report.secrets_of(stack, self.variables)

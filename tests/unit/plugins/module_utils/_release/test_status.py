@@ -15,7 +15,7 @@ def status(host: Any) -> dict[str, Any]:
     places = Places(
         stacks=str(host.directory / "etc"), state=str(host.directory / "var"), leases=str(host.directory / "lease")
     )
-    return module.status("t", places, host.connect)
+    return module.status("t", places, lambda name, settings: host.parts(name))
 
 
 def test_before_the_first_release(host: Any) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
 from ansible_collections.slipway.ops.plugins.module_utils._release.release import ReleaseFailed
+from ansible_collections.slipway.ops.plugins.module_utils._release.status import status
+from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._release.swarm_world import (
     Cluster,
@@ -342,3 +344,21 @@ def test_a_version_that_answers_with_errors_is_taken_back(cluster: Cluster) -> N
         cluster.release(watched).present(check=False)
     assert cluster.serving.names() == {"web": ["t_web-r1"]}
     assert cluster.serving.judging == ""
+
+
+def test_status_says_where_each_task_runs(cluster: Cluster) -> None:
+    cluster.release(document()).present(check=False)
+    cluster.swarm.hosts["n2"] = "down"
+    found = status("t", Places(), lambda name, settings: cluster.parts(name))
+    assert {name: service["ok"] for name, service in found["services"].items()} == {
+        "web": False,
+        "worker": False,
+        "db": False,
+    }
+    cluster.clock.now += 10
+    found = status("t", Places(), lambda name, settings: cluster.parts(name))
+    assert all(service["ok"] for service in found["services"].values())
+    assert {each["node"] for each in found["services"]["web"]["containers"]} == {"host-n1"}
+    cluster.swarm.leader = False
+    found = status("t", Places(), lambda name, settings: cluster.parts(name))
+    assert "has no leader" in found["engine_problem"]
