@@ -23,7 +23,8 @@ from ansible_collections.slipway.ops.plugins.module_utils._raft.state import OBJ
 from ansible_collections.slipway.ops.plugins.module_utils._release import records
 from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import DockerGateway
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
-from ansible_collections.slipway.ops.plugins.module_utils._release.observed import parse_container
+from ansible_collections.slipway.ops.plugins.module_utils._release.observed import parse_container, with_standing
+from ansible_collections.slipway.ops.plugins.module_utils._release.standing import retire
 from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
@@ -50,7 +51,9 @@ def sync(gateway: Containers, places: Places, proxy: Proxy) -> dict[str, str]:
         if model is None:
             continue
         stack = Stack(model)
-        mine = upstreams.wanted(stack, [parse_container(raw) for raw in gateway.containers(name)])
+        found = [parse_container(raw) for raw in gateway.containers(name)]
+        standing = records.Records(name, places.stacks, places.state).standing()
+        mine = upstreams.wanted(stack, with_standing(found, standing))
         differing = upstreams.differing(mine, proxy.read(list(mine)))
         result[name] = "changed" if differing else "unchanged"
         wish.update(mine)
@@ -116,6 +119,10 @@ def watch(
     while alive and _program_version() == program:
         again = FULL_SYNC_SECONDS
         try:
+            for name in records.stacks(places.stacks):
+                gone = retire(name, gateway, places)
+                if gone:
+                    say(f"{name}: the colour before has stood its time; stopped {', '.join(gone)}")
             for name, what in sync(gateway, places, proxy).items():
                 if what == "changed":
                     say(f"{name}: upstreams changed, nginx reloaded")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 SERVER_ERROR = 500
+SWITCHED_PROTOCOLS = 101
 MINIMUM_TIMES = 20  # a percentile of fewer says nothing
 
 
@@ -36,17 +37,26 @@ class Tally:
     def add(self, answer: Answer) -> None:
         self.answers += 1
         self.errors += answer.status >= SERVER_ERROR
-        self.times[answer.seconds] += 1
+        if answer.status != SWITCHED_PROTOCOLS:  # a websocket takes as long as both sides like
+            self.times[answer.seconds] += 1
 
     def merge(self, other: Tally) -> None:
         self.answers += other.answers
         self.errors += other.errors
         self.times.update(other.times)
 
-    def p95(self) -> float | None:
+    def minus(self, earlier: Tally) -> Tally:
+        """What has come since."""
+        return Tally(self.answers - earlier.answers, self.errors - earlier.errors, self.times - earlier.times)
+
+    @property
+    def ratio(self) -> float:
+        return self.errors / self.answers if self.answers else 0.0
+
+    def p95(self, least: int = MINIMUM_TIMES) -> float | None:
         """95 of 100 answers took no longer; None while there are too few to say."""
         count = sum(self.times.values())
-        if count < MINIMUM_TIMES:
+        if not count or count < least:
             return None
         rank = -(-count * 95 // 100)
         for seconds in sorted(self.times):

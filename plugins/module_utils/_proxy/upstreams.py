@@ -111,7 +111,11 @@ def address(stack: Stack, container: Container, service: str) -> str | None:
 def backends(stack: Stack, service: str, containers: Iterable[Container]) -> list[Container]:
     """Who should serve: the ready containers of the deployed configuration, or else the best there are."""
     mine = sorted(
-        (each for each in containers if each.service == service and each.running and not each.oneoff),
+        (
+            each
+            for each in containers
+            if each.service == service and each.running and not each.oneoff and not each.standing
+        ),
         key=lambda each: each.number,
     )
     wanted = stack.config_hash(service)

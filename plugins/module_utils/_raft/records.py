@@ -180,14 +180,15 @@ class ClusterRecords:
     def clear_journal(self) -> None:
         self._clear(JOURNAL)
 
-    def standing(self) -> dict[str, Any] | None:
-        return self._label(STANDING)
+    def standing(self) -> dict[str, float]:
+        """The tasks of the colour before that still run: id → until when, in seconds of the epoch."""
+        return {str(key): float(until) for key, until in (self._label(STANDING) or {}).items()}
 
-    def write_standing(self, standing: Mapping[str, Any]) -> None:
-        self._state.write({STANDING: packed(dict(standing))})
-
-    def clear_standing(self) -> None:
-        self._clear(STANDING)
+    def write_standing(self, until: Mapping[str, float]) -> None:
+        if until:
+            self._state.write({STANDING: packed(dict(until))})
+        else:
+            self._clear(STANDING)
 
     def _label(self, key: str) -> dict[str, Any] | None:
         value = plain(self._state.read(), key)

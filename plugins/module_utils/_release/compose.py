@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ansible_collections.slipway.ops.plugins.module_utils._proxy import upstreams
-from ansible_collections.slipway.ops.plugins.module_utils._proxy.gateway import Answers, Proxy
+from ansible_collections.slipway.ops.plugins.module_utils._proxy.gateway import Proxy
 from ansible_collections.slipway.ops.plugins.module_utils._release import observed as state
 from ansible_collections.slipway.ops.plugins.module_utils._release import report
 from ansible_collections.slipway.ops.plugins.module_utils._release.container import (
@@ -24,9 +25,10 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.container imp
     service_spec,
     volume_body,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._release.division import Division
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Capabilities, EngineError, Progress
 from ansible_collections.slipway.ops.plugins.module_utils._release.images import Images, Wanted
-from ansible_collections.slipway.ops.plugins.module_utils._release.judge import Judge
+from ansible_collections.slipway.ops.plugins.module_utils._release.judge import Seen
 from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Container, Image, Observed
 from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
     KEEP,
@@ -38,10 +40,11 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
     own_keys,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._release.reference import Reference
-from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
+from ansible_collections.slipway.ops.plugins.module_utils._release.watching import POLL_SECONDS, Clock, Watched, watch
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import RECREATE, ROLLING, Stack
 
 MAXIMUM_RESTARTS = 3
-POLL_SECONDS = 0.2
+FOLLOW_SECONDS = 5.0
 
 
 class Gateway(Protocol):
@@ -80,11 +83,7 @@ class Store(Protocol):
     def mounted_files(self) -> frozenset[str]: ...
     def write_files(self, wanted: Mapping[str, HostFile]) -> None: ...
     def collect_files(self, wanted: Collection[str]) -> None: ...
-
-
-class Clock(Protocol):
-    def monotonic(self) -> float: ...
-    def sleep(self, seconds: float, /) -> None: ...
+    def standing(self) -> dict[str, float]: ...
 
 
 @dataclass(frozen=True)
@@ -118,9 +117,12 @@ class ComposeEngine:
         self._limits = limits
         self._images = images
         self._secrets = list(secrets)
-        self._seen: dict[str, tuple[str, float]] = {}
+        self._settling: dict[str, tuple[str, float]] = {}
         self._exit_codes: dict[str, int] = {}
-        self._answers: Answers | None = None
+        self._restarts: dict[str, int] = {}
+        self._division: Division | None = None
+        self._seen = Seen()
+        self._divided_at = 0.0
 
     @property
     def _gateway(self) -> Gateway:
@@ -164,7 +166,8 @@ class ComposeEngine:
         return {name: state.parse_image(raw) for name, raw in found.items() if raw is not None}
 
     def _containers(self, stack: Stack) -> tuple[Container, ...]:
-        return tuple(state.parse_container(raw) for raw in self._gateway.containers(stack.name))
+        found = (state.parse_container(raw) for raw in self._gateway.containers(stack.name))
+        return state.with_standing(found, self._store.standing())
 
     def _inspect(self, container: str) -> Container | None:
         raw = self._gateway.inspect(container)
@@ -229,6 +232,11 @@ class ComposeEngine:
             if stack.volume_name(key) in plan.volumes:
                 self._gateway.create_volume(volume_body(stack, key))
 
+    def stop_old(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        for name in reversed(stack.start_order()):
+            if plan.service(name).strategy == RECREATE:
+                self._retire(stack, plan.service(name), progress)
+
     def migrate(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         migrating = [each.service for each in plan.services if each.migrate]
         needed = {other for name in migrating for other in stack.dependencies(name)}
@@ -249,47 +257,34 @@ class ComposeEngine:
     def start(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         self._bring_up([name for name in stack.start_order() if not is_late(stack, plan, name)], stack, plan, progress)
 
-    def switch(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+    def switch(self, stack: Stack, plan: Plan, progress: Progress, share: float) -> None:
         """All upstream files at once, from what will remain: the old of services still to be replaced serve on."""
         self._remember_upstreams(stack, progress)
-        leaving = {each.id for entry in plan.services if not is_late(stack, plan, entry.service) for each in entry.old}
-        remaining = [each for each in self._containers(stack) if each.id not in leaving]
-        self._answers = self._proxy.follow()
-        progress.reloaded = self._proxy.apply(upstreams.wanted(stack, remaining))
+        if self._division is None:
+            self._division = Division(self._proxy, stack, plan, progress)
+            found = map(self._inspect, progress.created)
+            self._restarts = {each.id: each.restarts for each in found if each is not None}
+        progress.share = share
+        progress.record()
+        self._divide(stack, progress)
 
-    def watch(self, stack: Stack, plan: Plan, progress: Progress) -> None:
-        monitored = [
-            stack.services[each.service].monitor_seconds
-            for each in plan.moving
-            if each.service in progress.up and each.old
-        ]
-        begun = self._clock.monotonic()
-        monitor = max(monitored, default=0.0)
-        new = list(progress.created)
-        judge = Judge(stack, self._servers(stack, new))
-        restarts = {each.id: each.restarts for each in map(self._inspect, new) if each is not None}
-        while True:
-            passed = self._clock.monotonic() - begun
-            drained = not progress.reloaded or passed >= self._limits.drain or not self._proxy.draining()
-            if drained and passed >= monitor:
-                return
-            self._check_still_good(stack, restarts)
-            if self._answers is not None:
-                judge.add(self._answers.read())
-            if judge.verdict():
-                raise EngineError(judge.verdict())
-            self._clock.sleep(POLL_SECONDS)
+    def _divide(self, stack: Stack, progress: Progress) -> None:
+        if self._division is not None:
+            progress.reloaded = self._division.apply(self._containers(stack)) or progress.reloaded
+            self._divided_at = self._clock.monotonic()
 
-    def _servers(self, stack: Stack, containers: Iterable[str]) -> dict[str, str]:
-        """Where nginx reaches the new replicas, and of which service each is."""
-        found: dict[str, str] = {}
-        for container in map(self._inspect, containers):
-            if container is None or container.service not in stack.services:
-                continue
-            address = upstreams.address(stack, container, container.service)
-            ports = {route["port"] for route in stack.services[container.service].routes}
-            found.update({f"{address}:{port}": container.service for port in ports if address})
-        return found
+    def watch(self, stack: Stack, plan: Plan, progress: Progress, seconds: float, drain: bool) -> None:
+        if self._division is not None:
+            look = functools.partial(self._look, stack, progress)
+            watched = Watched(look, self._division.seen, self._division.draining)
+            limit = self._limits.drain if drain else None
+            self._seen = watch(stack, watched, progress, self._clock, seconds, limit, self._seen)
+
+    def _look(self, stack: Stack, progress: Progress) -> None:
+        self._check_still_good(stack, self._restarts)
+        # The unit that follows addresses waits for the lease, and shares can take long.
+        if progress.share < 1 and self._clock.monotonic() - self._divided_at >= FOLLOW_SECONDS:
+            self._divide(stack, progress)
 
     def replace(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         for name in stack.start_order():
@@ -297,18 +292,21 @@ class ComposeEngine:
                 self._bring_up([name], stack, plan, progress)
 
     def finish(self, stack: Stack, plan: Plan, progress: Progress) -> None:
-        old = [each for entry in plan.services for each in entry.old]
-        self._stop(stack, old)
-        for each in old:
+        staying = {each.id for entry in plan.services for each in entry.staying_behind}
+        self.dismiss(stack, [each for entry in plan.services for each in entry.old if each.id not in staying])
+        if not staying and not self._store.standing():  # what they have mounted must be there when they start again
+            self._store.collect_files(host_files(stack))
+
+    def dismiss(self, stack: Stack, containers: Iterable[Container]) -> None:
+        """Stop them, each with its grace, and remove them."""
+        containers = list(containers)
+        self._stop(stack, containers)
+        for each in containers:
             self._gateway.remove(each.id, each.name)
-        self._store.collect_files(host_files(stack))
 
     def close(self, stack: Stack, plan: Plan) -> None:
         self._proxy.apply(upstreams.closed(plan.upstreams))
-        everything = [*plan.strays, *(each for entry in plan.services for each in entry.old)]
-        self._stop(stack, everything)
-        for each in everything:
-            self._gateway.remove(each.id, each.name)
+        self.dismiss(stack, [*plan.strays, *(each for entry in plan.services for each in entry.old)])
         for network in plan.absent_networks:
             self._gateway.remove_network(network)
         self._store.collect_files(())
@@ -347,7 +345,9 @@ class ComposeEngine:
             self._await_health(stack, [each.id for each in stopped])
         if progress.switched:
             with self._collected(left):
-                self._switch_back(stack, progress, bool(stopped))
+                self._switch_back(stack, progress, bool(stopped) or progress.share < 1)
+            with self._collected(left):
+                self._let_go(stack, progress)
         self._discard(progress, left, lambda each: True)
         with self._collected(left):
             begun = [each for each in map(self._inspect, progress.started) if each]
@@ -357,13 +357,19 @@ class ComposeEngine:
         return left
 
     def recover(self, stack: Stack, journal: Mapping[str, Any]) -> None:
+        created = set(journal.get("created", []))
         if journal.get("switched"):
-            return
+            if float(journal.get("share", 1.0)) >= 1:
+                return
+            remaining = [each for each in self._containers(stack) if each.id not in created]
+            self._proxy.apply(upstreams.wanted(stack, remaining))
         for container in map(self._inspect, journal.get("created", [])):
             if container is None:
                 continue
-            known = container.service in stack.services
-            if container.oneoff or not known or container.config_hash != stack.config_hash(container.service):
+            service = stack.services.get(container.service)
+            # A new version that shows itself step by step begins with the first one again.
+            fresh = service is None or service.strategy != ROLLING
+            if fresh or container.oneoff or container.config_hash != stack.config_hash(container.service):
                 self._gateway.remove(container.id, container.name, volumes=True)
 
     # Parts of phases
@@ -374,6 +380,16 @@ class ComposeEngine:
             yield
         except Exception as error:
             left.append(str(error))
+
+    def _let_go(self, stack: Stack, progress: Progress) -> None:
+        """What the new version was asked before it was given up is answered by it."""
+        if not progress.reloaded:
+            return
+        begun = self._clock.monotonic()
+        while self._proxy.draining() and self._clock.monotonic() - begun < self._limits.drain:
+            self._clock.sleep(POLL_SECONDS)
+        with contextlib.suppress(EngineError):  # they are removed in any case
+            self._stop(stack, [each for each in map(self._inspect, progress.created) if each is not None])
 
     def _discard(self, progress: Progress, left: list[str], which: Callable[[Container], bool]) -> None:
         """Remove new containers; they never served, or do not any more."""
@@ -420,7 +436,8 @@ class ComposeEngine:
                 continue
             self._await_dependencies(stack, name)
             if entry.action == STOP_FIRST:
-                self._retire(stack, entry, progress)
+                if entry.strategy != RECREATE:
+                    self._retire(stack, entry, progress)
                 moved.append(name)
             for container in entry.start:
                 progress.started.append(container.id)
@@ -488,7 +505,7 @@ class ComposeEngine:
 
     def _grace(self, stack: Stack, service: str) -> int:
         found = stack.services.get(service)
-        return int(-(-found.stop_grace_seconds // 1)) if found else 30
+        return found.stop_grace_whole if found else 30
 
     # The health gate
 
@@ -533,10 +550,10 @@ class ComposeEngine:
     def _is_settled(self, container: Container) -> bool:
         """Without a healthcheck: it ran for the settle time without a restart."""
         now = self._clock.monotonic()
-        started_at, since = self._seen.get(container.id, ("", now))
+        started_at, since = self._settling.get(container.id, ("", now))
         if not container.running or started_at != container.started_at:
             since = now
-        self._seen[container.id] = (container.started_at, since)
+        self._settling[container.id] = (container.started_at, since)
         return container.running and now - since >= self._limits.settle
 
     def _check_alive(self, container: Container) -> None:

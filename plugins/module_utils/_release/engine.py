@@ -44,12 +44,17 @@ class Progress:
     removing: list[str] = field(default_factory=list)
     up: list[str] = field(default_factory=list)
     switched: bool = False
+    share: float = 1.0  # of the requests that the new version was given last
+    steps: list[dict[str, Any]] = field(default_factory=list)  # each share: how long, and what was answered
     reloaded: bool = False
     previous_upstreams: dict[str, str] = field(default_factory=dict)
     previous_serving: dict[str, dict[str, int]] = field(default_factory=dict)
     migrated: list[str] = field(default_factory=list)
     recovery_point: str = ""
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)  # phase → how long it took
+
+    def passed(self, phase: str) -> bool:
+        return phase in self.seconds
 
     def plain(self) -> dict[str, Any]:
         return {
@@ -61,6 +66,8 @@ class Progress:
             "scaled": self.scaled,
             "removing": self.removing,
             "switched": self.switched,
+            "share": self.share,
+            "steps": self.steps,
             "previous_upstreams": self.previous_upstreams,
             "previous_serving": self.previous_serving,
             "migrated": self.migrated,
@@ -101,23 +108,26 @@ class Engine(Protocol):
     def prepare(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         """Networks, volumes, mounted files."""
 
+    def stop_old(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        """Stop all of the services that the plan recreates, before anything of the new version runs."""
+
     def migrate(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         """Bring up what migrations need, then run each once from the new image."""
 
     def start(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         """New replicas beside the old ones, through the health gate."""
 
-    def switch(self, stack: Stack, plan: Plan, progress: Progress) -> None:
-        """Send new requests to the new replicas."""
+    def switch(self, stack: Stack, plan: Plan, progress: Progress, share: float) -> None:
+        """Send this share of new requests to the new replicas; below 1 of the plan's canaries alone."""
 
-    def watch(self, stack: Stack, plan: Plan, progress: Progress) -> None:
-        """Let old requests end; the new replicas must stay healthy meanwhile."""
+    def watch(self, stack: Stack, plan: Plan, progress: Progress, seconds: float, drain: bool) -> None:
+        """Stay so long, and until old requests have ended; raise when the new replicas are not good any more."""
 
     def replace(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         """Services that cannot run twice: stop the old one, start the new one."""
 
     def finish(self, stack: Stack, plan: Plan, progress: Progress) -> None:
-        """Stop and remove what is old. From here on the release is not undone."""
+        """Stop and remove what is old, but what is to stay behind. From here on the release is not undone."""
 
     def close(self, stack: Stack, plan: Plan) -> None:
         """The stack is to be absent: no traffic, no containers, no networks; volumes stay."""
@@ -132,4 +142,4 @@ class Engine(Protocol):
         """Back to the old release; returns what could not be put back."""
 
     def recover(self, stack: Stack, journal: Mapping[str, Any]) -> None:
-        """Clean up after a release that was interrupted before its switch."""
+        """Clean up after a release that was interrupted before it had all requests."""

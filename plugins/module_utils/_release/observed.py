@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 STACK_LABEL = "ops.slipway.stack"
@@ -46,6 +47,7 @@ class Container:
     host_network: bool = False
     node: str = ""  # where it runs, in a Swarm
     health_log: str = ""
+    standing: bool = False  # of the colour before, kept for the way back
 
     @property
     def running(self) -> bool:
@@ -122,6 +124,12 @@ def parse_container(raw: Mapping[str, Any]) -> Container:
         host_network=raw.get("HostConfig", {}).get("NetworkMode") == "host",
         health_log=(probes[-1].get("Output") or "").strip() if probes else "",
     )
+
+
+def with_standing(containers: Iterable[Container], until: Mapping[str, float]) -> tuple[Container, ...]:
+    """Marks those that are to stay for some time yet: container id → the end of that time."""
+    now = time.time()
+    return tuple(replace(each, standing=until.get(each.id, 0) > now) for each in containers)
 
 
 def parse_image(raw: Mapping[str, Any]) -> Image:

@@ -6,13 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._proxy import upstreams
 from ansible_collections.slipway.ops.plugins.module_utils._release import observed as state
 from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Container, Observed
-from ansible_collections.slipway.ops.plugins.module_utils._stack.model import START_FIRST, Service, Stack
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import (
+    BLUE_GREEN,
+    CANARY,
+    RECREATE,
+    ROLLING,
+    START_FIRST,
+    Service,
+    Stack,
+)
 
 KEEP = "keep"
 CREATE = "create"
@@ -37,6 +45,16 @@ class ServicePlan:
     old: tuple[Container, ...] = ()
     migrate: bool = False
     gap: str = ""
+    strategy: str = ROLLING
+    how: str = ""
+    keep_old_seconds: float = 0
+
+    @property
+    def staying_behind(self) -> tuple[Container, ...]:
+        """The old colour, which goes on running when the release has ended."""
+        if not self.keep_old_seconds:
+            return ()
+        return tuple(each for each in self.old if each.running and not each.standing)
 
     @property
     def changed(self) -> bool:
@@ -55,13 +73,21 @@ class ServicePlan:
             details.append(f"new {_numbers(self.numbers)}")
         if self.old:
             details.append(f"remove {_numbers(each.number for each in self.old)}")
-        if self.gap:
-            details.append(self.gap)
+        details.extend(text for text in (self.how, self.gap) if text)
         return "".join(parts) + (f": {', '.join(details)}" if details else "")
 
 
 def _numbers(numbers: Iterable[int]) -> str:
     return " ".join(str(number) for number in numbers)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A share of the requests, how long it is watched, and whether old requests are waited for."""
+
+    share: float
+    seconds: float
+    drain: bool
 
 
 @dataclass(frozen=True)
@@ -77,6 +103,8 @@ class Plan:
     pending_commands: tuple[str, ...] = ()
     absent_networks: tuple[str, ...] = ()
     recovery_point: bool = False
+    stages: tuple[Stage, ...] = (Stage(1.0, 0.0, True),)
+    last_seconds: Mapping[str, float] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(
         default_factory=dict
@@ -90,6 +118,11 @@ class Plan:
     def changed(self) -> bool:
         return bool(self.lines())
 
+    @property
+    def canaries(self) -> tuple[str, ...]:
+        """The services that take part in shares below 1."""
+        return tuple(each.service for each in self.services if each.strategy == CANARY)
+
     def service(self, name: str) -> ServicePlan:
         return next(each for each in self.services if each.service == name)
 
@@ -101,11 +134,36 @@ class Plan:
             *(f"create network {name}" for name in self.networks),
             *(f"create volume {name}" for name in self.volumes),
             *(each.line() for each in self.moving),
+            *self._warnings(),
+            *self._times(),
             *(f"write upstream {name}" for name in self.upstreams),
             *(f"remove network {name}" for name in self.absent_networks),
             *(f"record {what}" for what in self.records),
             *(f"{name}: run the after_release commands" for name in self.pending_commands),
         ]
+
+    def _warnings(self) -> list[str]:
+        return [
+            f"{each.service}: the migration comes first, so both versions run on the migrated data; it must suit both"
+            for each in self.services
+            if each.migrate and each.strategy in (CANARY, BLUE_GREEN)
+        ]
+
+    def _times(self) -> list[str]:
+        """How long it takes as far as that is known: the strategy's own times, and those of the last release."""
+        shares = sum(each.seconds for each in self.stages[:-1])
+        watched = self.stages[-1].seconds
+        if not shares and not watched:
+            return []
+        phases = ["start", *(["migrate"] if any(each.migrate for each in self.services) else [])]
+        last = sum(self.last_seconds.get(phase, 0.0) for phase in phases)
+        parts = [
+            *([f"{last:.0f} s to start, as the last time"] if last else []),
+            *([f"{shares:g} s of shares"] if shares else []),
+            *([f"{watched:g} s watched with all requests"] if watched else []),
+        ]
+        rest = "draining" if last else "starting and draining"
+        return [f"takes about {last + shares + watched:.0f} s ({', '.join(parts)}) and the time of {rest}"]
 
 
 def make_plan(
@@ -114,6 +172,7 @@ def make_plan(
     release: int,
     records: tuple[str, ...] = (),
     pending_commands: tuple[str, ...] = (),
+    last_seconds: Mapping[str, float] | None = None,
 ) -> Plan:
     """The plan to bring `observed` to the stack. Raises PlanError where the engine's state forbids it."""
     _check_surroundings(stack, observed)
@@ -124,7 +183,7 @@ def make_plan(
             for other, need in stack.services[name].depends_on.items()
             if need["restart"] and planned[other].changed and planned[other].old
         ]
-        planned[name] = _plan_service(stack, stack.services[name], observed, restarted)
+        planned[name] = _plan_service(stack, stack.services[name], observed, restarted, last_seconds or {})
     gone = sorted({each.service for each in observed.containers if each.service not in planned and not each.oneoff})
     removed = tuple(
         ServicePlan(
@@ -137,7 +196,7 @@ def make_plan(
     )
     services = (*planned.values(), *removed)
     moving = any(each.changed for each in services)
-    return Plan(
+    plan = Plan(
         release=release,
         services=services,
         pulls=_pulls(stack, observed, planned),
@@ -158,13 +217,15 @@ def make_plan(
             *(("configs and secrets",) if observed.files_missing else ()),
         ),
         pending_commands=() if moving else pending_commands,
+        last_seconds=last_seconds or {},
         images={name: image.id for name, image in observed.images.items()},
     )
+    return replace(plan, stages=_stages(stack, plan))
 
 
 def is_late(stack: Stack, plan: Plan, name: str) -> bool:
     """Stopped before its start, and nobody needs it before the switch."""
-    if plan.service(name).action != STOP_FIRST:
+    if plan.service(name).action != STOP_FIRST or plan.service(name).strategy == RECREATE:
         return False
     return not any(name in stack.dependencies(other) for other in stack.services)
 
@@ -232,10 +293,25 @@ def _upstreams(stack: Stack, observed: Observed, moving: bool) -> tuple[str, ...
     return tuple(upstreams.differing(upstreams.wanted(stack, observed.containers), observed.upstreams))
 
 
-def _plan_service(stack: Stack, service: Service, observed: Observed, restarted: list[str]) -> ServicePlan:
+def _stages(stack: Stack, plan: Plan) -> tuple[Stage, ...]:
+    steps: list[dict[str, float]] = next((stack.services[name].canary["steps"] for name in plan.canaries), [])
+    watched = [
+        stack.services[each.service].monitor_seconds
+        for each in plan.moving
+        if each.action not in (REMOVE, KEEP) and each.old and not is_late(stack, plan, each.service)
+    ]
+    return (
+        *(Stage(step["share"], step["seconds"], False) for step in steps),
+        Stage(1.0, max(watched, default=0.0), True),
+    )
+
+
+def _plan_service(
+    stack: Stack, service: Service, observed: Observed, restarted: list[str], last_seconds: Mapping[str, float]
+) -> ServicePlan:
     mine = sorted(
         (each for each in observed.containers if each.service == service.name and not each.oneoff),
-        key=lambda each: each.number,
+        key=lambda each: (each.standing, each.number),
     )
     image = observed.images.get(service.image)
     wanted_hash = stack.config_hash(service.name)
@@ -265,8 +341,12 @@ def _plan_service(stack: Stack, service: Service, observed: Observed, restarted:
         base["numbers"] = tuple(number for number, _place in zip(free, range(missing)))
     running_old = [each for each in old if each.alive]
     if not missing and not start:
-        if not old:
-            return ServicePlan(**{**base, "action": KEEP})
+        back = any(each.standing for each in keep)
+        if back or all(each.standing for each in old):
+            if not back:  # the colour before stays for its time
+                return ServicePlan(**{**base, "action": KEEP, "old": ()})
+            reason = "the colour before still stands, so nothing is started"
+            return ServicePlan(**{**base, "action": REMOVE, "reason": reason})
         reason = "more replicas than wanted" if all(map(matches, old)) else "containers of an earlier release are left"
         return ServicePlan(**{**base, "action": REMOVE, "reason": reason})
     if not running_old:
@@ -274,9 +354,34 @@ def _plan_service(stack: Stack, service: Service, observed: Observed, restarted:
         return ServicePlan(**{**base, "action": CREATE if missing else START, "reason": reason})
     reason = _reason(service, running_old, wanted_hash, image.id if image else "", restarted)
     if order == START_FIRST:
+        base.update(strategy=service.strategy, how=_how(service), keep_old_seconds=service.keep_old_seconds)
         return ServicePlan(**{**base, "action": ROLL, "reason": reason})
-    gap = f"gap: up to {service.stop_grace_seconds:g} s to stop and the time of its start"
-    return ServicePlan(**{**base, "action": STOP_FIRST, "reason": f"{reason}; {why}", "gap": gap})
+    base.update(
+        strategy=RECREATE if service.strategy == RECREATE else ROLLING,
+        gap=_gap(service, base["migrate"], last_seconds),
+    )
+    return ServicePlan(**{**base, "action": STOP_FIRST, "reason": f"{reason}; {why}"})
+
+
+def _how(service: Service) -> str:
+    if service.strategy == CANARY:
+        steps = (f"{step['share'] * 100:g}% for {step['seconds']:g} s" for step in service.canary["steps"])
+        return f"canary: {', '.join(steps)}, then all"
+    if service.strategy == BLUE_GREEN:
+        return f"blue-green: all at once, the old colour stands {service.keep_old_seconds:g} s more"
+    return ""
+
+
+def _gap(service: Service, migrates: bool, last_seconds: Mapping[str, float]) -> str:
+    """How long nothing of it serves: to stop, perhaps to migrate, and to start, as long as that took the last time."""
+    stopping = service.stop_grace_seconds
+    needed = ["migrate"] if migrates and service.strategy == RECREATE else []
+    if service.strategy != RECREATE or "start" not in last_seconds or not all(key in last_seconds for key in needed):
+        after = "the migration and its start" if needed else "its start"
+        return f"gap: up to {stopping:g} s to stop and the time of {after}"
+    parts = [f"{last_seconds[key]:.1f} s to {key}" for key in (*needed, "start")]
+    total = stopping + sum(last_seconds[key] for key in (*needed, "start"))
+    return f"gap: up to about {total:.0f} s ({stopping:g} s to stop, {', '.join(parts)}, as the last time)"
 
 
 def _reason(service: Service, old: list[Container], wanted_hash: str, image_id: str, restarted: list[str]) -> str:

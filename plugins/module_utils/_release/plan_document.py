@@ -24,10 +24,11 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
     Plan,
     ServicePlan,
 )
-from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Service, Stack
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import RECREATE, Service, Stack
 
 FORMAT = "slipway-plan/1"
 LOOK_BACK = 5
+WATCH = "watch"
 
 # How a line for people is meant; whoever prints it has the colours.
 HEAD, ADD, CHANGE, DROP, SAME, NOTE = "head", "add", "change", "drop", "same", "note"
@@ -114,8 +115,8 @@ def _strategy(service: Service | None, entry: ServicePlan) -> str:
     if service is None or entry.action in (KEEP, REMOVE, CREATE, START):
         return ""
     if entry.action == STOP_FIRST:
-        return "stop-first"
-    return str(service.plain["slipway"].get("strategy") or "rolling")
+        return RECREATE if entry.strategy == RECREATE else STOP_FIRST
+    return entry.strategy
 
 
 def _contents(model: Mapping[str, Any], deployed: Mapping[str, Any] | None, section: str) -> dict[str, list[str]]:
@@ -138,13 +139,16 @@ class _Times:
         self._past = [record["seconds"] for record in self._good]
         moving = [each for each in plan.moving if each.service in stack.services]
         self.source = f"the last {len(self._past)} releases" if self._past else "healthchecks and limits of the file"
+        watched = sum(stage.seconds for stage in plan.stages)
         if not plan.changed:
             self.whole: float = 0
         elif self._past:
-            self.whole = round(sum(median(past.get(phase, 0) for past in self._past) for phase in self._phases()), 1)
+            # How long is watched is said by the file, at the least; the rest is as it was.
+            usual = {phase: median(past.get(phase, 0) for past in self._past) for phase in self._phases()}
+            drained = usual.pop(WATCH, 0) if len(plan.stages) == 1 else 0
+            self.whole = round(sum(usual.values()) + max(watched, drained), 1)
         else:
-            monitor = max((stack.services[each.service].monitor_seconds for each in moving if each.old), default=0)
-            self.whole = round(sum(self._ready(each.service) for each in moving) + monitor + 1, 1)
+            self.whole = round(sum(self._ready(each.service) for each in moving) + watched + 1, 1)
         self.gap_at_most = max((self.gap(each) for each in plan.services), default=0)
 
     def _phases(self) -> list[str]:
@@ -161,13 +165,18 @@ class _Times:
     def gap(self, entry: ServicePlan) -> float:
         if entry.action != STOP_FIRST or entry.service not in self._stack.services:
             return 0
+        phases = ["replace"]
+        if entry.strategy == RECREATE:
+            phases = ["stop", *(["migrate"] if entry.migrate else []), "start"]
         taken = [
-            record["seconds"].get("replace", 0)
+            sum(record["seconds"].get(phase, 0) for phase in phases)
             for record in self._good
             if (record.get("services") or {}).get(entry.service) == STOP_FIRST
         ]
         service = self._stack.services[entry.service]
         worst = service.stop_grace_seconds + self._ready(entry.service)
+        if taken and entry.strategy == RECREATE:
+            return float(round(max(taken), 1))
         return round(min(max(taken), worst) if taken else worst, 1)
 
 

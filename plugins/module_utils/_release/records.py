@@ -143,6 +143,18 @@ class Records:
     def said_pull(self) -> str:
         return (files.read_text(self._kept("pull")) or "").strip()
 
+    def standing(self) -> dict[str, float]:
+        """The containers of the colour before that still run: id → until when, in seconds of the epoch."""
+        value = files.read_json(self._kept("standing.json"))
+        return {str(key): float(until) for key, until in value.items()} if isinstance(value, dict) else {}
+
+    def write_standing(self, until: Mapping[str, float]) -> None:
+        if until:
+            files.ensure_directory(self.state, 0o700)
+            files.write_json(self._kept("standing.json"), dict(until))
+        elif os.path.isdir(self.state):
+            files.remove(self._kept("standing.json"))
+
     def mounted_files(self) -> frozenset[str]:
         try:
             return frozenset(os.listdir(self.files_directory))

@@ -20,22 +20,24 @@ from ansible_collections.slipway.ops.plugins.module_utils._release import basis,
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Engine, EngineError, Progress
 from ansible_collections.slipway.ops.plugins.module_utils._release.hooks import Hooks
 from ansible_collections.slipway.ops.plugins.module_utils._release.images import Wanted
-from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Observed
+from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Observed, with_standing
 from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
     Plan,
     PlanError,
+    Stage,
     make_plan,
     removal_plan,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._release.records import Kept, environment_text
 from ansible_collections.slipway.ops.plugins.module_utils._release.volumes import Leaving, leaving
-from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import BLUE_GREEN, CANARY, ROLLING, Stack
 
 AFTER_RELEASE = "after_release"
-PULL, POINT, PREPARE, MIGRATE, START, SWITCH, WATCH, REPLACE, FINISH = (
+PULL, POINT, PREPARE, STOP, MIGRATE, START, SWITCH, WATCH, REPLACE, FINISH = (
     "pull",
     "recovery point",
     "prepare",
+    "stop",
     "migrate",
     "start",
     "switch",
@@ -93,6 +95,10 @@ class Ledger(Protocol):
     def journal(self) -> dict[str, Any] | None: ...
     def write_journal(self, journal: Mapping[str, Any]) -> None: ...
     def clear_journal(self) -> None: ...
+    def standing(self) -> dict[str, float]:
+        """The containers of the colour before that still run: id → until when, in seconds of the epoch."""
+
+    def write_standing(self, until: Mapping[str, float]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -112,8 +118,8 @@ def do_nothing() -> None:
 class Beside:
     """What goes with a release beside its phases.
 
-    `expected` is what a plan stood on that is to be applied: a host that moved since is left alone. `tidy` comes after a
-    release that changed something, without the lease.
+    `expected` is what a plan stood on that is to be applied: a host that moved since is left alone. `tidy` comes after
+    a release that changed something, without the lease.
     """
 
     expected: Mapping[str, Any] | None = None
@@ -132,12 +138,16 @@ class Outcome:
     images: Mapping[str, str] = field(default_factory=dict)
 
 
-def with_given_images(stack: Stack) -> Stack:
-    """The same stack, but it does not ask the registry what its tags mean today."""
-    services = {
-        name: {key: value for key, value in plain.items() if key != "pull_policy"}
-        for name, plain in stack.plain["services"].items()
-    }
+def for_the_way_back(stack: Stack) -> Stack:
+    """The same stack, but it does not ask the registry what its tags mean today, and goes back in one step."""
+
+    def changed(plain: Mapping[str, Any]) -> dict[str, Any]:
+        extension = {key: value for key, value in plain["slipway"].items() if key not in ("canary", "keep_old_seconds")}
+        if extension.get("strategy") in (CANARY, BLUE_GREEN):
+            extension["strategy"] = ROLLING
+        return {**{key: value for key, value in plain.items() if key != "pull_policy"}, "slipway": extension}
+
+    services = {name: changed(plain) for name, plain in stack.plain["services"].items()}
     return Stack({**stack.plain, "services": services})
 
 
@@ -170,7 +180,7 @@ class Release:
         self.records = records
         self.lease = lease
         self.model = stack.plain
-        self.stack = stack if back_to is None else with_given_images(stack)
+        self.stack = stack if back_to is None else for_the_way_back(stack)
         self.variables = variables
         self.actor = actor
         self.points = points
@@ -182,7 +192,7 @@ class Release:
 
     def present(self, check: bool) -> Outcome:
         """Bring the host to the stack; in check mode say only what would happen."""
-        observed = self.engine.observe(self.stack)
+        observed = self._observe()
         self._refuse_loss(observed)
         plan = self._plan(observed)
         self._require_unmoved(observed, plan)
@@ -205,15 +215,16 @@ class Release:
 
     def absent(self, check: bool) -> Outcome:
         """Remove everything of the stack from the host but its volumes."""
-        observed = self.engine.observe(self.stack)
+        observed = self._observe()
         plan = self._removal(observed)
         before = self.records.model()
         if check or not plan.changed:
             return Outcome(plan.changed, plan.release, plan.lines(), before=report.view(before))
         with self.lease(f"removal of {self.stack.name} by {self.actor}"):
-            plan = self._removal(self.engine.observe(self.stack))
+            plan = self._removal(self._observe())
             if observed.available:
                 self.engine.close(self.stack, plan)
+            self.records.write_standing({})
             self.records.remove_deployed()
             self.records.clear_journal()
             self._record(plan, "removed", "", _now())
@@ -221,9 +232,19 @@ class Release:
 
     # Planning
 
+    def _observe(self) -> Observed:
+        observed = self.engine.observe(self.stack)
+        standing = self.records.standing()
+        return replace(observed, containers=with_standing(observed.containers, standing)) if standing else observed
+
+    def _last_seconds(self) -> Mapping[str, float]:
+        """How long the phases took in the last release that started something."""
+        good = (each for each in reversed(self.records.history()) if each.get("outcome") == "succeeded")
+        return next((each["seconds"] for each in good if each.get("seconds")), {})
+
     def document(self) -> dict[str, Any]:
         """The whole plan for programs and people, with what it stands on. Reads only."""
-        observed = self.engine.observe(self.stack)
+        observed = self._observe()
         self._refuse_loss(observed)
         plan = self._plan(observed)
         wanted = self._look_up(observed, plan)
@@ -281,6 +302,7 @@ class Release:
             self._next(),
             self._record_changes(),
             tuple(name for name in pending if name in self.stack.services),
+            self._last_seconds(),
         )
         if not self.migrate:
             plan = replace(plan, services=tuple(replace(each, migrate=False) for each in plan.services))
@@ -348,10 +370,10 @@ class Release:
 
     def _release(self, held: Lease) -> Plan:
         begun = _now()
-        observed = self.engine.observe(self.stack)
+        observed = self._observe()
         digests = self._require_unmoved(observed, self._plan(observed))
         carried = self._recover()
-        observed = self.engine.observe(self.stack)
+        observed = self._observe()
         self._refuse_loss(observed)
         plan = replace(self._plan(observed), digests=digests)
         fetched = plan.pulls
@@ -360,9 +382,9 @@ class Release:
             with self._around(PULL, plan, seconds, bool(fetched)):
                 if self.back_to is not None:
                     self.engine.pin(self.back_to.images)
-                    plan = self._plan(self.engine.observe(self.stack))
+                    plan = self._plan(self._observe())
                 if self.engine.pull(self.stack, plan):
-                    plan = self._plan(self.engine.observe(self.stack))
+                    plan = self._plan(self._observe())
             plan = replace(plan, pulls=fetched)
         except EngineError as error:
             self._record(plan, "failed", str(error), begun, phase=PULL)
@@ -376,16 +398,16 @@ class Release:
         phases: tuple[tuple[str, Callable[[Stack, Plan, Progress], None]], ...] = (
             (POINT, self._make_point),
             (PREPARE, self.engine.prepare),
+            (STOP, self.engine.stop_old),
             (MIGRATE, self.engine.migrate),
             (START, self.engine.start),
-            (SWITCH, self.engine.switch),
-            (WATCH, self.engine.watch),
+            *(step for stage in plan.stages for step in self._stage(stage)),
             (REPLACE, self.engine.replace),
             (FINISH, self.engine.finish),
         )
         for name, phase in phases:
             try:
-                if name in GATES:
+                if name in GATES and not progress.passed(name):
                     self.gate(GATES[name], plan)
                 if name == POINT:
                     self.beside.hooks.call("before_release", plan.release)
@@ -426,6 +448,31 @@ class Release:
             return str(error)
         return ""
 
+    def _stage(self, stage: Stage) -> Iterator[tuple[str, Callable[[Stack, Plan, Progress], None]]]:
+        def switch(stack: Stack, plan: Plan, progress: Progress) -> None:
+            if stage is plan.stages[0]:
+                self._leave_standing(plan)
+            progress.steps.append({"share": stage.share, "seconds": stage.seconds})
+            self.engine.switch(stack, plan, progress, stage.share)
+
+        def watch(stack: Stack, plan: Plan, progress: Progress) -> None:
+            self.engine.watch(stack, plan, progress, stage.seconds, stage.drain)
+
+        yield SWITCH, switch
+        yield WATCH, watch
+
+    def _leave_standing(self, plan: Plan, ended: bool = False) -> None:
+        """Which containers stand for the way back: none that serves again or goes, and at the end the old colour."""
+        until = self.records.standing()
+        touched = {each.id for entry in plan.services for each in (*entry.keep, *(entry.old if ended else ()))}
+        left = {key: value for key, value in until.items() if key not in touched}
+        if ended:
+            now = time.time()
+            for entry in plan.services:
+                left.update({each.id: now + entry.keep_old_seconds for each in entry.staying_behind})
+        if left != until:
+            self.records.write_standing(left)
+
     def _make_point(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         if plan.recovery_point:
             progress.recovery_point = self.points.make()
@@ -456,24 +503,32 @@ class Release:
             left = [str(second)]
         if progress.phase != PULL:
             self._tell_end(plan, hooks.FAILED)
-        self._record(plan, "failed", str(error), begun, progress, progress.phase)
+        reason = self._reason(progress, error)
+        self._record(plan, "failed", reason, begun, progress, progress.phase)
         if not left:
             self.records.clear_journal()
         if isinstance(error, Exception):
-            raise ReleaseFailed(self._message(plan, progress.phase, error, left)) from error
+            raise ReleaseFailed(self._message(plan, progress.phase, reason, left)) from error
         raise error
 
-    def _message(self, plan: Plan, phase: str, error: Exception, left: list[str]) -> str:
+    def _message(self, plan: Plan, phase: str, error: Exception | str, left: list[str]) -> str:
         served = any(each.running for entry in plan.services for each in (*entry.keep, *entry.old))
         end = "the old version serves on" if served else "nothing of it is left running"
         if left:
             end = f"the old version could not be put back whole: {'; '.join(left)}"
         return f"release {plan.release} of {self.stack.name} failed in phase {phase}: {error}; {end}"
 
+    def _reason(self, progress: Progress, error: BaseException) -> str:
+        """A step of a canary is named by its share."""
+        if progress.phase in (SWITCH, WATCH) and progress.share < 1:
+            return f"at {progress.share * 100:g}% of the requests: {error}"
+        return str(error)
+
     def _commit(self, plan: Plan, progress: Progress, begun: str) -> None:
         services = [each.service for each in plan.moving if each.numbers or each.start]
         after = [name for name in services if name in self.stack.services and self.stack.services[name].after_release]
         after = list(dict.fromkeys([*after, *plan.pending_commands]))
+        self._leave_standing(plan, ended=True)
         self.records.write_deployed(self.model, self.variables)
         journal = {"release": plan.release, "phase": AFTER_RELEASE, "services": after}
         self.records.write_journal(journal)
@@ -491,8 +546,8 @@ class Release:
     def _verify(self, plan: Plan, progress: Progress, begun: str) -> None:
         """What runs now must be what was asked: nothing may be left to do."""
         try:
-            self.engine.settle(self.stack, self.engine.observe(self.stack))
-            left = self._plan(self.engine.observe(self.stack)).lines()
+            self.engine.settle(self.stack, self._observe())
+            left = self._plan(self._observe()).lines()
         except EngineError as error:
             left = [str(error)]
         if left:
@@ -540,6 +595,7 @@ class Release:
                 "config_hashes": {name: self.stack.config_hash(name) for name in self.stack.services},
                 "migrated": progress.migrated if progress else [],
                 "recovery_point": progress.recovery_point if progress else "",
+                "steps": progress.steps if progress else [],
                 "seconds": progress.seconds if progress else {},
             }
         )

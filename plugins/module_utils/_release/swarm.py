@@ -10,6 +10,7 @@ rolling update is not used: it stops a task before the proxies have gone over to
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -23,11 +24,12 @@ from ansible_collections.slipway.ops.plugins.module_utils._raft.serving import (
     Served,
     merged,
 )
-from ansible_collections.slipway.ops.plugins.module_utils._release import judge, report, swarm_observed
 from ansible_collections.slipway.ops.plugins.module_utils._release import observed as state
-from ansible_collections.slipway.ops.plugins.module_utils._release.compose import POLL_SECONDS, Clock, Limits
+from ansible_collections.slipway.ops.plugins.module_utils._release import report, swarm_observed
+from ansible_collections.slipway.ops.plugins.module_utils._release.compose import Limits
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Capabilities, EngineError, Progress
 from ansible_collections.slipway.ops.plugins.module_utils._release.images import Wanted
+from ansible_collections.slipway.ops.plugins.module_utils._release.judge import Seen
 from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Container, Image, Observed
 from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
     KEEP,
@@ -49,7 +51,8 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.swarm_service
     service_body,
     service_name,
 )
-from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
+from ansible_collections.slipway.ops.plugins.module_utils._release.watching import POLL_SECONDS, Clock, Watched, watch
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import RECREATE, Stack
 
 MAXIMUM_FAILURES = 3
 UNPLACED_SECONDS = 15.0  # how long no node may suit a task before that counts as a failure
@@ -110,6 +113,8 @@ class SwarmEngine:
         self._resolved: dict[str, Image] = {}
         self._running_since: dict[str, float] = {}
         self._unplaced_since: dict[str, float] = {}
+        self._failures: dict[str, int] = {}
+        self._seen = Seen()
         self._judging = ""  # the word under which the proxies count answers while a release watches them
 
     @property
@@ -308,43 +313,58 @@ class SwarmEngine:
     def start(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         self._bring_up([name for name in stack.start_order() if not is_late(stack, plan, name)], stack, plan, progress)
 
-    def switch(self, stack: Stack, plan: Plan, progress: Progress) -> None:
-        """All services at once, to what will remain: the old of services still to be replaced serve on."""
-        self._judging = str(plan.release)
-        self._serve(stack, self._remaining(stack, plan), progress)
+    def stop_old(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        for name in reversed(stack.start_order()):
+            entry = plan.service(name)
+            if entry.strategy == RECREATE:
+                self._retire(stack, set(map(_service_of, entry.old)) - set(self._goal(stack, plan, entry)), progress)
 
-    def watch(self, stack: Stack, plan: Plan, progress: Progress) -> None:
-        monitored = [
-            stack.services[each.service].monitor_seconds
-            for each in plan.moving
-            if each.service in progress.up and each.old
-        ]
-        begun = self._clock.monotonic()
-        monitor = max(monitored, default=0.0)
-        failures = {
+    def switch(self, stack: Stack, plan: Plan, progress: Progress, share: float) -> None:
+        """All services at once, to what will remain; below 1 a share of the canaries' requests alone."""
+        self._judging = str(plan.release)
+        self._remember(progress)
+        if not progress.steps[1:]:
+            self._failures = self._failed_tasks(stack, progress)
+        progress.share = share
+        progress.record()
+        if share >= 1:
+            self._serve(stack, self._remaining(stack, plan), progress)
+        else:
+            self._tell(self._serving.current(), self._following(stack, plan, share))
+            progress.reloaded = True
+
+    def _following(self, stack: Stack, plan: Plan, share: float) -> dict[str, Following]:
+        there = {service.name: service.id for service in self._services(stack)}
+        found: dict[str, Following] = {}
+        for name in plan.canaries:
+            goal = self._goal(stack, plan, plan.service(name))
+            canary = stack.services[name].canary
+            identities = tuple(there[each] for each in goal if each in there)
+            found[name] = Following(identities, share, str(plan.release), canary["cookie"], canary["header"])
+        return found
+
+    def _failed_tasks(self, stack: Stack, progress: Progress) -> dict[str, int]:
+        return {
             service.name: sum(task.state in swarm_observed.FAILED for task in service.tasks)
             for service in self._services(stack)
             if service.name in progress.created
         }
-        while True:
-            passed = self._clock.monotonic() - begun
-            drained = passed >= self._limits.drain or not self._draining()
-            if drained and passed >= monitor:
-                return
-            self._check_still_good(stack, failures)
-            verdict = judge.verdict(stack, self._answers(stack, progress.created))
-            if verdict:
-                raise EngineError(verdict)
-            self._clock.sleep(POLL_SECONDS)
 
-    def _answers(self, stack: Stack, created: Iterable[str]) -> dict[str, Tally]:
-        """What the new version of each service answered, by all proxies."""
-        names, found = set(created), dict[str, Tally]()
+    def watch(self, stack: Stack, plan: Plan, progress: Progress, seconds: float, drain: bool) -> None:
+        look = functools.partial(self._check_still_good, stack, self._failures)
+        watched = Watched(look, functools.partial(self._answers, stack, progress), self._draining)
+        limit = self._limits.drain if drain else None
+        self._seen = watch(stack, watched, progress, self._clock, seconds, limit, self._seen)
+
+    def _answers(self, stack: Stack, progress: Progress) -> Seen:
+        """What the new and the old version of each service answered, by all proxies."""
         tallies = merged(self._serving.reports(), self._judging)
+        new, old = dict[str, Tally](), dict[str, Tally]()
         for service in self._services(stack):
-            if service.name in names and service.id in tallies:
+            if service.id in tallies and service.service in stack.services:
+                found = new if service.name in progress.created else old
                 found.setdefault(service.service, Tally()).merge(tallies[service.id])
-        return found
+        return Seen(new, old)
 
     def replace(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         for name in stack.start_order():
@@ -593,17 +613,20 @@ class SwarmEngine:
         current = self._serving.current()
         closing: Served = {name: {} for name, weights in current.items() if weights and name not in wish}
         wish = {**wish, **closing}
-        if not progress.switched:
-            progress.previous_serving = {name: dict(weights) for name, weights in current.items()}
-            progress.switched = True
-            progress.record()
+        self._remember(progress)
         if wish != current:
             self._tell(wish)
             progress.reloaded = True
 
-    def _tell(self, wish: Served) -> None:
+    def _remember(self, progress: Progress) -> None:
+        if not progress.switched:
+            progress.previous_serving = self._serving.current()
+            progress.switched = True
+            progress.record()
+
+    def _tell(self, wish: Served, following: Mapping[str, Following] | None = None) -> None:
         """Let the proxies follow, also where they were told but not seen to have followed."""
-        self._serving.await_acknowledged(self._serving.set(wish, judging=self._judging), FOLLOW_SECONDS)
+        self._serving.await_acknowledged(self._serving.set(wish, following, self._judging), FOLLOW_SECONDS)
 
     def _stop_counting(self) -> None:
         if self._judging:

@@ -14,6 +14,11 @@ from typing import Any
 START_FIRST = "start-first"
 STOP_FIRST = "stop-first"
 
+ROLLING = "rolling"
+BLUE_GREEN = "blue-green"
+CANARY = "canary"
+RECREATE = "recreate"
+
 COMPOSE = "compose"
 SWARM = "swarm"
 
@@ -78,6 +83,20 @@ class Service:
         return dict(self.plain["slipway"]["watch"])
 
     @property
+    def strategy(self) -> str:
+        """How the new version takes over; models kept by earlier versions do not say it."""
+        return str(self.plain["slipway"].get("strategy", ROLLING))
+
+    @property
+    def canary(self) -> dict[str, Any]:
+        """Steps of share and seconds, and the cookie and header of testers."""
+        return dict(self.plain["slipway"].get("canary") or {"steps": [], "cookie": "", "header": ""})
+
+    @property
+    def keep_old_seconds(self) -> float:
+        return float(self.plain["slipway"].get("keep_old_seconds") or 0)
+
+    @property
     def database(self) -> dict[str, Any] | None:
         return self.plain["slipway"].get("database")
 
@@ -93,6 +112,11 @@ class Service:
     @property
     def stop_grace_seconds(self) -> float:
         return float(self.plain.get("stop_grace_period", 10))
+
+    @property
+    def stop_grace_whole(self) -> int:
+        """As the engine takes it: whole seconds, rounded up."""
+        return int(-(-self.stop_grace_seconds // 1))
 
     @property
     def pull_policy(self) -> str:
@@ -119,6 +143,8 @@ class Service:
         """start-first or stop-first, and why."""
         if self.single_reason:
             return STOP_FIRST, self.single_reason
+        if self.strategy != ROLLING:
+            return (STOP_FIRST if self.strategy == RECREATE else START_FIRST), f"the strategy is {self.strategy}"
         asked = self.plain["deploy"]["update_config"].get("order")
         if asked:
             return str(asked), f"update_config.order is {asked}"

@@ -14,8 +14,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._stack import values
-from ansible_collections.slipway.ops.plugins.module_utils._stack.model import COMPOSE, SWARM
+from ansible_collections.slipway.ops.plugins.module_utils._stack import strategy, values
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import COMPOSE, SWARM, Service
 from ansible_collections.slipway.ops.plugins.module_utils._stack.problems import Problems, did_you_mean
 from ansible_collections.slipway.ops.plugins.module_utils._stack.swarm_rules import SwarmRules
 
@@ -70,6 +70,7 @@ class Normalizer:
         volumes = document.get("volumes")
         self.volumes: Mapping[str, Any] = volumes if isinstance(volumes, Mapping) else {}
         self.swarm = SwarmRules(problems, self.volumes) if engine == SWARM else None
+        self.default = values.mapping(document.get("x-slipway"), "x-slipway", problems)
 
     def model(self, name: str | None) -> dict[str, Any]:
         section = {
@@ -78,7 +79,9 @@ class Normalizer:
         }
         if not section["services"] and not self.problems.at("services"):
             self.problems.add("services", "there are none", "a stack needs at least one service")
+        self._check_default()
         services = {key: self._service(key, value) for key, value in section["services"].items()}
+        strategy.check_together(services, self.problems)
         networks = {key: self._network(f"networks.{key}", value) for key, value in section["networks"].items()}
         if any(DEFAULT_NETWORK in service.get("networks", {}) for service in services.values()):
             networks.setdefault(DEFAULT_NETWORK, {})
@@ -168,7 +171,22 @@ class Normalizer:
         service["slipway"] = self._extension(service, raw.get("x-slipway"), f"{path}.x-slipway")
         if self.swarm:
             self.swarm.service(name, service, raw, path)
+        own = raw.get("x-slipway")
+        service["slipway"].update(
+            strategy.policy(
+                Service(name, service),
+                own if isinstance(own, Mapping) else {},
+                self.default,
+                SWARM if self.swarm else COMPOSE,
+                f"{path}.x-slipway",
+                self.problems,
+            )
+        )
         return service
+
+    def _check_default(self) -> None:
+        strategy.check_default(self.default, self.problems)
+        self._watch(self.default.get("watch"), "x-slipway.watch", {})
 
     def _put(
         self, service: dict[str, Any], raw: Mapping[str, Any], key: str, path: str, read: Callable[..., Any]
@@ -686,7 +704,8 @@ class Normalizer:
         if raw.get("backup") is not None:
             result["backup"] = bool(values.boolean(raw["backup"], f"{path}.backup", self.problems))
         result["routes"] = self._routes(raw.get("routes"), f"{path}.routes")
-        result["watch"] = self._watch(raw.get("watch"), f"{path}.watch")
+        default = self.default.get("watch") if not self.problems.at("x-slipway.watch") else None
+        result["watch"] = self._watch(raw.get("watch"), f"{path}.watch", default or {})
         if raw.get("migrate") is not None:
             result["migrate"] = values.words(raw["migrate"], f"{path}.migrate", self.problems)
         commands = raw.get("after_release")
@@ -748,13 +767,20 @@ class Normalizer:
             )
         return result
 
-    def _watch(self, value: Any, path: str) -> dict[str, Any]:
-        raw = values.mapping(value, path, self.problems)
-        ratio = values.decimal(raw.get("error_ratio", 0.05), f"{path}.error_ratio", self.problems)
-        if ratio is not None and not 0 <= ratio <= 1:
-            self.problems.add(f"{path}.error_ratio", f"{ratio:g} is no ratio", "write 0.05 for five in a hundred")
-        errors = values.integer(raw.get("minimum_errors", 5), f"{path}.minimum_errors", self.problems, 1)
-        result: dict[str, Any] = {"error_ratio": ratio, "minimum_errors": errors}
+    def _watch(self, value: Any, path: str, default: Mapping[str, Any]) -> dict[str, Any]:
+        raw = {**default, **values.mapping(value, path, self.problems)}
+        result: dict[str, Any] = {}
+        for key, usual in (("error_ratio", 0.05), ("more_errors", 0.02)):
+            result[key] = values.decimal(raw.get(key, usual), f"{path}.{key}", self.problems)
+            if result[key] is not None and not 0 <= result[key] <= 1:
+                self.problems.add(
+                    f"{path}.{key}", f"{result[key]:g} is no ratio", f"write {usual:g} for {usual:.0%} of the answers"
+                )
+        for key, least in (("minimum_errors", 5), ("minimum_answers", 20)):
+            result[key] = values.integer(raw.get(key, least), f"{path}.{key}", self.problems, 1)
+        result["times_slower"] = values.decimal(raw.get("times_slower", 2), f"{path}.times_slower", self.problems)
+        if result["times_slower"] is not None and result["times_slower"] < 1:
+            self.problems.add(f"{path}.times_slower", f"{result['times_slower']:g} is below 1", "write 2 for twice")
         if raw.get("p95") is not None:
             result["p95_seconds"] = values.duration(raw["p95"], f"{path}.p95", self.problems)
         return result
@@ -779,8 +805,7 @@ class Normalizer:
         return result
 
     def _top_extension(self) -> dict[str, Any]:
-        raw = values.mapping(self.document.get("x-slipway"), "x-slipway", self.problems)
-        backup = values.mapping(raw.get("backup"), "x-slipway.backup", self.problems)
+        backup = values.mapping(self.default.get("backup"), "x-slipway.backup", self.problems)
         volumes = values.texts(backup.get("volumes") or [], "x-slipway.backup.volumes", self.problems)
         return {"backup": {"volumes": volumes}}
 

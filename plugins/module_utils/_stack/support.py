@@ -73,6 +73,7 @@ def _with(parent: str, keys: str, support: Support) -> dict[str, Support]:
 
 
 _HOST_DATA = "backups and indexes reach the containers of one host; run the database in a stack on a Compose host"
+_NO_COLOURS = "blue-green is for Compose hosts: on a Swarm nothing would end the old colour"
 _WINDOWS = "only Windows containers know it; remove it"
 _ONE_NODE = "there is one node, and everything runs on it"
 _ONE_HOST = "one host has nothing to schedule; remove it"
@@ -404,6 +405,14 @@ SUPPORT: dict[str, Support] = {
         swarm=refused("nothing can be run inside a task on another node; do it in the entrypoint or in migrate"),
     ),
     "services.*.x-slipway.backup": _yes(swarm=refused(_HOST_DATA)),
+    "services.*.x-slipway.canary": _yes("shares of the requests, with strategy: canary"),
+    "services.*.x-slipway.canary.cookie": _yes("NAME=VALUE: who sends it gets the new version from the first step on"),
+    "services.*.x-slipway.canary.header": _yes("NAME=VALUE: who sends it gets the new version from the first step on"),
+    "services.*.x-slipway.canary.steps": _yes("10 % and 50 % for a minute each without it"),
+    "services.*.x-slipway.canary.steps[].for": _yes("how long the share is watched before the next one"),
+    "services.*.x-slipway.canary.steps[].percent": _yes(
+        "of the clients, told apart by their addresses; 0: testers only"
+    ),
     "services.*.x-slipway.database": _yes(swarm=refused(_HOST_DATA)),
     "services.*.x-slipway.database.kind": _yes("mysql, mariadb, postgresql, redis", swarm=refused(_HOST_DATA)),
     "services.*.x-slipway.database.name": _yes(swarm=refused(_HOST_DATA)),
@@ -412,6 +421,9 @@ SUPPORT: dict[str, Support] = {
         "the name of a variable of the service's environment", swarm=refused(_HOST_DATA)
     ),
     "services.*.x-slipway.indexes": _yes("table: {index: [columns]}; created when missing", swarm=refused(_HOST_DATA)),
+    "services.*.x-slipway.keep_old": _yes(
+        "10m without it: how long the old colour stands, with strategy: blue-green", swarm=refused(_NO_COLOURS)
+    ),
     "services.*.x-slipway.migrate": _yes("run once from the new image, before the switch"),
     "services.*.x-slipway.routes": _yes(),
     "services.*.x-slipway.routes[].access_log": _yes(),
@@ -422,10 +434,21 @@ SUPPORT: dict[str, Support] = {
     "services.*.x-slipway.routes[].requests_per_minute": _yes("0 or nothing: no limit"),
     "services.*.x-slipway.routes[].timeout": _yes("60s without it"),
     "services.*.x-slipway.routes[].websocket": _yes(),
-    "services.*.x-slipway.watch": _yes("judges the answers of new replicas for the time of update_config.monitor"),
+    "services.*.x-slipway.strategy": _yes(
+        "rolling, blue-green, canary, recreate; rolling without it",
+        swarm=honoured("rolling, canary, recreate; rolling without it"),
+    ),
+    "services.*.x-slipway.watch": _yes(
+        "judges the answers of new replicas at each share and for update_config.monitor"
+    ),
     "services.*.x-slipway.watch.error_ratio": _yes("0.05 without it: answers of 500 and above among all"),
+    "services.*.x-slipway.watch.minimum_answers": _yes("20 without it: from fewer, no times are judged or compared"),
     "services.*.x-slipway.watch.minimum_errors": _yes("5 without it: fewer errors than these are not judged"),
-    "services.*.x-slipway.watch.p95": _yes("no limit without it; judged from 20 answers on"),
+    "services.*.x-slipway.watch.more_errors": _yes("0.02 without it: above the old version's ratio at the same time"),
+    "services.*.x-slipway.watch.p95": _yes("no limit without it"),
+    "services.*.x-slipway.watch.times_slower": _yes(
+        "2 without it: the p95, against the old version's at the same time"
+    ),
     "networks": _yes(),
     "networks.*": _yes(),
     "networks.*.attachable": _yes(),
@@ -483,6 +506,21 @@ SUPPORT: dict[str, Support] = {
     "x-slipway": _yes(),
     "x-slipway.backup": _yes(swarm=refused(_HOST_DATA)),
     "x-slipway.backup.volumes": _yes("volumes to back up, by their names in this file", swarm=refused(_HOST_DATA)),
+    "x-slipway.canary": _yes("for services that say nothing else"),
+    "x-slipway.canary.cookie": _yes(),
+    "x-slipway.canary.header": _yes(),
+    "x-slipway.canary.steps": _yes(),
+    "x-slipway.canary.steps[].for": _yes(),
+    "x-slipway.canary.steps[].percent": _yes(),
+    "x-slipway.keep_old": _yes("for services that say nothing else", swarm=refused(_NO_COLOURS)),
+    "x-slipway.strategy": _yes("for services that say nothing else; one that cannot follow it is rolled"),
+    "x-slipway.watch": _yes("for services that say nothing else, limit by limit"),
+    "x-slipway.watch.error_ratio": _yes(),
+    "x-slipway.watch.minimum_answers": _yes(),
+    "x-slipway.watch.minimum_errors": _yes(),
+    "x-slipway.watch.more_errors": _yes(),
+    "x-slipway.watch.p95": _yes(),
+    "x-slipway.watch.times_slower": _yes(),
 }
 
 

@@ -90,11 +90,11 @@ def test_journal(mine: ClusterRecords) -> None:
 
 
 def test_standing(mine: ClusterRecords) -> None:
-    assert mine.standing() is None
-    mine.write_standing({"release": 3})
-    assert mine.standing() == {"release": 3}
-    mine.clear_standing()
-    assert mine.standing() is None
+    assert mine.standing() == {}
+    mine.write_standing({"task": 3.5})
+    assert mine.standing() == {"task": 3.5}
+    mine.write_standing({})
+    assert mine.standing() == {}
 
 
 def test_what_is_too_large_is_refused(raft: Raft, mine: ClusterRecords) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import lease
+from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import Lease, lease
 from ansible_collections.slipway.ops.plugins.module_utils._proxy.gateway import ProxyError
 from ansible_collections.slipway.ops.plugins.module_utils._proxy.traffic import Answer
 from ansible_collections.slipway.ops.plugins.module_utils._release import report
@@ -22,7 +23,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.records impor
 from ansible_collections.slipway.ops.plugins.module_utils._release.registry import Manifest
 from ansible_collections.slipway.ops.plugins.module_utils._release.release import Policy, Release
 from ansible_collections.slipway.ops.plugins.module_utils._release.rollback import Target, choose
-from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Parts
+from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Parts, Places
 from ansible_collections.slipway.ops.plugins.module_utils._stack.load import load
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
@@ -295,6 +296,17 @@ class Host:
 
     def records(self, name: str = "t") -> Records:
         return Records(name, str(self.directory / "etc"), str(self.directory / "var"))
+
+    def places(self) -> Places:
+        return Places(
+            stacks=str(self.directory / "etc"),
+            state=str(self.directory / "var"),
+            leases=str(self.directory / "lease"),
+            upstreams=str(self.directory / "upstreams"),
+        )
+
+    def lease(self, stack: str = "t") -> AbstractContextManager[Lease]:
+        return lease(stack, "tester", directory=self.places().leases)
 
     def connect(self) -> Docker:
         if not self.connected:
