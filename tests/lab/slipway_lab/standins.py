@@ -20,8 +20,10 @@ VERSIONS = {
     "1.2.0-broken-later": "FAULT_UNHEALTHY_AFTER_SECONDS=5",
     "1.2.0-errors": "FAULT_ERROR_RATE=0.3",
 }
-SERVERS = (("mysql", "8.4"), ("redis", "7.4-alpine"))
-FURTHER_SERVERS = (("postgres", "17-alpine"),)  # for systems that the demo does not run
+SERVERS = (("library/mysql:8.4", "mysql"), ("library/redis:7.4-alpine", "redis"))
+# For systems that the demo does not run: the name in the registry, and the folder of the image.
+FURTHER_SERVERS = (("library/postgres:17-alpine", "postgres"), ("edoburu/pgbouncer:v1.24.1-p1", "pgbouncer"))
+CHMS_VERSIONS = ("1.0.0", "1.1.0")
 PUSHED = settings.STATE / "pushed.json"
 MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json"
 
@@ -37,26 +39,33 @@ class StandIn:
 def servers(further: bool = False) -> list[StandIn]:
     base = images.base(settings.DEFAULT_RELEASE)
     names = SERVERS + (FURTHER_SERVERS if further else ())
-    return [StandIn(f"library/{name}:{tag}", Image(f"standin-{name}", tag, name, base)) for name, tag in names]
+    return [
+        StandIn(name, Image(f"standin-{context}", name.rpartition(":")[2], context, base)) for name, context in names
+    ]
 
 
 def runtime() -> Image:
     return Image("standin-runtime", "python", "application-base", images.base(settings.DEFAULT_RELEASE))
 
 
-def applications() -> list[StandIn]:
-    return [
-        StandIn(f"marinemaroc/{part}:{version}", Image(f"standin-{part}", version, "application", runtime(), arguments))
+def applications(further: bool = False) -> list[StandIn]:
+    marine_maroc = [
+        application("marinemaroc", part, version, fault if part == "application" else "")
         for version, fault in VERSIONS.items()
         for part in PARTS
-        for arguments in [(("PART", part), ("VERSION", version), ("FAULT", fault if part == "application" else ""))]
     ]
+    return marine_maroc + [application("chms", "backend", version) for version in (CHMS_VERSIONS if further else ())]
+
+
+def application(system: str, part: str, version: str, fault: str = "") -> StandIn:
+    arguments = (("PART", part), ("VERSION", version), ("FAULT", fault))
+    return StandIn(f"{system}/{part}:{version}", Image(f"standin-{part}", version, "application", runtime(), arguments))
 
 
 def ensure(further: bool = False) -> None:
     """Build what has changed, push what the registry lacks."""
     pushed = read_pushed()
-    everything = servers(further) + applications()
+    everything = servers(further) + applications(further)
     wanted = {one.name: images.reference(one.image) for one in everything}
     missing = [one for one in everything if pushed.get(one.name) != wanted[one.name] or not in_registry(one.name)]
     if not missing:

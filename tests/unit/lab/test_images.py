@@ -53,7 +53,7 @@ def test_scripts_are_packed_executable() -> None:
 
 
 def test_every_image_has_its_sources() -> None:
-    everything = [one.image for one in standins.servers(True) + standins.applications()]
+    everything = [one.image for one in standins.servers(True) + standins.applications(True)]
     everything += [images.services(), images.probe(), *(images.host(release, True) for release in settings.RELEASES)]
     for image in everything:
         assert (settings.IMAGES / image.context / "Dockerfile").is_file()
@@ -61,6 +61,6 @@ def test_every_image_has_its_sources() -> None:
 
 
 def test_stand_ins_have_one_name_each() -> None:
-    names = [one.name for one in standins.servers(True) + standins.applications()]
+    names = [one.name for one in standins.servers(True) + standins.applications(True)]
     assert len(names) == len(set(names))
     assert {"library/mysql:8.4", "library/redis:7.4-alpine", "marinemaroc/application:1.2.0-broken"} <= set(names)

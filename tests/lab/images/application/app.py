@@ -32,7 +32,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,7 +45,7 @@ QUEUE_LIMIT = 1000
 HEARTBEAT = "schedule:heartbeat"
 UPLOADS = Path("storage/app/public")
 POOL_FILES = Path("/usr/local/etc/php-fpm.d")
-PORTS = {"application": 8000, "console": 4200, "socket": 38000}
+PORTS = {"application": 8000, "backend": 8000, "console": 4200, "socket": 38000}
 STARTED = time.monotonic()
 
 # Name, first version that carries it, statement.
@@ -113,6 +113,7 @@ class Settings:
     database: Mapping[str, Any] = field(default_factory=dict)
     cache: Mapping[str, Any] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -135,6 +136,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             "password": environment.get("REDIS_PASSWORD") or None,
         },
         faults={**baked, **given},
+        environment=environment,
     )
 
 
@@ -152,8 +154,8 @@ def release_of(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version.partition("-")[0]))
 
 
-def migrations_for(version: str) -> list[tuple[str, str]]:
-    return [(name, sql) for name, since, sql in MIGRATIONS if release_of(since) <= release_of(version)]
+def migrations_for(version: str, migrations: Sequence[tuple[str, str, str]] = MIGRATIONS) -> list[tuple[str, str]]:
+    return [(name, sql) for name, since, sql in migrations if release_of(since) <= release_of(version)]
 
 
 def health_of(checks: Mapping[str, bool], now: datetime) -> tuple[int, dict[str, Any]]:
@@ -206,6 +208,9 @@ def log_error(text: str) -> None:
 class Store:
     """MySQL and Redis, each asked anew at every turn, so that a restart of theirs is survived."""
 
+    migrations: Sequence[tuple[str, str, str]] = MIGRATIONS
+    migration_table = MIGRATION_TABLE
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
@@ -256,7 +261,8 @@ class Store:
         self.cache().lpush(QUEUE, json.dumps({"order": number, "attempts": 0}))
         return row
 
-    def process(self, job: Mapping[str, Any]) -> None:
+    def process(self, job: Mapping[str, Any]) -> str:
+        """Do what the job asks; returns what it was about."""
         with self.database() as cursor:
             cursor.execute("UPDATE orders SET status = 'processed' WHERE id = %s", (job["order"],))
             cursor.execute(
@@ -264,23 +270,32 @@ class Store:
                 "SELECT id, driver_id, status FROM orders WHERE id = %s",
                 (job["order"],),
             )
+        return f"order {job['order']}"
 
     def migrate(self) -> list[str]:
         """Apply what is missing, in order; returns the names of it."""
         done = []
         with self.database() as cursor:
-            cursor.execute(MIGRATION_TABLE)
+            cursor.execute(self.migration_table)
             cursor.execute("SELECT migration FROM migrations")
             known = {row["migration"] for row in cursor.fetchall()}
             cursor.execute("SELECT COALESCE(MAX(batch), 0) + 1 AS batch FROM migrations")
             batch = cursor.fetchone()["batch"]
-            for name, statement in migrations_for(self.settings.version):
+            for name, statement in migrations_for(self.settings.version, self.migrations):
                 if name in known:
                     continue
                 cursor.execute(statement)
                 cursor.execute("INSERT INTO migrations (migration, batch) VALUES (%s, %s)", (name, batch))
                 done.append(name)
         return done
+
+
+def open_store(settings: Settings) -> Store:
+    """What the part stands on: the backend is of another system (chms.py)."""
+    if settings.part == "backend":
+        store: Store = importlib.import_module("chms").ChmsStore(settings)
+        return store
+    return Store(settings)
 
 
 # ---- HTTP ---------------------------------------------------------------------------------------------------------
@@ -323,7 +338,13 @@ class Application:
         if random.random() < float(self.settings.faults.get("FAULT_ERROR_RATE") or 0):
             log_error("fault switched on: this request fails")
             return Answer(500, {"error": "fault"})
-        routes: dict[tuple[str, str], Callable[[Asked], Answer]] = {
+        route = self.routes().get((asked.method, asked.path))
+        if route is None and asked.method == "GET" and asked.path.startswith("/api/uploads/"):
+            route = self.download
+        return route(asked) if route else Answer(404, {"error": f"no {asked.method} {asked.path}"})
+
+    def routes(self) -> dict[tuple[str, str], Callable[[Asked], Answer]]:
+        return {
             ("GET", "/api/version"): self.version,
             ("GET", "/api/whoami"): self.version,
             ("GET", "/api/orders"): self.list_orders,
@@ -332,10 +353,6 @@ class Application:
             ("POST", "/api/uploads"): self.upload,
             ("GET", "/api/slow"): self.slow,
         }
-        route = routes.get((asked.method, asked.path))
-        if route is None and asked.method == "GET" and asked.path.startswith("/api/uploads/"):
-            route = self.download
-        return route(asked) if route else Answer(404, {"error": f"no {asked.method} {asked.path}"})
 
     def health(self) -> Answer:
         checks = self.store.checks()
@@ -473,7 +490,11 @@ class Handler(BaseHTTPRequestHandler):
 
 def serve(settings: Settings) -> int:
     wait_at_start(settings)
-    service = Application(settings, Store(settings)) if settings.part == "application" else Console(settings)
+    service: Application | Console = Console(settings)
+    if settings.part == "application":
+        service = Application(settings, open_store(settings))
+    elif settings.part == "backend":
+        service = importlib.import_module("chms").Backend(settings, open_store(settings))
     texts = [path.read_text() for path in sorted(POOL_FILES.glob("*.conf"))] if POOL_FILES.is_dir() else []
     server = Server(PORTS[settings.part], service, pool_size(texts))
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.stop).start())
@@ -604,7 +625,7 @@ def migrate(settings: Settings, _arguments: list[str]) -> int:
     if switched_on(settings.faults, "FAULT_MIGRATION"):
         log_error("fault switched on: SQLSTATE[42000]: Syntax error in migration")
         return 1
-    done = Store(settings).migrate()
+    done = open_store(settings).migrate()
     for name in done:
         print(f"  {name} ... DONE")
     if not done:
@@ -614,7 +635,7 @@ def migrate(settings: Settings, _arguments: list[str]) -> int:
 
 def work_queue(settings: Settings, arguments: list[str]) -> int:
     tries = next((int(item.partition("=")[2]) for item in arguments if item.startswith("--tries=")), 1)
-    store, stopped = Store(settings), Stopped()
+    store, stopped = open_store(settings), Stopped()
     print(f"stand-in worker {settings.version} waits for jobs", flush=True)
     while not stopped.event.is_set():
         try:
@@ -630,8 +651,7 @@ def work_queue(settings: Settings, arguments: list[str]) -> int:
 
 def work_job(store: Store, job: dict[str, Any], tries: int) -> None:
     try:
-        store.process(job)
-        print(f"processed order {job['order']}", flush=True)
+        print(f"processed {store.process(job)}", flush=True)
     except Exception as error:
         log_error(f"job {job}: {error}")
         if job.get("attempts", 0) + 1 < tries:
@@ -640,7 +660,7 @@ def work_job(store: Store, job: dict[str, Any], tries: int) -> None:
 
 
 def work_schedule(settings: Settings, _arguments: list[str]) -> int:
-    store, stopped = Store(settings), Stopped()
+    store, stopped = open_store(settings), Stopped()
     print(f"stand-in scheduler {settings.version} runs", flush=True)
     while not stopped.event.is_set():
         try:
@@ -652,7 +672,7 @@ def work_schedule(settings: Settings, _arguments: list[str]) -> int:
 
 
 def clear_cache(settings: Settings, _arguments: list[str]) -> int:
-    cache = Store(settings).cache()
+    cache = open_store(settings).cache()
     keys = list(cache.scan_iter("cache:*"))
     if keys:
         cache.delete(*keys)
