@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -80,6 +81,17 @@ def test_challenge_is_answered_before_the_redirect(host: Any, address: str) -> N
     assert ask(address, "/.well-known/acme-challenge/token", tls=False)[::2] == (200, "token.key")
     assert ask(address, "/.well-known/acme-challenge/other", tls=False)[0] == 404
     host.check_output(f"rm {folder}/token")
+
+
+def test_a_challenge_that_another_edge_ordered_is_answered_too(host: Any) -> None:
+    """The platforms are each other's peers: whichever is asked finds what one of them has, and neither asks in circles."""
+    folder = "/var/lib/slipway/acme-challenge/.well-known/acme-challenge"
+    peer = re.findall(r"server (\S+):80;", host.file("/etc/nginx/nginx.conf").content_string)
+    assert len(peer) == 1
+    host.check_output(f"mkdir -p {folder} && printf only-here.key > {folder}/only-here")
+    assert ask(peer[0], "/.well-known/acme-challenge/only-here", tls=False)[::2] == (200, "only-here.key")
+    host.check_output(f"rm {folder}/only-here")
+    assert ask(peer[0], "/.well-known/acme-challenge/only-here", tls=False)[0] == 404
 
 
 def test_unknown_names_are_dropped(address: str) -> None:

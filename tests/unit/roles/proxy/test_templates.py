@@ -129,3 +129,17 @@ def test_ipv6_can_be_left_out() -> None:
     for template in ("nginx.conf.j2", "slipway/sites/site.conf.j2"):
         assert [line for line in render(template) if "[::]" in line]
         assert not [line for line in render(template, proxy_ipv6_enabled=False) if "[::]" in line]
+
+
+def test_challenges_of_other_edges_are_asked_of_them() -> None:
+    peers = ["192.0.2.2", "2001:db8::2"]
+    upstreams = render("nginx.conf.j2", proxy_challenge_peers=peers)
+    assert [line for line in upstreams if line.startswith("server 192") or "2001:db8" in line] == [
+        "server 192.0.2.2:80;",
+        "server [2001:db8::2]:80;",
+    ]
+    lines = render("slipway/sites/site.conf.j2", proxy_challenge_peers=peers)
+    assert "try_files $uri @slipway_challenge_peers;" in lines
+    asked = location(lines, "@slipway_challenge_peers")
+    assert asked[1] == "if ($http_x_slipway_challenge) {"
+    assert "try_files $uri =404;" in render("slipway/sites/site.conf.j2")
