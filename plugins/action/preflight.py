@@ -28,6 +28,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "provided_variables": {"type": "list", "elements": "str", "default": []},
     "compose_file": {"type": "path"},
     "stack_name": {"type": "str"},
+    "engine": {"type": "str", "choices": ["compose", "swarm"], "default": "compose"},
     "environment": {"type": "dict", "default": {}},
     "host_names": {"type": "list", "elements": "str"},
     "addresses": {"type": "list", "elements": "str", "default": []},
@@ -204,7 +205,7 @@ class ActionModule(ActionBase):
         lookup = lookup_loader.get(f"{_COLLECTION}.stack", loader=self._loader, templar=self._templar)
         if lookup is None:
             return None, [f"{compose_file}: cannot be checked: the lookup {_COLLECTION}.stack is missing"]
-        options = {"environment": arguments["environment"] or {}}
+        options = {"environment": arguments["environment"] or {}, "engine": arguments["engine"] or "compose"}
         if arguments["stack_name"]:
             options["name"] = arguments["stack_name"]
         try:

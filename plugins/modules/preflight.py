@@ -42,6 +42,12 @@ options:
     description:
       - Name of the stack. The Compose file's own C(name) by default.
     type: str
+  engine:
+    description:
+      - What the stack runs on, which decides what of the Compose file can be honoured.
+    type: str
+    choices: [compose, swarm]
+    default: compose
   environment:
     description:
       - Variables for the Compose file. A part that cannot be resolved is reported and replaced by a placeholder, so
@@ -115,6 +121,7 @@ def main() -> None:
             "provided_variables": {"type": "list", "elements": "str", "default": []},
             "compose_file": {"type": "path"},
             "stack_name": {"type": "str"},
+            "engine": {"type": "str", "choices": ["compose", "swarm"], "default": "compose"},
             "environment": {"type": "dict", "default": {}},
             "host_names": {"type": "list", "elements": "str"},
             "addresses": {"type": "list", "elements": "str", "default": []},

@@ -137,6 +137,14 @@ def test_all_problems_are_said_at_once(stack: Stack) -> None:
     assert stack.asked["environment"] == {"DOMAIN": "fleet.example", "DB_PASSWORD": "unresolved"}
 
 
+def test_the_compose_file_is_checked_for_its_engine(stack: Stack) -> None:
+    run({"compose_file": "compose.yaml"})
+    assert stack.asked["engine"] == "compose"
+    run({"compose_file": "compose.yaml", "engine": "swarm"})
+    assert stack.asked["engine"] == "swarm"
+    assert "preflight.engine: must be one of compose, swarm; not 'ecs'" in problems({"engine": "ecs"})[0]
+
+
 def test_a_play_that_adds_to_the_environment_still_names_its_parts(stack: Stack) -> None:
     variables = {
         "stack_environment": {"A": "{{ vault_a }}"},
