@@ -93,7 +93,13 @@ class Trial:
             "corpus_engine": self.engine,
             "corpus_report": str(self.report),
             "corpus_files": [
-                {"name": file.name, "path": str(file.path), "stack": file.stack or "", "variables": file.variables}
+                {
+                    "name": file.name,
+                    "path": str(file.path),
+                    "stack": file.stack or "",
+                    # Braces in a value are Swarm's, not Ansible's.
+                    "variables": {key: {"__ansible_unsafe": value} for key, value in file.variables.items()},
+                }
                 for file in self.files
             ],
         }
