@@ -5,50 +5,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
-
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-from ansible_collections.slipway.ops.plugins.plugin_utils._plain import plain
-from ansible_collections.slipway.ops.plugins.plugin_utils._quiet import run_quietly
+from ansible_collections.slipway.ops.plugins.plugin_utils._model_action import ModelAction
 
 
-class ActionModule(ActionBase):
-    """Serialize the model and the environment, then release in one call to the host."""
+class ActionModule(ModelAction):
+    """Release in one call to the host."""
 
-    _supports_check_mode = True
-    _supports_diff = True
-
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        variables = dict(task_vars or {})
-        result: dict[str, Any] = super().run(tmp, variables)
-        arguments = dict(self._task.args)
-        arguments["model"] = _json("model", arguments.get("model"))
-        if "services" not in json.loads(arguments["model"]):
-            raise AnsibleActionFail(
-                "stack_release.model: is no model of a stack; give it what lookup('slipway.ops.stack', file) returns"
-            )
-        environment = json.loads(_json("environment", arguments.get("environment") or {}))
-        arguments["environment"] = json.dumps({key: _text(value) for key, value in environment.items()})
-        result.update(run_quietly(self, "slipway.ops.stack_release", arguments, variables))
-        self._remove_tmp_path(self._connection._shell.tmpdir)
-        return result
-
-
-def _json(name: str, value: Any) -> str:
-    if isinstance(value, Mapping):
-        return json.dumps(plain(value))
-    try:
-        if isinstance(value, str) and isinstance(json.loads(value), dict):
-            return str(value)
-    except ValueError:
-        pass
-    raise AnsibleActionFail(f"stack_release.{name}: is not a dictionary; give it the value itself, not a text of it")
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+    MODULE = "stack_release"

@@ -79,6 +79,9 @@ stack:
         - By name, C(image), C(replicas), C(ready) (int), C(ok) (bool) and C(containers), a list with C(id), C(name),
           C(image), C(image_id), C(state), C(health), C(restarts), C(started), C(release), C(addresses) and C(node).
       type: dict
+    elsewhere:
+      description: Services that run exactly once and not on this host, with the host that runs them.
+      type: dict
     history:
       description: The records of the last 20 releases, oldest first.
       type: list

@@ -153,6 +153,38 @@ options:
         description: These images need no signature, whatever a later rule says.
         type: bool
         default: false
+  elsewhere:
+    description:
+      - Services that run exactly once (C(x-slipway.single)) and not on this host, with the host that runs them. They
+        are stopped here before they start there. Filter P(slipway.ops.stack_singles#filter) tells.
+    type: dict
+    default: {}
+  hooks:
+    description:
+      - Commands of your own, run on the host around the phases of a release while its lease is held, such as
+        C(before_migrate) with the value C([[/usr/local/bin/tell, migration]]).
+      - >-
+        Moments are C(before_) or C(after_) and one of C(pull), C(recovery_point), C(prepare), C(migrate), C(start),
+        C(switch), C(watch), C(replace), C(finish), and C(release) for the whole. Those of C(pull), C(recovery_point)
+        and C(migrate) are passed over when there is nothing to do.
+      - >-
+        A command sees C(SLIPWAY_STACK), C(SLIPWAY_RELEASE), C(SLIPWAY_PHASE), C(SLIPWAY_WHEN) (C(before) or C(after))
+        and C(SLIPWAY_OUTCOME) (C(running); C(succeeded) or C(failed) at C(after_release)), and nothing of the stack's
+        variables.
+      - A failure up to C(before_finish) takes the release back. A later one fails the task and says that the release
+        serves.
+      - They are kept with the release, so that one that comes back has its own. Over several hosts each runs them.
+    type: dict
+    default: {}
+  hook_timeout_seconds:
+    description: How long one command of O(hooks) may take. Then it is killed, which is a failure.
+    type: float
+    default: 300
+  expected:
+    description:
+      - What a plan stood on, C(basis) of RV(slipway.ops.stack_plan#module:document). The release is refused before
+        anything is touched when something of it moved since, naming what.
+    type: json
   upstream_directory:
     description: Where nginx reads its upstreams on the host.
     type: path
@@ -219,19 +251,17 @@ images:
 """
 
 import json
-import os
 from collections.abc import Mapping
 from typing import Any, Union
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.ops.plugins.module_utils._release.compose import Limits
-from ansible_collections.slipway.ops.plugins.module_utils._release.images import FLOOR_MIB, Room
-from ansible_collections.slipway.ops.plugins.module_utils._release.release import BARRIERS, Outcome, Policy
-from ansible_collections.slipway.ops.plugins.module_utils._release.signatures import (
-    Rule,
-    SignatureRuleError,
-    parse_rules,
+from ansible_collections.slipway.ops.plugins.module_utils._release.arguments import (
+    PLANNING,
+    SIGNATURE_OPTIONS,
+    settings_of,
+    stack_of,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._release.release import BARRIERS, Outcome
 from ansible_collections.slipway.ops.plugins.module_utils._release.together import (
     Board,
     State,
@@ -239,23 +269,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.together impo
     give_up,
     go_on,
 )
-from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import (
-    FAILURES,
-    Places,
-    Settings,
-    release,
-    request,
-)
+from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import FAILURES, Settings, release, request
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
-SIGNATURE_OPTIONS = {
-    "images": {"type": "list", "elements": "str", "required": True},
-    "key": {"type": "str", "no_log": False},
-    "identity": {"type": "str"},
-    "issuer": {"type": "str"},
-    "transparency_log": {"type": "bool", "default": True},
-    "unsigned": {"type": "bool", "default": False},
-}
 WHOLE = "whole"
 BEGIN = "begin"
 GIVE_UP = "give_up"
@@ -264,57 +280,34 @@ GIVE_UP = "give_up"
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "model": {"type": "str", "required": True, "no_log": True},
-            "environment": {"type": "str", "default": "{}", "no_log": True},
+            **PLANNING,
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "actor": {"type": "str"},
             "health_timeout_seconds": {"type": "int", "default": 300},
-            "settle_seconds": {"type": "int", "default": 5},
             "drain_seconds": {"type": "int", "default": 30},
             "migration_timeout_seconds": {"type": "int", "default": 3600},
             "lease_wait_seconds": {"type": "int", "default": 300},
             "step": {"type": "str", "choices": [WHOLE, BEGIN, *BARRIERS, GIVE_UP], "default": WHOLE},
             "token": {"type": "str", "no_log": False},
             "give_up_reason": {"type": "str", "default": "another host failed"},
-            "migrate": {"type": "bool", "default": True},
             "barrier_wait_seconds": {"type": "int", "default": 600},
-            "recovery_point": {"type": "bool", "default": True},
-            "confirmed_volumes": {"type": "list", "elements": "str", "default": []},
-            "confirmed_point_max_age_hours": {"type": "float", "default": 24},
-            "disk_floor_mib": {"type": "int", "default": FLOOR_MIB},
             "image_signatures": {"type": "list", "elements": "dict", "default": [], "options": SIGNATURE_OPTIONS},
-            "upstream_directory": {"type": "path", "default": "/etc/nginx/slipway/upstreams"},
+            "expected": {"type": "json"},
         },
         required_if=[("step", step, ["token"]) for step in (*BARRIERS, GIVE_UP)],
         supports_check_mode=True,
     )
     given = module.params
-    settings = Settings(
-        actor=given["actor"] or os.environ.get("SUDO_USER") or "root",
-        lease_wait_seconds=given["lease_wait_seconds"],
-        limits=Limits(
-            given["health_timeout_seconds"],
-            given["settle_seconds"],
-            given["drain_seconds"],
-            given["migration_timeout_seconds"],
-        ),
-        policy=Policy(
-            given["recovery_point"],
-            tuple(given["confirmed_volumes"]),
-            given["confirmed_point_max_age_hours"] * 3600,
-        ),
-        places=Places(upstreams=given["upstream_directory"]),
-        room=Room(given["disk_floor_mib"]),
-        signatures=rules(module),
-    )
-    stack, variables = Stack(json.loads(given["model"])), json.loads(given["environment"])
+    variables = json.loads(given["environment"])
+    expected = json.loads(given["expected"]) if given["expected"] else None
     try:
+        stack, settings = stack_of(given), settings_of(given)
         if given["step"] != WHOLE and not (module.check_mode and given["step"] == BEGIN):
-            module.exit_json(**together(module, stack, variables, settings))
-        work = release(stack, variables, settings, migrate=given["migrate"])
+            module.exit_json(**together(module, stack, variables, settings, expected))
+        work = release(stack, variables, settings, migrate=given["migrate"], expected=expected)
         act = work.present if given["state"] == "present" else work.absent
         outcome = act(module.check_mode)
-    except FAILURES as error:
+    except (*FAILURES, ValueError) as error:
         module.fail_json(msg=str(error))
         return
     result = {"changed": outcome.changed, "plan": outcome.plan, "release": outcome.release}
@@ -325,15 +318,13 @@ def main() -> None:
     module.exit_json(**result)
 
 
-def rules(module: AnsibleModule) -> tuple[Rule, ...]:
-    try:
-        return parse_rules(module.params["image_signatures"])
-    except SignatureRuleError as error:
-        module.fail_json(msg=str(error))
-        raise
-
-
-def together(module: AnsibleModule, stack: Stack, variables: Mapping[str, str], settings: Settings) -> dict[str, Any]:
+def together(
+    module: AnsibleModule,
+    stack: Stack,
+    variables: Mapping[str, str],
+    settings: Settings,
+    expected: Union[Mapping[str, Any], None],
+) -> dict[str, Any]:
     """One step of a release over several hosts: tell the process on this host, and wait for what it says."""
     given, board = module.params, Board(stack.name)
     step, token = given["step"], given["token"] or ""
@@ -341,7 +332,7 @@ def together(module: AnsibleModule, stack: Stack, variables: Mapping[str, str], 
         return {"changed": False, "plan": [], "release": 0, "token": token, "ended": True, "reason": ""}
     try:
         if step == BEGIN:
-            asked = request(stack, variables, settings, given["barrier_wait_seconds"], given["migrate"])
+            asked = request(stack, variables, settings, given["barrier_wait_seconds"], given["migrate"], expected)
             state = begin(board, asked)
         elif step == GIVE_UP:
             state = give_up(board, token, given["give_up_reason"])

@@ -76,11 +76,13 @@ def moved(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     if then["engine"] != now["engine"]:
         found.append("the engine " + ("answers now" if now["engine"] else "does not answer any more"))
     found += _differences("the container", then["containers"], now["containers"], _of_container)
-    found += _differences("the image", then["images"], now["images"], lambda before, after: f"{before} -> {after}")
+    # Another file names other images, and that was said above.
+    common = set(then["images"]) & set(now["images"])
+    had, has = ({name: each["images"][name] for name in common} for each in (then, now))
+    found += _differences("the image", had, has, lambda before, after: f"{before or 'unknown'} -> {after or 'unknown'}")
     for section in ("networks", "volumes"):
-        had, has = set(then[section]), set(now[section])
-        found += [f"the {section[:-1]} {name} is gone" for name in sorted(had - has)]
-        found += [f"the {section[:-1]} {name} is new" for name in sorted(has - had)]
+        before, after = dict.fromkeys(then[section]), dict.fromkeys(now[section])
+        found += _differences(f"the {section[:-1]}", before, after, lambda *_values: "")
     found += _differences("the upstream", then["upstreams"], now["upstreams"], lambda *_values: "")
     if not found and then["plan"] != now["plan"]:
         changed = [line for line in now["plan"] if line not in then["plan"]] or ["less is to do"]

@@ -65,6 +65,7 @@ def _lines(entry: dict[str, Any]) -> list[str]:
             f"health {each['health']}, restarts {each['restarts']}"
             for each in service["containers"]
         )
+    lines.extend(f"  {name}: runs once, on {host}" for name, host in entry["elsewhere"].items())
     return lines
 
 

@@ -255,6 +255,8 @@ class ComposeEngine:
             progress.record()
 
     def start(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        # The host that is to run it once starts it after all hosts have come through this phase.
+        self._stop(stack, [each for entry in plan.services if entry.service in stack.elsewhere for each in entry.old])
         self._bring_up([name for name in stack.start_order() if not is_late(stack, plan, name)], stack, plan, progress)
 
     def switch(self, stack: Stack, plan: Plan, progress: Progress, share: float) -> None:
@@ -354,6 +356,14 @@ class ComposeEngine:
             self._stop(stack, begun)
         with self._collected(left):
             self._store.collect_files(self._files_in_use(stack))
+        # Another host may run it by now, and two would be worse than none.
+        left.extend(
+            f"{entry.service} stays stopped here, because {stack.elsewhere[entry.service]} may run it already"
+            for entry in plan.services
+            if entry.service in stack.elsewhere
+            and any(each.alive for each in entry.old)
+            and not any(found and found.alive for found in (self._inspect(each.id) for each in entry.old))
+        )
         return left
 
     def recover(self, stack: Stack, journal: Mapping[str, Any]) -> None:

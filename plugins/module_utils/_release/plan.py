@@ -189,7 +189,7 @@ def make_plan(
         ServicePlan(
             name,
             REMOVE,
-            "it is not in the Compose file any more",
+            f"{stack.elsewhere[name]} runs it" if name in stack.elsewhere else "it is not in the Compose file any more",
             old=tuple(each for each in observed.containers if each.service == name and not each.oneoff),
         )
         for name in gone
@@ -224,8 +224,12 @@ def make_plan(
 
 
 def is_late(stack: Stack, plan: Plan, name: str) -> bool:
-    """Stopped before its start, and nobody needs it before the switch."""
-    if plan.service(name).action != STOP_FIRST or plan.service(name).strategy == RECREATE:
+    """Stopped before its start, here or on the host that ran it until now, and nobody needs it before the switch."""
+    entry = plan.service(name)
+    if entry.strategy == RECREATE:
+        return False
+    comes = entry.action == CREATE and name in stack.services and stack.services[name].single
+    if entry.action != STOP_FIRST and not comes:
         return False
     return not any(name in stack.dependencies(other) for other in stack.services)
 

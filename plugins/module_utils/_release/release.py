@@ -118,8 +118,8 @@ def do_nothing() -> None:
 class Beside:
     """What goes with a release beside its phases.
 
-    `expected` is what a plan stood on that is to be applied: a host that moved since is left alone. `tidy` comes after
-    a release that changed something, without the lease.
+    `expected` is what the plan stood on that is to be applied: a host that moved since is left alone. `tidy` comes
+    after a release that changed something, without the lease.
     """
 
     expected: Mapping[str, Any] | None = None
@@ -272,6 +272,11 @@ class Release:
             plan.lines(),
             salt,
         )
+
+    def require_unmoved(self) -> None:
+        """Raise PlanError when the plan to be applied does not fit any more. Reads only."""
+        observed = self.engine.observe(self.stack)
+        self._require_unmoved(observed, self._plan(observed))
 
     def _require_unmoved(self, observed: Observed, plan: Plan) -> dict[str, str]:
         """The digests that the plan to be applied settled. Refuses before anything is touched."""

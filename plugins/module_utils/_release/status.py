@@ -40,6 +40,7 @@ def status(name: str, places: Places, find: Callable[[str, Settings], Parts] = r
         "pull": on.pulling() if held else "",
         "engine_problem": engine_problem,
         "services": _services(Stack(model), observed) if model else {},
+        "elsewhere": Stack(model).elsewhere if model else {},
         "history": history[-20:],
     }
 

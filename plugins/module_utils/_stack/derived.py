@@ -137,3 +137,12 @@ def unsaved_volumes(model: Mapping[str, Any]) -> list[str]:
     covered = {name for source in backup_sources(model) for name in source.get("volumes", [source.get("volume")])}
     names = (stack.volume_name(key) for key in stack.plain["volumes"])
     return [name for name in names if name not in covered]
+
+
+def without_elsewhere(model: Mapping[str, Any], elsewhere: Mapping[str, str]) -> dict[str, Any]:
+    """The model of a host on which these services do not run, because another one runs them."""
+    away = {name: host for name, host in elsewhere.items() if name in model["services"]}
+    if not away:
+        return dict(model)
+    services = {name: plain for name, plain in model["services"].items() if name not in away}
+    return {**model, "services": services, "slipway": {**model["slipway"], "elsewhere": away}}

@@ -43,6 +43,13 @@ def check_references(model: Mapping[str, Any], problems: Problems) -> None:
         if not service:
             continue
         path = f"services.{name}"
+        for other in service["depends_on"]:
+            if ((model["services"].get(other) or {}).get("slipway") or {}).get("single"):
+                problems.add(
+                    f"{path}.depends_on.{other}",
+                    f"{other} runs once (x-slipway.single), perhaps on another host",
+                    "do not wait for it",
+                )
         for index, route in enumerate(service["slipway"]["routes"]):
             here = f"{path}.x-slipway.routes[{index}]"
             key = (route["host"], route["path"])

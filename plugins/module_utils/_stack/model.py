@@ -79,6 +79,11 @@ class Service:
         return list(self.plain["slipway"]["after_release"])
 
     @property
+    def single(self) -> bool:
+        """Whether it runs exactly once, over all hosts of the stack."""
+        return bool(self.plain["slipway"].get("single"))
+
+    @property
     def watch(self) -> dict[str, Any]:
         return dict(self.plain["slipway"]["watch"])
 
@@ -125,6 +130,8 @@ class Service:
     @property
     def single_reason(self) -> str:
         """Why two containers of the service cannot live side by side; empty when they can."""
+        if self.single:
+            return "x-slipway.single lets it run once only"
         if self.plain["ports"]:
             port = self.plain["ports"][0]
             return f"the host port {port['published']} cannot be bound twice"
@@ -170,6 +177,11 @@ class Stack:
     def hooks(self) -> dict[str, list[list[str]]]:
         """The operator's own commands by moment; part of the model, so that a release that comes back has its own."""
         return dict(self.plain["slipway"].get("hooks") or {})
+
+    @property
+    def elsewhere(self) -> dict[str, str]:
+        """Services that run once and not on this host, with the host that runs them."""
+        return dict(self.plain["slipway"].get("elsewhere") or {})
 
     @property
     def hook_timeout_seconds(self) -> float:

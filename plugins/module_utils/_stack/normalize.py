@@ -703,6 +703,10 @@ class Normalizer:
         result: dict[str, Any] = {"backup": True}
         if raw.get("backup") is not None:
             result["backup"] = bool(values.boolean(raw["backup"], f"{path}.backup", self.problems))
+        if raw.get("single") is not None:
+            result["single"] = bool(values.boolean(raw["single"], f"{path}.single", self.problems))
+            if result["single"] and service["deploy"]["replicas"] != 1:
+                self.problems.add(f"{path}.single", "the service has several replicas", "set deploy.replicas to 1")
         result["routes"] = self._routes(raw.get("routes"), f"{path}.routes")
         default = self.default.get("watch") if not self.problems.at("x-slipway.watch") else None
         result["watch"] = self._watch(raw.get("watch"), f"{path}.watch", default or {})

@@ -434,6 +434,10 @@ SUPPORT: dict[str, Support] = {
     "services.*.x-slipway.routes[].requests_per_minute": _yes("0 or nothing: no limit"),
     "services.*.x-slipway.routes[].timeout": _yes("60s without it"),
     "services.*.x-slipway.routes[].websocket": _yes(),
+    "services.*.x-slipway.single": _yes(
+        "runs once over all hosts of the stack, never two during a release: stop-first",
+        honoured("never two during a release: stop-first; a node that is cut off may still run the old one"),
+    ),
     "services.*.x-slipway.strategy": _yes(
         "rolling, blue-green, canary, recreate; rolling without it",
         swarm=honoured("rolling, canary, recreate; rolling without it"),

@@ -7,6 +7,7 @@ from unittest.mock import MagicMock
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.slipway.ops.plugins.action import stack_release
+from ansible_collections.slipway.ops.plugins.plugin_utils import _model_action
 
 
 def run(monkeypatch: pytest.MonkeyPatch, **arguments: Any) -> dict[str, Any]:
@@ -16,7 +17,7 @@ def run(monkeypatch: pytest.MonkeyPatch, **arguments: Any) -> dict[str, Any]:
         sent.update(module_args, module=name)
         return {"changed": True}
 
-    monkeypatch.setattr(stack_release, "run_quietly", quietly)
+    monkeypatch.setattr(_model_action, "run_quietly", quietly)
     task = MagicMock(args=arguments, async_val=0, check_mode=False, diff=False)
     action = stack_release.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
     monkeypatch.setattr(action, "_remove_tmp_path", lambda path: None)

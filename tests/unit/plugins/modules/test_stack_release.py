@@ -37,7 +37,7 @@ def run(
 ) -> tuple[dict[str, Any], list[Any]]:
     given: list[Any] = []
 
-    def release(*values: Any, migrate: bool) -> Work:
+    def release(*values: Any, migrate: bool, expected: Any) -> Work:
         given.extend(values)
         return work
 

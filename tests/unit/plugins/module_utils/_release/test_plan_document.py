@@ -7,12 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.ops.plugins.module_utils._release import plan_document
+from ansible_collections.slipway.ops.plugins.module_utils._release import basis, plan_document
 from ansible_collections.slipway.ops.plugins.module_utils._release.plan import PlanError
 from ansible_collections.slipway.ops.plugins.module_utils._release.plan_document import PlanFileError, pack, unpack
 from ansible_collections.slipway.ops.plugins.module_utils._release.release import Beside
 
 Document = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(basis, "ROUNDS", 10)
 
 
 def planned(host: Any, document: Any) -> dict[str, Any]:
