@@ -134,7 +134,8 @@ def upstream_files(stack: str, wish: Wish, tasks: Iterable[Task], ports: Mapping
     """File name → content of every upstream of the stack. `ports` are those of each service of the stack."""
     tasks = list(tasks)
     result: dict[str, str] = {}
-    for service, weights in wish.serving.items():
+    for service in wish.serving:
+        weights = wish.weights(service)
         following = wish.following.get(service)
         later = set(following.services) if following else set()
         share = Share(following.of_next, following.salt, following.cookie, following.header) if following else None
@@ -206,7 +207,7 @@ class Agent:
             self._node = ""  # it may have left for another Swarm
             return IDLE_SECONDS, {}
         asked = wishes(self._gateway)
-        services = {each for wish in asked.values() for weights in wish.serving.values() for each in weights}
+        services = {each for wish in asked.values() for name in wish.serving for each in wish.weights(name)}
         tasks = serving_tasks(self._gateway.tasks(sorted(services)), nodes)
         elsewhere = [task for task in tasks if task.node != self._node]
         self._meet(
@@ -225,7 +226,7 @@ class Agent:
         return DRAINING_SECONDS if draining else TASKS_SECONDS if services else IDLE_SECONDS, result
 
     def _follow(self, stack: str, wish: Wish, tasks: list[Task]) -> str:
-        ports = {service: self._ports_of(stack, service, weights) for service, weights in wish.serving.items()}
+        ports = {service: self._ports_of(stack, service, wish.weights(service)) for service in wish.serving}
         self._count(stack, wish, tasks)
         try:
             changed = self._proxy.apply(upstream_files(stack, wish, tasks, ports))
@@ -235,14 +236,15 @@ class Agent:
             self._say(f"{stack}: upstreams changed, nginx reloaded")
         return "changed" if changed else "unchanged"
 
-    def _ports_of(self, stack: str, service: str, weights: Mapping[str, int]) -> list[int]:
+    def _ports_of(self, stack: str, service: str, services: Iterable[str]) -> list[int]:
         """Those of its Swarm services; of a service that is closed, those that it had."""
-        for each in weights:
+        services = list(services)
+        for each in services:
             if each not in self._ports:
                 found = self._gateway.service(each)
                 if found is not None:
                     self._ports[each] = published_ports(found)
-        ports = {port for each in weights for port in self._ports.get(each, [])}
+        ports = {port for each in services for port in self._ports.get(each, [])}
         if not ports:
             pattern = re.escape(upstream_name(stack, service, 0)[:-1]) + r"(\d+)\.conf"
             ports = {int(found[1]) for name in self._proxy.names() for found in [re.fullmatch(pattern, name)] if found}
@@ -256,7 +258,7 @@ class Agent:
             return
         if count is None or count.word != wish.judging:
             count = self._counts[stack] = _Count(wish.judging, self._proxy.follow())
-        asked = {each for weights in wish.serving.values() for each in weights}
+        asked = {each for name in wish.serving for each in wish.weights(name)}
         for task in tasks:
             if task.service in asked:
                 count.services.update({f"{task.host}:{port}": task.service for port in task.ports.values()})

@@ -63,7 +63,7 @@ def _answered(what: str) -> Iterator[None]:
         try:
             yield
         except docker.errors.APIError as error:
-            detail = str(error.explanation or error).strip().replace("\n", " ")
+            detail = str(error.explanation or error).strip().replace("\n", " ").rstrip(".")
             kind = next((kind for words, kind in _KINDS.items() if words in detail), None)
             if kind is None:
                 raise

@@ -62,6 +62,11 @@ class Wish:
     following: Mapping[str, Following] = field(default_factory=dict)
     judging: str = ""
 
+    def weights(self, service: str) -> dict[str, int]:
+        """All that gets requests of the service: Swarm service id → weight of each of its tasks."""
+        later = self.following[service].services if service in self.following else ()
+        return {**dict.fromkeys(later, 1), **self.serving[service]}
+
 
 def parse_wish(labels: Labels) -> Wish:
     following = plain(labels, FOLLOWING) or {}
@@ -125,15 +130,18 @@ class Serving:
         """Let these Swarm services serve, and return the generation that says so.
 
         `serving` is service → Swarm service id → weight of each of its tasks. A service with nothing in it is closed:
-        its upstreams send requests nowhere; one that is not in it is left as it is. `following` names those of them
-        that get a share only. While `judging` is not empty the proxies count answers for it; another word begins anew.
+        its upstreams send requests nowhere; so is one that served and is not in it any more. `following` are those
+        beside them that get a share. While `judging` is not empty the proxies count answers for it; another word begins
+        anew.
         """
         written: list[int] = []
 
         def edit(labels: Labels) -> dict[str, str | None]:
             shares = {name: asdict(entry) for name, entry in (following or {}).items()}
+            before = plain(labels, SERVING) or {}
+            closed: Served = {name: {} for name, weights in before.items() if weights}
             changes = {
-                SERVING: packed({name: dict(weights) for name, weights in serving.items()}),
+                SERVING: packed({name: dict(weights) for name, weights in {**closed, **serving}.items()}),
                 FOLLOWING: packed(shares) if shares else None,
                 JUDGING: judging or None,
             }

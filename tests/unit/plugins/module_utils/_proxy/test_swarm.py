@@ -190,7 +190,7 @@ def test_old_requests_are_told_until_they_end(raft: Raft, agent: Agent, proxy: P
 def test_shares_and_weights(raft: Raft, agent: Agent, proxy: Proxy) -> None:
     add_task(raft, "web1", "n1", 30001)
     add_task(raft, "web2", "n2", 30002)
-    serve(raft, {"web": {"web1": 3, "web2": 1}}, following={"web": Following(("web2",), 0.1, "7", cookie="try=yes")})
+    serve(raft, {"web": {"web1": 3}}, following={"web": Following(("web2",), 0.1, "7", cookie="try=yes")})
     agent.step()
     text = proxy.files[FILE]
     assert "server 10.0.0.1:30001 weight=3;" in text

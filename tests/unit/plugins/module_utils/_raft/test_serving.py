@@ -46,6 +46,16 @@ def test_each_change_is_a_generation(serving: Serving, state: ClusterState) -> N
     assert serving.wish().judging == ""
 
 
+def test_what_served_and_is_left_out_is_closed(serving: Serving) -> None:
+    serving.set({"web": {"id1": 1}, "api": {"id2": 1}})
+    assert serving.set({"web": {"id3": 1}}) == 2
+    assert serving.current() == {"web": {"id3": 1}, "api": {}}
+    assert serving.set({"web": {"id3": 1}}) == 3
+    assert serving.current() == {"web": {"id3": 1}}
+    serving.set({})
+    assert serving.current() == {"web": {}}
+
+
 def test_only_the_holder_sets(raft: Raft, state: ClusterState) -> None:
     with pytest.raises(LeaseLost):
         Serving(state, raft.gateway()).set({"web": {}})
