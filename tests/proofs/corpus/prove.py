@@ -43,7 +43,7 @@ BEFORE = {
     "compose": "docker network create corpus-platform; docker volume create corpus-archive",
     "swarm": """
 docker swarm init --advertise-addr $(hostname -I | cut -d' ' -f1)
-docker node update --label-add data=yes --label-add zone=a $(hostname)
+docker node update --label-add data=yes --label-add ops.slipway.proxy=true $(hostname)
 docker network create --driver overlay --attachable corpus-platform
 """,
 }
@@ -132,8 +132,8 @@ def push(chosen: list[File], engines: list[str]) -> None:
         for service in file.model(engine)["services"].values()
     }
     for name in sorted(found - SERVERS):
-        path = name.removeprefix(f"{OTHERS}:{settings.REGISTRY_PORT}/")
-        path = path if "/" in path else f"library/{path}"
+        host, _slash, path = name.partition("/")
+        path = path if host == f"{OTHERS}:{settings.REGISTRY_PORT}" else name if path else f"library/{name}"
         if not standins.in_registry(path):
             standins.push(standins.StandIn(path, image), tag)
 
