@@ -8,7 +8,7 @@ TWO := --no-print-directory --jobs=2 --output-sync=target
 LAB := $(BIN)/python tests/lab/lab.py
 export ANSIBLE_FORCE_COLOR ?= $(if $(CI),0,1)
 
-.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab lockout corpus molecule hosts site clean prove-lockout prove-exposure prove-engine prove-upgrade prove-corpus bench-ufw bench-hardening bench-converge
+.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab lockout proofs corpus molecule hosts site clean prove-releases prove-kills prove-failures bench-deploy prove-lockout prove-exposure prove-engine prove-upgrade prove-corpus bench-ufw bench-hardening bench-converge
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,7 +37,7 @@ test: setup ## Everything: lint, unit, sanity, every role's scenario, the whole 
 	@$(MAKE) $(TWO) lint unit ansible-lint sanity wrong-input
 	@$(MAKE) --no-print-directory lab
 	@$(MAKE) $(TWO) lockout hosts
-	@$(MAKE) --no-print-directory corpus molecule site
+	@$(MAKE) --no-print-directory proofs corpus molecule site
 	@echo "==> all tests passed"
 
 test-fast: setup lint unit ## The inner loop: lint, types and unit tests, under a minute
@@ -91,6 +91,27 @@ hosts: setup
 site: setup
 	@echo "==> the whole system: bare host, second run, backup, loss, restore, audit"
 	@$(BIN)/python -m pytest -q -s tests/integration/site
+
+proofs: setup
+	@echo "==> releases under load, killed, and broken on one host: a slice"
+	@$(LAB) up --services
+	@$(BIN)/python tests/proofs/slice.py
+
+prove-releases: setup ## Release a hundred times under load, on Compose and on a Swarm: nothing is lost
+	@$(LAB) up --services
+	@$(BIN)/python tests/proofs/releases/prove.py
+
+prove-kills: setup ## Kill a release at each of its steps in each way: the site answers, the next run mends it
+	@$(LAB) up --services
+	@$(BIN)/python tests/proofs/kills/prove.py
+
+prove-failures: setup ## Break a release on one host of three in each way, and let two deploy at once
+	@$(LAB) up --services
+	@$(BIN)/python tests/proofs/failures/prove.py
+
+bench-deploy: setup ## Time a release beside docker compose and a rollout script, and count what each loses
+	@$(LAB) up --services
+	@$(BIN)/python tests/bench/deploy/bench.py
 
 prove-lockout: setup ## Try to lock the operator out in every way we know, on both Debian releases
 	@$(LAB) up --services

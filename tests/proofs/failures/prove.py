@@ -8,6 +8,7 @@ holders of the lease that died or fell silent. After each trial every host must 
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +21,8 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1] / "lab"), str(HERE.parent / "arena")]
 
 from slipway_arena import engines, versions
-from slipway_arena.arena import Arena, Machine, Said, Strike, load_average
+from slipway_arena.arena import Arena, Machine, Said, load_average
+from slipway_arena.audit import version_of
 from slipway_arena.judge import judge
 
 DRAIN_SECONDS = 3
@@ -174,7 +176,7 @@ class Proof:
         """Each host runs one version of all its services, and nothing is under way."""
         problems = []
         for name, seen in self.arena.everything().items():
-            running = {each["Config"]["Image"].rpartition(":")[2] for each in seen["containers"]} - {"store"}
+            running = {version_of(each) for each in seen["containers"]} - {"store"}
             if len(running) != 1 or not running <= may:
                 problems.append(f"{name} runs versions {sorted(running)}")
             if seen["journal"] or seen["lease"].get("owner"):
@@ -187,7 +189,7 @@ class Proof:
         host = self.arena.machines[0]
 
         def act(trial: Trial) -> set[str]:
-            strike = Strike(host, "start", self.arena.steps)
+            strike = self.arena.strike(host, "start")
             first = self.arena.begin(one, "--limit", host.name, **COMMON)
             came = strike.wait()
             begun = time.monotonic()
@@ -206,7 +208,7 @@ class Proof:
                 )
             if ended.code == 0 or "lost to" not in ended.line:
                 trial.problems.append(f"the first was not told that it lost the lease: {ended.line[-900:]}")
-            running = {each["Config"]["Image"].rpartition(":")[2] for each in self.arena.look(host)["containers"]}
+            running = {version_of(each) for each in self.arena.look(host)["containers"]}
             if running != {"store", other}:
                 trial.problems.append(f"{host.name} runs {sorted(running)} after that")
             said = self.arena.release(other, **COMMON)
@@ -224,7 +226,7 @@ class Proof:
         host = self.arena.machines[0]
 
         def act(trial: Trial) -> set[str]:
-            strike = Strike(host, "start", self.arena.steps)
+            strike = self.arena.strike(host, "start")
             first = self.arena.begin(one, "--limit", host.name, **COMMON)
             strike.wait()
             strike.kill()
@@ -271,7 +273,7 @@ def main(argv: list[str]) -> int:
         arena.remember()
         names = [machine.name for machine in arena.machines]
         held: list[tuple[str, Callable[[], None]]] = [
-            (way.title, lambda way=way: proof.broken(way)) for way in BROKEN if way.quick or not options.quick
+            (way.title, functools.partial(proof.broken, way)) for way in BROKEN if way.quick or not options.quick
         ]
         if not options.quick:
             held += [

@@ -100,7 +100,7 @@ def hold(arena: Arena, way: str, step: str, old: str, new: str, back: bool) -> T
     dark_from, dark_until = float("inf"), 0.0
     with arena.load(**LIGHT) as load:
         time.sleep(1.5)
-        strike = Strike(victim, step, arena.steps)
+        strike = arena.strike(victim, step)
         play = arena.begin(new, stack_drain_seconds=DRAIN_SECONDS, stack_barrier_wait_seconds=20)
         trial.came = strike.wait()
         if trial.came == "never":

@@ -150,7 +150,7 @@ def seen(**changes: Any) -> dict[str, Any]:
         "Name": "/proof-web-3",
         "Image": "sha256:two",
         "Config": {
-            "Image": "proof/web:2",
+            "Env": ["PATH=/bin", "PROOF_VERSION=2"],
             "Labels": {"ops.slipway.stack": "proof", "ops.slipway.service": "web", "ops.slipway.release": "2"},
         },
         "State": {"Status": "running", "Running": True, "Health": {"Status": "healthy"}},
@@ -159,7 +159,7 @@ def seen(**changes: Any) -> dict[str, Any]:
     }
     good: dict[str, Any] = {
         "containers": [container],
-        "images": {"proof/web:2": {"id": "sha256:two", "digests": ["proof/web@sha256:2222"]}},
+        "digests": {"sha256:two": ["proof/web@sha256:2222"]},
         "files": ["abc"],
         "staged": [],
         "journal": None,
@@ -180,7 +180,7 @@ def test_a_host_that_is_as_it_should_be() -> None:
     assert audit.host(seen(), {"web": "2"}, {"web": 1}) == []
 
 
-STRAY = {**seen()["containers"][0], "Config": {"Image": "x", "Labels": {}}, "Mounts": []}
+STRAY = {**seen()["containers"][0], "Config": {"Labels": {}}, "Mounts": []}
 
 
 @pytest.mark.parametrize(
@@ -207,4 +207,4 @@ def test_a_host_that_is_not(changes: dict[str, Any], problem: str) -> None:
 
 
 def test_another_version_is_found() -> None:
-    assert any("not version 3" in each for each in audit.host(seen(), {"web": "3"}, {"web": 1}))
+    assert any("runs version 2, not 3" in each for each in audit.host(seen(), {"web": "3"}, {"web": 1}))

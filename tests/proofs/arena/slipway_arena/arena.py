@@ -7,12 +7,12 @@ is told in these words alone, so that it is the same on every engine.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +29,7 @@ from slipway_lab.shell import LabError, family, wait_until
 
 HERE = Path(__file__).resolve().parents[1]
 PACKAGE = Path(__file__).resolve().parent
+ON_HOST = HERE / "on_host"
 WORK = settings.ROOT / ".cache" / "proofs"
 STACK = "proof"
 SITE = "proof.example.test"
@@ -142,20 +143,11 @@ class Machine:
             raise LabError(f"{self.name}: {script[:200]}: {(done.stderr or done.stdout).decode().strip()[-1500:]}")
         return done.stdout.decode()
 
-    def python(self, program: str, *arguments: str, timeout: float = 180) -> str:
-        """Run a program file of this package on the host."""
-        command = ["docker", "exec", "-i", self.container, "python3", "-", *arguments]
-        data = (PACKAGE / program).read_bytes()
-        done = subprocess.run(command, input=data, capture_output=True, timeout=timeout, check=False)
-        if done.returncode != 0:
-            raise LabError(f"{self.name}: {program}: {done.stderr.decode().strip()[-1500:]}")
-        return done.stdout.decode()
-
     @contextlib.contextmanager
-    def follow(self, program: str, *arguments: str) -> Iterator[list[str]]:
-        """Run a program file of this package on the host beside the block; the lines that it prints, as they come."""
+    def follow(self, engine: str, program: str, *arguments: str) -> Iterator[list[str]]:
+        """As `start`, beside the block; the lines that it prints, as they come."""
         lines: list[str] = []
-        with self.start(program, *arguments) as process:
+        with self.start(engine, program, *arguments) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             reader = threading.Thread(target=lines.extend, args=(iter(process.stdout.readline, ""),), daemon=True)
@@ -166,9 +158,10 @@ class Machine:
                 process.stdin.close()
                 reader.join(10)
 
-    def start(self, program: str, *arguments: str) -> subprocess.Popen[str]:
-        """Run a program file of this package on the host; standard input and output are pipes."""
-        text = (PACKAGE / program).read_text(encoding="utf-8")
+    def start(self, engine: str, program: str, *arguments: str) -> subprocess.Popen[str]:
+        """Run a program of on_host/ on the host, after where.py; standard input and output are pipes."""
+        text = "".join((ON_HOST / name).read_text(encoding="utf-8") for name in ("where.py", program))
+        arguments = (engine, STACK, *arguments)
         command = ["docker", "exec", "-i", self.container, "python3", "-c", text, *arguments]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -184,8 +177,8 @@ class Machine:
 class Strike:
     """A release that is held at a step of its own journal, until it is struck or let go on."""
 
-    def __init__(self, machine: Machine, step: str, steps: Sequence[str], seconds: float = 180) -> None:
-        self._process = machine.start("strike.py", STACK, step, ",".join(steps), str(seconds))
+    def __init__(self, engine: str, machine: Machine, step: str, steps: Sequence[str], seconds: float = 180) -> None:
+        self._process = machine.start(engine, "strike.py", step, ",".join(steps), str(seconds))
 
     def wait(self) -> str:
         """The step that it came to, or `never`."""
@@ -230,7 +223,7 @@ class Arena:
     """Hosts of the lab with everything but the stack, which each of them runs on its own or all together."""
 
     engine = "compose"
-    steps = ("lease", *PHASES)
+    steps: tuple[str, ...] = ("lease", *PHASES)
     replicas = {"store": 1, "web": 2, "third": 1, "worker": 1}  # of four.yaml, on each host
 
     def __init__(self, name: str, count: int, compose_file: str, **variables: Any) -> None:
@@ -337,14 +330,15 @@ class Arena:
     def leases(self) -> Iterator[list[tuple[float, float]]]:
         """From when to when the stack's lease was held, each time, on the first host; there after the block."""
         held: list[tuple[float, float]] = []
-        with self.machines[0].follow("holds.py", STACK) as lines:
+        with self.machines[0].follow(self.engine, "holds.py") as lines:
             yield held
             time.sleep(0.2)
         times = [(what, float(at)) for what, _space, at in (line.strip().rpartition(" ") for line in lines)]
         held += [(at, until) for (what, at), (_what, until) in zip(times, times[1:]) if what == "taken"]
 
     def look(self, machine: Machine) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(machine.python("look.py", STACK))
+        said, _nothing = machine.start(self.engine, "look.py").communicate(timeout=180)
+        found: dict[str, Any] = json.loads(said)
         return found
 
     def containers(self, service: str) -> list[dict[str, Any]]:
@@ -361,21 +355,21 @@ class Arena:
 
     def await_quiet(self, seconds: float = 180) -> None:
         """Wait until nobody holds the stack's lease any more: a release whose controller is gone may still work."""
-        held = f"""
-        import json, os, sys
-        try: record = json.load(open("/var/lib/slipway/lease/{STACK}.json"))
-        except FileNotFoundError: record = {{}}
-        sys.exit(bool(record.get("owner")) and os.path.exists("/proc/%d" % record["pid"]))
-        """
-        ask = f"python3 - <<'E' && echo quiet || true\n{textwrap.dedent(held)}\nE\n"
         for machine in self.machines:
-            wait_until(
-                f"the end of the release on {machine.name}", lambda one=machine: "quiet" in one.shell(ask), seconds
-            )
+            quiet = functools.partial(self.is_quiet, machine)
+            wait_until(f"the end of the release on {machine.name}", quiet, seconds, 0.5)
+
+    def is_quiet(self, machine: Machine) -> bool:
+        with machine.follow(self.engine, "quiet.py") as lines:
+            wait_until(f"an answer of {machine.name}", lambda: bool(lines), 60, 0.05)
+        return lines[0].strip() == "quiet"
+
+    def strike(self, machine: Machine, step: str) -> Strike:
+        return Strike(self.engine, machine, step, self.steps)
 
     def serving(self) -> set[str]:
         """The versions that the hosts run of what is asked."""
-        return {each["Config"]["Image"].rpartition(":")[2] for each in self.containers("web")}
+        return {audit.version_of(each) for each in self.containers("web")}
 
     def wanted(self, version: str) -> dict[str, str]:
         """Service → version, where nothing else is said."""
