@@ -27,11 +27,15 @@ from slipway_arena.judge import judge
 
 DRAIN_SECONDS = 3
 TTL_SECONDS = 120
-COMMON: dict[str, Any] = {"stack_drain_seconds": DRAIN_SECONDS, "stack_barrier_wait_seconds": 60}
+COMMON: dict[str, Any] = {
+    "stack_drain_seconds": DRAIN_SECONDS,
+    "stack_barrier_wait_seconds": 60,
+    "stack_disk_floor_mib": 64,
+}
 LIGHT = {"fresh_a_second": 9, "kept_a_second": 9, "post_a_second": 3, "slow": 3, "sockets": 3}
 SMALL_DISK = """
 systemctl stop docker.socket docker.service
-mount -t tmpfs -o size=900m tmpfs /var/lib/docker
+mount -t tmpfs -o size=1200m tmpfs /var/lib/docker
 systemctl start docker.service
 """
 FILL = "fallocate -l $(($(df --output=avail -B1 /var/lib/docker | tail -1) - (20 << 20))) /var/lib/docker/fill"
@@ -68,7 +72,7 @@ BROKEN = (
     Broken("healthy, then dies", "after it had been ready", {"FAULT": "dies:6"}, {"MONITOR": "15s"}),
     Broken("migration fails, on the host that migrates", "exit code 9", {"MIGRATE_EXIT": "9"}, on=0),
     Broken("image missing", "pull proof/web:none", {"THIRD_VERSION": "none"}, quick=True),
-    Broken("disk full", "space", before=FILL, after="rm -f /var/lib/docker/fill", mib=60),
+    Broken("disk full", "no room for", before=FILL, after="rm -f /var/lib/docker/fill", mib=60),
 )
 
 
