@@ -47,9 +47,9 @@ options:
       - Commands of your own, run on the host around the phases of a release while its lease is held, such as
         C(before_migrate) with the value C([[/usr/local/bin/tell, migration]]).
       - >-
-        Moments are C(before_) or C(after_) and one of C(pull), C(recovery_point), C(prepare), C(migrate), C(start),
-        C(switch), C(watch), C(replace), C(finish), and C(release) for the whole. Those of C(pull), C(recovery_point)
-        and C(migrate) are passed over when there is nothing to do.
+        Moments are C(before_) or C(after_) and one of C(pull), C(recovery_point), C(prepare), C(stop), C(migrate),
+        C(start), C(switch), C(watch), C(replace), C(finish), and C(release) for the whole. Those of C(pull),
+        C(recovery_point), C(stop) and C(migrate) are passed over when there is nothing to do.
       - >-
         A command sees C(SLIPWAY_STACK), C(SLIPWAY_RELEASE), C(SLIPWAY_PHASE), C(SLIPWAY_WHEN) (C(before) or C(after))
         and C(SLIPWAY_OUTCOME) (C(running); C(succeeded) or C(failed) at C(after_release)), and nothing of the stack's

@@ -32,6 +32,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("status", "_release.cli", "status", "what runs here: releases, services, the last backup"),
     Verb("release", "_release.cli", "release", "this host's part of a release over several hosts, started by the play"),
     Verb("rollback", "_release.cli", "rollback", "bring the last good release back, as it was"),
+    Verb("plan", "_release.cli", "plan", "what a release of the deployed version would do now"),
+    Verb("run", "_release.cli", "run", "run a command in a container of its own, as a service runs now"),
     Verb("backup", "_backup.cli", "backup", "make a recovery point now, list the points, read one back"),
     Verb("restore", "_backup.cli", "restore", "bring a stack's data back from a recovery point"),
     Verb("points", "_backup.cli", "points", "list the recovery points (the same as: backup points)"),

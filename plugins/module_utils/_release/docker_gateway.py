@@ -225,6 +225,11 @@ class DockerGateway:
             return ""
         return bytes(output).decode("utf-8", "replace")
 
+    def attach(self, container: str, name: str) -> Iterator[tuple[bytes | None, bytes | None]]:
+        """What it writes from now on, as (output, errors), until it ends."""
+        with translated(f"container {name}"):
+            return iter(self._client.attach(container, stdout=True, stderr=True, stream=True, demux=True))
+
     def execute(self, container: str, name: str, command: list[str]) -> tuple[int, str]:
         with translated(f"command in {name}"):
             run = self._client.exec_create(container, command)

@@ -15,7 +15,10 @@ from typing import Any
 from ansible_collections.slipway.ops.plugins.module_utils._release import report
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
 
-PHASES = ("pull", "recovery_point", "prepare", "migrate", "start", "switch", "watch", "replace", "finish", "release")
+PHASES = (
+    *("pull", "recovery_point", "prepare", "stop", "migrate", "start", "switch", "watch", "replace", "finish"),
+    "release",
+)
 MOMENTS = tuple(f"{when}_{phase}" for phase in PHASES for when in ("before", "after"))
 TIMEOUT_SECONDS = 300
 

@@ -17,6 +17,7 @@ RELEASE_LABEL = "ops.slipway.release"
 NUMBER_LABEL = "com.docker.compose.container-number"
 ONEOFF_LABEL = "com.docker.compose.oneoff"
 PURPOSE_LABEL = "ops.slipway.purpose"
+RUN_PURPOSE = "run"
 
 RUNNING = "running"
 EXITED = "exited"
@@ -57,6 +58,11 @@ class Container:
     def alive(self) -> bool:
         """Running, or about to run again by itself."""
         return self.state in (RUNNING, "restarting", "paused")
+
+    @property
+    def stray(self) -> bool:
+        """A container for one command that has outlived it. One that somebody runs by hand stays while it lives."""
+        return bool(self.purpose) and not (self.purpose == RUN_PURPOSE and self.alive)
 
     @property
     def serving(self) -> bool:

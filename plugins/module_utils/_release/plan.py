@@ -210,7 +210,7 @@ def make_plan(
             for name in (stack.volume_name(key) for key in own_keys(stack, "volumes"))
             if name not in observed.volumes
         ),
-        strays=tuple(each for each in observed.containers if each.purpose),
+        strays=tuple(each for each in observed.containers if each.stray),
         upstreams=_upstreams(stack, observed, moving),
         records=(
             *records,

@@ -24,7 +24,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
     Plan,
     ServicePlan,
 )
-from ansible_collections.slipway.ops.plugins.module_utils._stack.model import RECREATE, Service, Stack
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import RECREATE, Stack
 
 FORMAT = "slipway-plan/1"
 LOOK_BACK = 5
@@ -91,7 +91,7 @@ def _service(
         "service": entry.service,
         "action": entry.action,
         "reason": entry.reason,
-        "strategy": _strategy(service, entry),
+        "strategy": entry.strategy if entry.action in (ROLL, STOP_FIRST) else "",
         "image": image,
         "digest": digest or (here.digest or here.id if here else ""),
         "images_now": sorted({each.image for each in (*entry.keep, *entry.old)}),
@@ -109,14 +109,6 @@ def _service(
         if service
         else [],
     }
-
-
-def _strategy(service: Service | None, entry: ServicePlan) -> str:
-    if service is None or entry.action in (KEEP, REMOVE, CREATE, START):
-        return ""
-    if entry.action == STOP_FIRST:
-        return RECREATE if entry.strategy == RECREATE else STOP_FIRST
-    return entry.strategy
 
 
 def _contents(model: Mapping[str, Any], deployed: Mapping[str, Any] | None, section: str) -> dict[str, list[str]]:

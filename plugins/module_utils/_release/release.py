@@ -275,7 +275,7 @@ class Release:
 
     def require_unmoved(self) -> None:
         """Raise PlanError when the plan to be applied does not fit any more. Reads only."""
-        observed = self.engine.observe(self.stack)
+        observed = self._observe()
         self._require_unmoved(observed, self._plan(observed))
 
     def _require_unmoved(self, observed: Observed, plan: Plan) -> dict[str, str]:
@@ -431,6 +431,8 @@ class Release:
     def _happens(self, phase: str, plan: Plan) -> bool:
         if phase == MIGRATE:
             return any(each.migrate for each in plan.services)
+        if phase == STOP:
+            return any(each.strategy == RECREATE for each in plan.moving)
         return plan.recovery_point if phase == POINT else True
 
     @contextlib.contextmanager

@@ -28,8 +28,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._raft.lease import clu
 from ansible_collections.slipway.ops.plugins.module_utils._raft.records import ClusterRecords, cluster_stacks
 from ansible_collections.slipway.ops.plugins.module_utils._raft.serving import Serving
 from ansible_collections.slipway.ops.plugins.module_utils._raft.state import ClusterState
-from ansible_collections.slipway.ops.plugins.module_utils._release import records, report, rollback
+from ansible_collections.slipway.ops.plugins.module_utils._release import once, records, report, rollback
 from ansible_collections.slipway.ops.plugins.module_utils._release.compose import ComposeEngine, Limits
+from ansible_collections.slipway.ops.plugins.module_utils._release.container import ContainerSpec
 from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import DockerGateway, EngineMissing
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Engine, EngineError
 from ansible_collections.slipway.ops.plugins.module_utils._release.hooks import Hooks
@@ -320,3 +321,27 @@ def rolling_back(
     target = rollback.choose(name, book.history(), book.kept_release, wanted)
     kept = target.kept
     return release(Stack(kept.model), kept.variables, settings, back_to=kept), target
+
+
+def deployed_again(name: str, settings: Settings) -> Release:
+    """A release of what is deployed already. Raises PlanError where nothing is."""
+    book = recorded(name, settings).records
+    model = book.model()
+    numbers = (int(each["release"]) for each in reversed(book.history()) if each.get("outcome") == rollback.SUCCEEDED)
+    kept = next((each for each in map(book.kept_release, numbers) if each is not None and each.model == model), None)
+    if model is None or kept is None:
+        raise PlanError(f"stack {name}: no good release of it is deployed on this host; see: slipway status {name}")
+    return release(Stack(model), kept.variables, settings)
+
+
+def one_command(
+    name: str, service: str, command: list[str], number: int, settings: Settings
+) -> tuple[Parts, DockerGateway, ContainerSpec]:
+    """What runs one command as a service of the deployed stack runs."""
+    on = recorded(name, settings)
+    model = on.records.model()
+    if model is None:
+        raise once.OnceError(f"stack {name}: is not deployed on this host; see: slipway status")
+    gateway = DockerGateway.connect()
+    files = records.Records(name, settings.places.stacks, settings.places.state).files_directory
+    return on, gateway, once.spec(Stack(model), service, command, gateway.containers(name), files, number)

@@ -49,7 +49,7 @@ def test_it_is_complete(host: Any, document: Document) -> None:
     }
     assert web["networks"] == ["t_inside", "t_outside"]
     worker = next(each for each in plan["services"] if each["service"] == "worker")
-    assert (worker["action"], worker["strategy"]) == ("stop-first", "stop-first")
+    assert (worker["action"], worker["strategy"]) == ("stop-first", "rolling")
     assert 0 < worker["gap_seconds"] <= 15
     assert next(each for each in plan["services"] if each["service"] == "db")["volumes"] == ["t_data"]
     assert plan["pulls"] == [{"image": "web:2", "digest": "sha256:web:2", "bytes": None}]
