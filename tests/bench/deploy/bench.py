@@ -139,7 +139,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--count", type=int, default=5, help="releases of each tool and application")
     options = parser.parse_args(argv)
     begun = load_average()
-    with engines.make("compose", "try-bench", "web.yaml") as arena:
+    with engines.make("compose", "proof-bench", "web.yaml") as arena:
         version = subprocess.run(
             ["docker", "exec", arena.machines[0].container, "docker", "version", "-f", "{{.Server.Version}}"],
             capture_output=True, text=True, check=True,

@@ -267,7 +267,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--only", action="append", default=[], help="trials whose title holds this text")
     parser.add_argument("--quick", action="store_true", help="two ways of being broken, on two hosts")
     options = parser.parse_args(argv)
-    with engines.make("compose", "try-failures", "four.yaml", 2 if options.quick else 3) as arena:
+    with engines.make("compose", "proof-failures", "four.yaml", 2 if options.quick else 3) as arena:
         arena.machines[1].shell(SMALL_DISK)
         proof = Proof(arena)
         versions.publish("1")

@@ -34,6 +34,8 @@ WORK = settings.ROOT / ".cache" / "proofs"
 STACK = "proof"
 SITE = "proof.example.test"
 PLAY_SECONDS = 600
+# The last number of the address before a proof's hosts, in the part of the lab's network that the engine leaves alone.
+FIRST_ADDRESSES = {"proof-releases": 40, "proof-kills": 50, "proof-failures": 60, "proof-nodes": 70, "proof-bench": 80}
 # What the Compose files ask for, where a proof says nothing else; THIRD_VERSION is the version itself.
 ENVIRONMENT = {"STOP": "graceful", "FAULT": "", "WEB_FAULT": "", "MONITOR": "0s", "MIGRATE_EXIT": "0"}
 PHASES = ("recovery point", "prepare", "migrate", "start", "switch", "watch", "replace", "finish", "after_release")
@@ -125,16 +127,17 @@ class Machine:
     """A host of the lab, and the doors beside SSH."""
 
     name: str
+    address: str
     release: str = settings.DEFAULT_RELEASE
-    address: str = ""
 
     @property
     def container(self) -> str:
         return hosts.container_name(self.name)
 
     def make(self) -> None:
+        """At the address that it has: the engine would give it another one after a power cut."""
         hosts.remove(self.name)
-        self.address = hosts.create(self.name, self.release, docker_inside=True).address
+        self.address = hosts.create(self.name, self.release, docker_inside=True, address=self.address).address
 
     def shell(self, script: str, check: bool = True, timeout: float = 180) -> str:
         command = ["docker", "exec", "-i", self.container, "bash", "-eu"]
@@ -228,7 +231,8 @@ class Arena:
 
     def __init__(self, name: str, count: int, compose_file: str, **variables: Any) -> None:
         self.name = name
-        self.machines = [Machine(f"{name}{number}") for number in range(1, count + 1)]
+        first = FIRST_ADDRESSES[name.rpartition("-")[0]]
+        self.machines = [Machine(f"{name}{number}", f"172.30.0.{first + number}") for number in range(1, count + 1)]
         self.compose_file = HERE / compose_file
         self.variables = variables
         self.directory = WORK / name
