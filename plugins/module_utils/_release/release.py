@@ -377,6 +377,7 @@ class Release:
         begun = _now()
         observed = self._observe()
         digests = self._require_unmoved(observed, self._plan(observed))
+        unfinished = self.records.journal() or {}
         carried = self._recover()
         observed = self._observe()
         self._refuse_loss(observed)
@@ -398,7 +399,13 @@ class Release:
             self.records.clear_journal()
             return plan
         progress = Progress(
-            release=plan.release, save=self.records.write_journal, phase=PULL, stopped=carried, seconds=seconds
+            release=plan.release,
+            save=self.records.write_journal,
+            phase=PULL,
+            stopped=carried,
+            # What an interrupted release sent elsewhere may still be answered by what is to be stopped now.
+            reloaded=bool(unfinished.get("switched")),
+            seconds=seconds,
         )
         phases: tuple[tuple[str, Callable[[Stack, Plan, Progress], None]], ...] = (
             (POINT, self._make_point),

@@ -38,7 +38,18 @@ PLAY_SECONDS = 600
 FIRST_ADDRESSES = {"proof-releases": 40, "proof-kills": 50, "proof-failures": 60, "proof-nodes": 70, "proof-bench": 80}
 # What the Compose files ask for, where a proof says nothing else; THIRD_VERSION is the version itself.
 ENVIRONMENT = {"STOP": "graceful", "FAULT": "", "WEB_FAULT": "", "MONITOR": "0s", "MIGRATE_EXIT": "0"}
-PHASES = ("recovery point", "prepare", "migrate", "start", "switch", "watch", "replace", "finish", "after_release")
+PHASES = (
+    "recovery point",
+    "prepare",
+    "stop",
+    "migrate",
+    "start",
+    "switch",
+    "watch",
+    "replace",
+    "finish",
+    "after_release",
+)
 CERTIFICATE = f"""
 place=/etc/slipway/certificates/{SITE}/current; mkdir -p $place
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN={SITE} \\

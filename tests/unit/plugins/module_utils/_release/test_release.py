@@ -277,6 +277,35 @@ def test_a_killed_release_is_cleaned_up_by_the_next(host: Any, document: Documen
     assert "interrupted" in outcomes(host)
 
 
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_what_a_killed_release_left_to_drain_is_drained_by_the_next(
+    host: Any, document: Document, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.release(document()).present(check=False)
+    killed = host.release(document("2"))
+
+    def die(*_arguments: Any) -> None:
+        raise LeaseLost("killed")
+
+    monkeypatch.setattr(killed.engine, "watch", die)
+    with pytest.raises(LeaseLost):
+        killed.present(check=False)
+    host.proxy.drains_until = host.clock.now + 9
+    stops = []
+    stop_all = host.docker.stop_all
+
+    def note(containers: Any) -> None:
+        containers = list(containers)
+        stops.extend(host.clock.now for _id, name, _grace in containers if name.startswith("t-web-"))
+        stop_all(containers)
+
+    monkeypatch.setattr(host.docker, "stop_all", note)
+    # As the unit that follows addresses has it by then: what was deployed, or the new version still.
+    host.proxy.files = dict(host.proxy.served[0 if version == "1" else -1])
+    host.release(document(version)).present(check=False)
+    assert min(stops) >= host.proxy.drains_until
+
+
 def test_after_release_that_fails_is_run_again(host: Any, document: Document) -> None:
     host.docker.exit_codes["clear"] = 4
     with pytest.raises(
