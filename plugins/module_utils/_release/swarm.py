@@ -43,9 +43,11 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
 from ansible_collections.slipway.ops.plugins.module_utils._release.reference import Reference
 from ansible_collections.slipway.ops.plugins.module_utils._release.swarm_observed import Node, SwarmService, Task
 from ansible_collections.slipway.ops.plugins.module_utils._release.swarm_service import (
+    PRIVILEGES_VERSION,
     SECTIONS,
     ClusterObject,
     job_body,
+    needs_newer_engine,
     network_body,
     objects,
     service_body,
@@ -274,6 +276,7 @@ class SwarmEngine:
         return swarm_observed.as_image(reference, image.digest.rpartition("@")[2]) if image.digest else image
 
     def prepare(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        self._require_engines(stack)
         self._require_proxies(stack)
         self._remove(stack, map(_service_of, plan.strays))
         for key in own_keys(stack, "networks"):
@@ -281,6 +284,15 @@ class SwarmEngine:
                 self._gateway.create_network(network_body(stack, key))
         for each in self._missing_objects(stack):
             self._gateway.create_object(each.kind, each.body())
+
+    def _require_engines(self, stack: Stack) -> None:
+        asking = needs_newer_engine(stack)
+        older = [node.name for node in self._nodes().values() if 0 < node.engine < PRIVILEGES_VERSION]
+        if asking and older:
+            raise EngineError(
+                f"{asking[0]}: Docker before {PRIVILEGES_VERSION} drops it on a Swarm, and {', '.join(older)} runs it; "
+                "upgrade the engine there, or remove the key"
+            )
 
     def _require_proxies(self, stack: Stack) -> None:
         routed = self._routed(stack)

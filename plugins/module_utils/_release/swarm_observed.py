@@ -38,6 +38,7 @@ class Node:
     state: str
     address: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    engine: int = 0  # the major version of its Docker
 
     @property
     def down(self) -> bool:
@@ -120,12 +121,15 @@ class SwarmService:
 
 def parse_node(raw: Mapping[str, Any]) -> Node:
     status = raw.get("Status") or {}
+    description = raw.get("Description") or {}
+    version = (description.get("Engine") or {}).get("EngineVersion", "").partition(".")[0]
     return Node(
         id=raw["ID"],
-        name=(raw.get("Description") or {}).get("Hostname", ""),
+        name=description.get("Hostname", ""),
         state=status.get("State", ""),
         address=status.get("Addr", ""),
         labels=raw["Spec"].get("Labels") or {},
+        engine=int(version) if version.isdigit() else 0,
     )
 
 

@@ -19,7 +19,7 @@ CONFIG = "config"
 SECRET = "secret"  # noqa: S105
 SECTIONS = {CONFIG: "configs", SECRET: "secrets"}
 SECRETS_DIRECTORY = "/run/secrets/"
-PRIVILEGES_API = (1, 44)
+PRIVILEGES_VERSION = 25
 
 # Swarm fills in `{{.Node.Hostname}}` and its like; any other pair of braces is the author's own text.
 _BRACES = re.compile(r"\{\{(?!-?\s*(?:index\s+)?\.(?:Service|Node|Task)\.)")
@@ -169,12 +169,10 @@ def job_body(
     }
 
 
-def newer_engine_needed(stack: Stack, api: tuple[int, ...]) -> list[str]:
-    """What managers of this API version would drop in silence, a line each."""
-    if api >= PRIVILEGES_API:
-        return []
+def needs_newer_engine(stack: Stack) -> list[str]:
+    """The keys that Docker before PRIVILEGES_VERSION drops in silence, on managers and on the nodes of tasks."""
     return [
-        f"services.{service.name}.security_opt: needs Docker 25 on a Swarm; upgrade the engines or remove it"
+        f"services.{service.name}.security_opt"
         for service in stack.services.values()
         if service.plain.get("security_opt")
     ]

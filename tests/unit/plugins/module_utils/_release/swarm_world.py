@@ -51,6 +51,7 @@ class Swarm:
         self.local = {"LocalNodeState": "active", "ControlAvailable": True, "NodeID": "n1"}
         self.hosts = {"n1": "ready", "n2": "ready"}
         self.proxies = {"n1"}
+        self.engine = "26.1.5+dfsg1"
         self.leader = True
         self.registry: dict[str, str] = {}
         self.here: dict[str, dict[str, Any]] = {}
@@ -94,7 +95,7 @@ class Swarm:
         return [
             {
                 "ID": node,
-                "Description": {"Hostname": f"host-{node}"},
+                "Description": {"Hostname": f"host-{node}", "Engine": {"EngineVersion": self.engine}},
                 "Status": {"State": how, "Addr": f"192.0.2.{node[1:]}"},
                 "Spec": {"Labels": {"ops.slipway.proxy": "true"} if node in self.proxies else {}},
             }

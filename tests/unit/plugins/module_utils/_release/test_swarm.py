@@ -177,6 +177,13 @@ def test_routes_need_a_proxy(cluster: Cluster) -> None:
         cluster.release(document()).present(check=False)
 
 
+def test_an_engine_that_would_drop_a_key_in_silence_is_not_given_it(cluster: Cluster) -> None:
+    cluster.swarm.engine = "20.10.24+dfsg1"
+    with pytest.raises(ReleaseFailed, match=r"web\.security_opt: Docker before 25 drops it on a Swarm, and host-n1"):
+        cluster.release(document(security_opt=["no-new-privileges:true"])).present(check=False)
+    assert cluster.swarm.running() == {}
+
+
 @pytest.mark.parametrize("place", ["killed_before", "killed_after"])
 @pytest.mark.parametrize(
     "call", ["create t_web-migrate-r2", "create t_web-r2", "serve", "create t_worker-r2", "remove t_web-r1"]

@@ -8,8 +8,8 @@ from ansible_collections.slipway.ops.plugins.module_utils._release import observ
 from ansible_collections.slipway.ops.plugins.module_utils._release.swarm_service import (
     job_body,
     literal,
+    needs_newer_engine,
     network_body,
-    newer_engine_needed,
     objects,
     service_body,
 )
@@ -181,11 +181,9 @@ def test_further_keys_of_the_template() -> None:
     }
 
 
-def test_older_managers_would_drop_privileges() -> None:
-    whole = stack({"security_opt": ["no-new-privileges"]})
-    assert newer_engine_needed(whole, (1, 44)) == []
-    assert newer_engine_needed(stack({}), (1, 41)) == []
-    assert newer_engine_needed(whole, (1, 41))[0].startswith("services.web.security_opt: needs Docker 25")
+def test_privileges_need_a_newer_engine() -> None:
+    assert needs_newer_engine(stack({"security_opt": ["no-new-privileges"]})) == ["services.web.security_opt"]
+    assert needs_newer_engine(stack({})) == []
 
 
 def test_labels_of_the_service_are_those_of_deploy() -> None:
