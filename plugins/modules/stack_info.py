@@ -77,7 +77,8 @@ stack:
     services:
       description:
         - By name, C(image), C(replicas), C(ready) (int), C(ok) (bool) and C(containers), a list with C(id), C(name),
-          C(image), C(image_id), C(state), C(health), C(restarts), C(started), C(release), C(addresses) and C(node).
+          C(image), C(image_id), C(state), C(health), C(restarts), C(started), C(release), C(addresses), C(node) and
+          C(standing) (true of the old colour that a blue-green release keeps for a time).
       type: dict
     elsewhere:
       description: Services that run exactly once and not on this host, with the host that runs them.

@@ -68,6 +68,7 @@ def _lines(entry: dict[str, Any]) -> list[str]:
         lines.extend(
             f"    {each['name']}{' on ' if each['node'] else ''}{each['node']}: {each['state']}, "
             f"health {each['health']}, restarts {each['restarts']}"
+            f"{', stands for the way back' if each['standing'] else ''}"
             for each in service["containers"]
         )
     lines.extend(f"  {name}: runs once, on {host}" for name, host in entry["elsewhere"].items())

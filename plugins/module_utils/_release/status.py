@@ -54,7 +54,8 @@ def _services(stack: Stack, observed: Observed) -> dict[str, Any]:
     for service in stack.services.values():
         mine = sorted(_of(service.name, observed), key=lambda each: (each.release, each.number))
         replicas = observed.replicas.get(service.name, service.replicas)
-        good = [each for each in mine if each.ready and each.config_hash == stack.config_hash(service.name)]
+        wanted = stack.config_hash(service.name)
+        good = [each for each in mine if each.ready and each.config_hash == wanted and not each.standing]
         done = stack.is_job(service.name) and any(each.state == "exited" and each.exit_code == 0 for each in mine)
         result[service.name] = {
             "image": service.image,
@@ -74,6 +75,7 @@ def _services(stack: Stack, observed: Observed) -> dict[str, Any]:
                     "release": each.release,
                     "addresses": dict(each.addresses),
                     "node": each.node,
+                    "standing": each.standing,
                 }
                 for each in mine
             ],

@@ -39,6 +39,20 @@ def test_a_missing_replica_is_not_ok(host: Any, document: Document) -> None:
     assert status(host)["services"]["db"]["ok"] is False
 
 
+def test_the_colour_that_stands_is_told(
+    host: Any, document: Document, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for version in ("1", "2"):
+        found = document(version)
+        found["services"]["web"]["x-slipway"]["strategy"] = "blue-green"
+        host.release(found).present(check=False)
+    assert (status(host)["services"]["web"]["ready"], status(host)["services"]["web"]["ok"]) == (2, True)
+    monkeypatch.setattr(cli, "read_status", lambda name, places: status(host))
+    assert cli.status(["t"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0].strip() for line in lines if "stands for the way back" in line] == ["t-web-1", "t-web-2"]
+
+
 def test_without_an_engine(host: Any, document: Document) -> None:
     host.release(document()).present(check=False)
     host.connected = False
