@@ -445,10 +445,11 @@ class SwarmEngine:
                 self._gateway.scale(name, count)
         with self._collected(left):
             self._await_ready(stack, stopped)
-        if journal.get("switched"):
+        previous = journal.get("previous_serving") or {}
+        if journal.get("switched") and (previous or self._serving.current()):
             switching: list[str] = []
             with self._collected(switching):
-                self._tell(journal.get("previous_serving") or {})
+                self._tell(previous)
                 self._await_drained()
             if switching:
                 # Some proxy may still send requests to the new tasks, so they stay.

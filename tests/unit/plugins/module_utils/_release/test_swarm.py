@@ -184,6 +184,16 @@ def test_an_engine_that_would_drop_a_key_in_silence_is_not_given_it(cluster: Clu
     assert cluster.swarm.running() == {}
 
 
+def test_a_stack_without_routes_needs_no_proxy_for_its_way_back(cluster: Cluster) -> None:
+    cluster.serving.deaf = "no node is a proxy"
+    quiet = {"services": {"worker": {"image": "web:1"}}}
+    cluster.release(quiet).present(check=False)
+    quiet["services"]["worker"]["image"] = "web:ends"
+    with pytest.raises(ReleaseFailed, match="the old version serves on"):
+        cluster.release(quiet).present(check=False)
+    assert cluster.swarm.running() == {"t_worker-r1": 1}
+
+
 @pytest.mark.parametrize("place", ["killed_before", "killed_after"])
 @pytest.mark.parametrize(
     "call", ["create t_web-migrate-r2", "create t_web-r2", "serve", "create t_worker-r2", "remove t_web-r1"]
