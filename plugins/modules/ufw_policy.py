@@ -164,7 +164,7 @@ options:
   docker_trusted_sources:
     description:
       - Addresses and networks, IPv4 or IPv6, that may reach every port that a container publishes, whatever its
-        number and by whichever interface they come. Meant for the other nodes of a Swarm, where a task is published on a random port.
+        number and by whichever interface they come. Meant for the other nodes of a Swarm, where ports are random.
       - The containers' own addresses stay closed to them, and ports of the host itself are a matter of O(rules).
       - Used together with O(docker_ports).
     type: list

@@ -41,6 +41,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("maintenance", "_proxy.maintenance", "maintenance", "answer 503 for a stack's host names, or stop doing so"),
     Verb("certificate", "_certificate.cli", "certificate", "publish a renewed certificate and prove that it is served"),
     Verb("watch", "_watch.cli", "watch", "look at health, logs and backups once, and tell when something is wrong"),
+    Verb("swarm", "_swarm.cli", "swarm", "this Swarm manager: its nodes, its backup, drain it and take it back"),
     Verb("prune", "_docker.cli", "prune", "keep Docker's images and build cache within their budget"),
     Verb("confirm", "_armed.cli", "confirm", "keep an armed change, which would otherwise undo itself"),
 )

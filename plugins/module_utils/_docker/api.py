@@ -16,12 +16,16 @@ TIMEOUT_SECONDS = 60
 
 
 class ApiError(Exception):
-    """dockerd did not answer, or refused; one line."""
+    """dockerd did not answer (status 0), or refused; one line."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_SECONDS)
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
@@ -35,19 +39,20 @@ class Api:
         self._path = path
 
     def information(self) -> dict[str, Any]:
-        return dict(self._ask("GET", "/info"))
+        return dict(self.ask("GET", "/info"))
 
     def containers(self) -> list[dict[str, Any]]:
         """Those that run."""
-        found: list[dict[str, Any]] = self._ask("GET", "/containers/json")
+        found: list[dict[str, Any]] = self.ask("GET", "/containers/json")
         return found
 
     def check_login(self, address: str, username: str, password: str) -> None:
         """Log in at the registry for real, from dockerd, and keep nothing. Raises what the registry says."""
-        self._ask("POST", "/auth", {"username": username, "password": password, "serveraddress": address})
+        self.ask("POST", "/auth", {"username": username, "password": password, "serveraddress": address})
 
-    def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        connection = _Connection(self._path)
+    def ask(self, method: str, path: str, body: Any = None, timeout: float = TIMEOUT_SECONDS) -> Any:
+        """One request; what is no JSON comes back as text. Raises ApiError."""
+        connection = _Connection(self._path, timeout)
         try:
             sent = None if body is None else json.dumps(body)
             connection.request(method, path, sent, {} if sent is None else {"Content-Type": "application/json"})
@@ -63,5 +68,5 @@ class Api:
             found = {"message": said}
         if answer.status >= 400:
             told = found.get("message") if isinstance(found, dict) else ""
-            raise ApiError(" ".join(str(told or f"status {answer.status}").split()))
+            raise ApiError(" ".join(str(told or f"status {answer.status}").split()), answer.status)
         return found

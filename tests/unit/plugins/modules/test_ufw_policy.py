@@ -131,7 +131,7 @@ def test_absent_on_a_bare_host_is_no_change(capsys: pytest.CaptureFixture[str]) 
         ({"rules": [SSH], "protect_ports": [2222]}, ["port 2222 would be shut out"]),
         ({"rules": [SSH], "docker_ports": [], "docker_trusted_sources": ["everyone", "0.0.0.0/0"]},
          ["docker_trusted_sources[0]:", "docker_trusted_sources[1]: would open every published port to everyone"]),
-        ({"rules": [SSH], "docker_trusted_sources": ["192.0.2.7"]}, ["docker_trusted_sources: belongs to docker_ports"]),
+        ({"rules": [SSH], "docker_trusted_sources": ["192.0.2.7"]}, ["docker_trusted_sources: belongs to"]),
         ({"rules": [SSH, {"interface": "wg0"}, {"port": ["70000"]}], "host": {"package": ["ufw"]},
           "armed": {"name": "a", "limit_seconds": 1}},
          ["rules[1].interface: interface wg0 does not exist", "rules[2].port:", "host.package", "armed.limit_seconds"]),
