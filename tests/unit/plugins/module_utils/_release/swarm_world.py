@@ -299,6 +299,8 @@ class Serving:
         self.deaf = ""
         self.drains_until = 0.0
         self.judging = ""
+        self.following: dict[str, Following] = {}
+        self.shares: list[float] = []  # of the requests that the next version was given, each time it was told
         self.answer: Callable[[str], int] = lambda name: 200
 
     def current(self) -> dict[str, dict[str, int]]:
@@ -306,8 +308,10 @@ class Serving:
 
     def set(self, serving: Served, following: Mapping[str, Following] | None = None, judging: str = "") -> int:
         self.judging = judging
-        if self.state == serving:
+        if (self.state, self.following) == (serving, dict(following or {})):
             return self.generation
+        self.following = dict(following or {})
+        self.shares += [each.of_next for each in self.following.values()] or [1.0]
         self.swarm._call("serve")
         self.state = {name: dict(weights) for name, weights in serving.items()}
         self.generation += 1
@@ -324,7 +328,9 @@ class Serving:
         draining = self.swarm.clock.now < self.drains_until
         names = {key: entry["Spec"]["Name"] for key, entry in self.swarm.there.items()}
         tallies: dict[str, Tally] = {}
-        for key in (key for weights in self.state.values() for key in weights if self.judging and key in names):
+        served = [key for weights in self.state.values() for key in weights]
+        served += [key for entry in self.following.values() for key in entry.services]
+        for key in (key for key in served if self.judging and key in names):
             tallies[key] = Tally()
             for _request in range(20):
                 tallies[key].add(Answer(names[key], self.answer(names[key]), 0.01))

@@ -363,6 +363,51 @@ def test_a_version_that_answers_with_errors_is_taken_back(cluster: Cluster) -> N
     assert cluster.serving.judging == ""
 
 
+def canary(version: str) -> dict[str, Any]:
+    found = document(version, deploy={"replicas": 2})
+    steps = [{"percent": 10, "for": "20s"}, {"percent": 50, "for": "20s"}]
+    found["services"]["web"]["x-slipway"].update(strategy="canary", canary={"steps": steps, "cookie": "beta=yes"})
+    return found
+
+
+def test_a_canary_takes_its_steps_and_then_all(cluster: Cluster) -> None:
+    cluster.release(canary("1")).present(check=False)
+    cluster.serving.shares.clear()
+    begun = cluster.clock.now
+    cluster.release(canary("2")).present(check=False)
+    assert cluster.serving.shares[:3] == [0.1, 0.5, 1.0]
+    assert cluster.serving.names() == {"web": ["t_web-r2"]}
+    assert cluster.serving.following == {}
+    assert cluster.clock.now - begun >= 40
+
+
+def test_a_bad_canary_returns_by_itself(cluster: Cluster) -> None:
+    cluster.release(canary("1")).present(check=False)
+    cluster.serving.shares.clear()
+    cluster.serving.answer = lambda name: 500 if name == "t_web-r2" else 200
+    with pytest.raises(ReleaseFailed, match=r"failed in phase watch: at 10% of the requests: services\.web: 20 of 20"):
+        cluster.release(canary("2")).present(check=False)
+    assert cluster.serving.shares == [0.1, 1.0]
+    assert cluster.serving.names() == {"web": ["t_web-r1"]}
+    assert cluster.serving.following == {}
+    assert "t_web-r2" not in cluster.swarm.names()
+
+
+def test_recreate_stops_all_of_the_old_before_the_migration(cluster: Cluster) -> None:
+    def recreated(version: str) -> dict[str, Any]:
+        found = document(version)
+        found["services"]["web"]["x-slipway"]["strategy"] = "recreate"
+        return found
+
+    cluster.release(recreated("1")).present(check=False)
+    cluster.swarm.calls.clear()
+    cluster.release(recreated("2")).present(check=False)
+    calls = cluster.swarm.calls
+    migration = next(index for index, call in enumerate(calls) if "migrate" in call)
+    assert any(call.startswith("scale t_web-r1 0") for call in calls[:migration]), calls
+    assert cluster.serving.names() == {"web": ["t_web-r2"]}
+
+
 def test_status_says_where_each_task_runs(cluster: Cluster) -> None:
     cluster.release(document()).present(check=False)
     cluster.swarm.hosts["n2"] = "down"
