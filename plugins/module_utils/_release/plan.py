@@ -134,7 +134,7 @@ class Plan:
             *(f"create network {name}" for name in self.networks),
             *(f"create volume {name}" for name in self.volumes),
             *(each.line() for each in self.moving),
-            *self._warnings(),
+            *self.warnings(),
             *self._times(),
             *(f"write upstream {name}" for name in self.upstreams),
             *(f"remove network {name}" for name in self.absent_networks),
@@ -142,7 +142,7 @@ class Plan:
             *(f"{name}: run the after_release commands" for name in self.pending_commands),
         ]
 
-    def _warnings(self) -> list[str]:
+    def warnings(self) -> list[str]:
         return [
             f"{each.service}: the migration comes first, so both versions run on the migrated data; it must suit both"
             for each in self.services

@@ -75,6 +75,8 @@ def describe(
         "migrations": [each.service for each in plan.services if each.migrate],
         "recovery_point": plan.recovery_point,
         "pending_commands": list(plan.pending_commands),
+        "shares": [{"share": stage.share, "seconds": stage.seconds} for stage in plan.stages],
+        "warnings": plan.warnings(),
         "predicted": {"seconds": times.whole, "gap_seconds": times.gap_at_most, "from": times.source},
         "lines": plan.lines(),
     }
@@ -92,6 +94,7 @@ def _service(
         "action": entry.action,
         "reason": entry.reason,
         "strategy": entry.strategy if entry.action in (ROLL, STOP_FIRST) else "",
+        "how": entry.how,
         "image": image,
         "digest": digest or (here.digest or here.id if here else ""),
         "images_now": sorted({each.image for each in (*entry.keep, *entry.old)}),
@@ -193,6 +196,7 @@ def lines(document: Mapping[str, Any]) -> list[Line]:
     ]
     width = max((len(each["service"]) for each in document["services"]), default=0)
     found += [(_STYLES.get(each["action"], NOTE), f"  {_service_line(each, width)}") for each in document["services"]]
+    found += [(NOTE, f"  {warning}") for warning in document["warnings"]]
     found += [(ADD, f"  pull {_pull_line(each)}") for each in document["pulls"]]
     if document["recovery_point"]:
         found.append((NOTE, "  make a recovery point before the migration"))
@@ -215,6 +219,7 @@ def _service_line(entry: Mapping[str, Any], width: int) -> str:
     numbers += [f"{len(entry['remove'])} removed"] if entry["remove"] else []
     told = [f"({entry['reason']})" if entry["reason"] else "", ", ".join(numbers)]
     told += ["migrate" if entry["migrate"] else ""]
+    told += [entry["how"]]
     told += [f"gap up to {entry['gap_seconds']:g} s" if entry["gap_seconds"] else ""]
     return "  ".join([head, *filter(None, told)])
 

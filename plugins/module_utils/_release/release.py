@@ -30,7 +30,13 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
 )
 from ansible_collections.slipway.ops.plugins.module_utils._release.records import Kept, environment_text
 from ansible_collections.slipway.ops.plugins.module_utils._release.volumes import Leaving, leaving
-from ansible_collections.slipway.ops.plugins.module_utils._stack.model import BLUE_GREEN, CANARY, RECREATE, ROLLING, Stack
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import (
+    BLUE_GREEN,
+    CANARY,
+    RECREATE,
+    ROLLING,
+    Stack,
+)
 
 AFTER_RELEASE = "after_release"
 PULL, POINT, PREPARE, STOP, MIGRATE, START, SWITCH, WATCH, REPLACE, FINISH = (

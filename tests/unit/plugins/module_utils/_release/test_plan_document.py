@@ -90,6 +90,25 @@ def test_for_people(host: Any, document: Document) -> None:
     assert told == [("head", "t: nothing to do, release 2 runs as asked")]
 
 
+def test_the_steps_of_a_canary_are_told(host: Any, document: Document) -> None:
+    def canary(version: str) -> dict[str, Any]:
+        found = document(version)
+        found["services"]["web"]["x-slipway"]["strategy"] = "canary"
+        return found
+
+    host.release(canary("1")).present(check=False)
+    plan = planned(host, canary("2"))
+    assert plan["shares"] == [
+        {"share": 0.1, "seconds": 60.0},
+        {"share": 0.5, "seconds": 60.0},
+        {"share": 1.0, "seconds": 0},
+    ]
+    assert plan["predicted"]["seconds"] >= 120
+    told = "\n".join(text for _style, text in plan_document.lines(plan))
+    assert "canary: 10% for 60 s, 50% for 60 s, then all" in told
+    assert "web: the migration comes first, so both versions run on the migrated data" in told
+
+
 def test_it_is_applied_as_it_was(host: Any, document: Document) -> None:
     host.release(document()).present(check=False)
     plan = planned(host, document("2"))
