@@ -13,8 +13,7 @@ import json
 import os
 import sys
 
-from ansible_collections.slipway.ops.plugins.module_utils._release import records
-from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
+from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places, Settings, recorded, stacks
 from ansible_collections.slipway.ops.plugins.module_utils._stack.derived import host_names
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
@@ -56,9 +55,9 @@ def maintenance(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     wanted = parser.parse_args(argv)
     places = Places()
-    there = records.stacks(places.stacks)
+    there = stacks(places)
     stack = wanted.stack or (there[0] if len(there) == 1 else "")
-    model = records.Records(stack, places.stacks, places.state).model() if stack in there else None
+    model = recorded(stack, Settings(places=places)).records.model() if stack in there else None
     if model is None:
         parser.error(f"name the stack, one of: {', '.join(there) or 'none is deployed on this host'}")
     names = host_names(model)

@@ -16,6 +16,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.observed impo
 from ansible_collections.slipway.ops.plugins.module_utils._release.reference import Reference
 
 CALL_TIMEOUT_SECONDS = 900
+TASK_LABEL = "com.docker.swarm.task.id"
 
 
 class EngineMissing(EngineError):
@@ -59,10 +60,10 @@ class DockerGateway:
         return cls(connect_client())
 
     def containers(self, stack: str) -> list[dict[str, Any]]:
-        """Every container of the stack, as `inspect` shows it."""
+        """Every container of the stack, as `inspect` shows it; those that a Swarm put here are the Swarm's."""
         with translated(f"containers of {stack}"):
             listed = self._client.containers(all=True, filters={"label": f"{STACK_LABEL}={stack}"})
-        found = (self.inspect(entry["Id"]) for entry in listed)
+        found = (self.inspect(entry["Id"]) for entry in listed if TASK_LABEL not in (entry.get("Labels") or {}))
         return [entry for entry in found if entry is not None]
 
     def inspect(self, container: str) -> dict[str, Any] | None:

@@ -228,6 +228,15 @@ def parts(stack: Stack, variables: Mapping[str, str], settings: Settings) -> Par
     return adapter(stack.name, settings, report.secrets_of(stack, variables))
 
 
+def _refuse_two_engines(stack: Stack, settings: Settings) -> None:
+    for engine, adapter in ADAPTERS.items():
+        if engine != stack.engine and adapter(stack.name, settings, ()).records.model() is not None:
+            raise EngineError(
+                f"stack {stack.name}: it runs on {engine} here, and would run on {stack.engine} beside that; remove it "
+                f"there first by remove.yml -e stack_engine={engine}"
+            )
+
+
 def release(
     stack: Stack,
     variables: Mapping[str, str],
@@ -238,6 +247,7 @@ def release(
     expected: Mapping[str, Any] | None = None,
 ) -> Release:
     on = parts(stack, variables, settings)
+    _refuse_two_engines(stack, settings)
     points = BackupPoints(stack.name)
     masked = report.secrets_of(stack, variables)
     hooks = Hooks(stack.name, stack.hooks, masked, stack.hook_timeout_seconds)

@@ -38,6 +38,15 @@ def test_what_is_not_there_is_none(client: MagicMock) -> None:
     assert DockerGateway(client).image("web:1") is None
 
 
+def test_what_a_swarm_runs_here_is_not_of_the_host(client: MagicMock) -> None:
+    client.containers.return_value = [
+        {"Id": "own", "Labels": {"ops.slipway.stack": "t"}},
+        {"Id": "task", "Labels": {"ops.slipway.stack": "t", "com.docker.swarm.task.id": "t1"}},
+    ]
+    client.inspect_container.side_effect = lambda container: {"Id": container}
+    assert DockerGateway(client).containers("t") == [{"Id": "own"}]
+
+
 def test_errors_are_one_line_with_the_resource(client: MagicMock) -> None:
     client.start.side_effect = api_error("port is already\nallocated")
     with pytest.raises(EngineError, match=r"^container t-web-1: port is already allocated$"):
