@@ -94,6 +94,7 @@ class Observed:
     upstreams: Mapping[str, str] = field(default_factory=dict)
     files_missing: bool = False  # configs and secrets that new containers will find
     replicas: Mapping[str, int] = field(default_factory=dict)  # where the engine, not the file, counts them
+    chooses: bool = False  # whether the engine itself chooses which replicas end, where there are to be fewer
 
 
 def altered(bodies: Iterable[Mapping[str, Any]], hashes: Mapping[str, str]) -> frozenset[str]:

@@ -344,6 +344,13 @@ def _plan_service(
         free = (number for number in range(1, replicas + len(mine) + 1) if number not in {each.number for each in mine})
         base["numbers"] = tuple(number for number, _place in zip(free, range(missing)))
     running_old = [each for each in old if each.alive]
+    if observed.chooses and order == START_FIRST and service.routes and keep and any(map(matches, running_old)):
+        # Requests cannot be led away first from what is not known before it ends, so all replicas are made anew.
+        first = max(each.number for each in mine) + 1
+        numbers = tuple(range(first, first + replicas))
+        return ServicePlan(
+            service.name, ROLL, f"{replicas} replicas instead of {len(mine)}", numbers=numbers, old=tuple(mine)
+        )
     if not missing and not start:
         back = any(each.standing for each in keep)
         if back or all(each.standing for each in old):

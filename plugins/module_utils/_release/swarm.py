@@ -186,6 +186,7 @@ class SwarmEngine:
             upstreams=self._settled_upstreams(stack, services, containers),
             files_missing=bool(self._missing_objects(stack)),
             replicas=self._counted_by_swarm(stack, services),
+            chooses=True,
         )
 
     def _services(self, stack: Stack) -> list[SwarmService]:

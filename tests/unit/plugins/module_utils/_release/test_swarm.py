@@ -127,15 +127,38 @@ def test_a_tag_that_is_always_asked_for_rolls_when_it_means_another_image(cluste
     assert cluster.swarm.names() == ["t_web-r2"]
 
 
-def test_another_number_of_replicas_scales_what_is_there(cluster: Cluster) -> None:
+def test_more_replicas_start_beside_those_that_are_there(cluster: Cluster) -> None:
     cluster.release(document()).present(check=False)
     cluster.swarm.calls.clear()
     cluster.release(document(deploy={"replicas": 4})).present(check=False)
     assert cluster.swarm.running()["t_web-r1"] == 4
     assert [call for call in cluster.swarm.calls if call.startswith("create")] == []
-    cluster.release(document(deploy={"replicas": 1})).present(check=False)
-    assert cluster.swarm.running()["t_web-r1"] == 1
+    assert not cluster.release(document(deploy={"replicas": 4})).present(check=False).changed
+
+
+def test_fewer_replicas_of_what_is_routed_are_made_anew_so_that_none_ends_unseen(cluster: Cluster) -> None:
+    cluster.release(document(deploy={"replicas": 4})).present(check=False)
+    cluster.swarm.calls.clear()
+    outcome = cluster.release(document(deploy={"replicas": 1})).present(check=False)
+    assert "web: roll (1 replicas instead of 4): new 5, remove 1 2 3 4" in outcome.plan
+    assert cluster.swarm.running() == {"t_web-r2": 1, "t_worker-r1": 1, "t_db-r1": 1}
+    assert cluster.swarm.calls.index("serve") < cluster.swarm.calls.index("remove t_web-r1")
+    assert "create t_web-migrate-r2" not in cluster.swarm.calls
     assert not cluster.release(document(deploy={"replicas": 1})).present(check=False).changed
+
+
+def test_fewer_replicas_of_others_are_scaled(cluster: Cluster) -> None:
+    def workers(replicas: int) -> dict[str, Any]:
+        found = document()
+        found["services"]["worker"]["deploy"] = {"replicas": replicas}
+        return found
+
+    cluster.release(workers(3)).present(check=False)
+    cluster.release(workers(1)).present(check=False)
+    assert cluster.swarm.running()["t_worker-r1"] == 1
+    cluster.release(workers(0)).present(check=False)
+    assert "t_worker-r1" not in cluster.swarm.names()
+    assert not cluster.release(workers(0)).present(check=False).changed
 
 
 def test_scaling_is_undone_with_the_release_that_it_belongs_to(cluster: Cluster) -> None:
