@@ -25,7 +25,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._raft.serving import (
     merged,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._release import observed as state
-from ansible_collections.slipway.ops.plugins.module_utils._release import report, swarm_observed
+from ansible_collections.slipway.ops.plugins.module_utils._release import swarm_observed, swarm_tasks
 from ansible_collections.slipway.ops.plugins.module_utils._release.compose import Limits
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Capabilities, EngineError, Progress
 from ansible_collections.slipway.ops.plugins.module_utils._release.images import Wanted
@@ -41,7 +41,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
     own_keys,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._release.reference import Reference
-from ansible_collections.slipway.ops.plugins.module_utils._release.swarm_observed import Node, SwarmService, Task
+from ansible_collections.slipway.ops.plugins.module_utils._release.swarm_observed import SwarmService
 from ansible_collections.slipway.ops.plugins.module_utils._release.swarm_service import (
     PRIVILEGES_VERSION,
     SECTIONS,
@@ -53,26 +53,19 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.swarm_service
     service_body,
     service_name,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._release.swarm_tasks import END_SECONDS, Tasks
 from ansible_collections.slipway.ops.plugins.module_utils._release.watching import POLL_SECONDS, Clock, Watched, watch
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import RECREATE, Stack
 
-MAXIMUM_FAILURES = 3
-UNPLACED_SECONDS = 15.0  # how long no node may suit a task before that counts as a failure
 FOLLOW_SECONDS = 30.0  # for the proxies to take a switch over
-END_SECONDS = 30.0  # for a task to be gone, beyond its grace period
 
 
-class Gateway(Protocol):
+class Gateway(swarm_tasks.Gateway, Protocol):
     """What the adapter needs of a manager's API."""
 
     def swarm(self) -> dict[str, Any]: ...
-    def nodes(self) -> list[dict[str, Any]]: ...
-    def services(self, stack: str) -> list[dict[str, Any]]: ...
-    def tasks(self, stack: str) -> list[dict[str, Any]]: ...
     def create_service(self, body: Mapping[str, Any]) -> str: ...
     def scale(self, name: str, replicas: int) -> None: ...
-    def remove_service(self, name: str) -> None: ...
-    def task_logs(self, task: str, terminal: bool, lines: int) -> str: ...
     def objects(self, kind: str, stack: str) -> list[dict[str, Any]]: ...
     def create_object(self, kind: str, body: Mapping[str, Any]) -> None: ...
     def remove_object(self, kind: str, identity: str, name: str) -> None: ...
@@ -83,7 +76,6 @@ class Gateway(Protocol):
     def remove_network(self, name: str) -> None: ...
     def volumes(self) -> list[str]: ...
     def has_data(self, volume: str) -> bool: ...
-    def containers(self, stack: str) -> list[dict[str, Any]]: ...
 
 
 class Serving(Protocol):
@@ -111,10 +103,8 @@ class SwarmEngine:
         self._serving = serving
         self._clock = clock
         self._limits = limits
-        self._secrets = list(secrets)
         self._resolved: dict[str, Image] = {}
-        self._running_since: dict[str, float] = {}
-        self._unplaced_since: dict[str, float] = {}
+        self._tasks = Tasks(lambda: self._gateway, clock, limits, secrets)
         self._failures: dict[str, int] = {}
         self._seen = Seen()
         self._judging = ""  # the word under which the proxies count answers while a release watches them
@@ -161,8 +151,8 @@ class SwarmEngine:
     def observe(self, stack: Stack) -> Observed:
         if not self._is_there():
             return Observed(available=False)
-        services = self._services(stack)
-        nodes = self._nodes()
+        services = self._tasks.services(stack)
+        nodes = self._tasks.nodes()
         containers = tuple(each for service in services for each in swarm_observed.containers(service, nodes))
         networks = {
             raw["Name"]: raw.get("Labels") or {} for raw in self._gateway.networks() if raw.get("Scope") == "swarm"
@@ -189,17 +179,8 @@ class SwarmEngine:
             chooses=True,
         )
 
-    def _services(self, stack: Stack) -> list[SwarmService]:
-        tasks = [swarm_observed.parse_task(raw) for raw in self._gateway.tasks(stack.name)]
-        found = [swarm_observed.parse_service(raw, tasks) for raw in self._gateway.services(stack.name)]
-        return sorted(found, key=lambda each: (each.service, each.release))
-
-    def _nodes(self) -> dict[str, Node]:
-        found = (swarm_observed.parse_node(raw) for raw in self._gateway.nodes())
-        return {node.id: node for node in found}
-
     def images(self, stack: Stack) -> dict[str, Image]:
-        return self._images(stack, self._services(stack))
+        return self._images(stack, self._tasks.services(stack))
 
     def _images(self, stack: Stack, services: Iterable[SwarmService]) -> dict[str, Image]:
         known = {**swarm_observed.known_images(services), **self._resolved}
@@ -239,7 +220,7 @@ class SwarmEngine:
 
     def has_data(self, volume: str) -> bool:
         """A volume on another node cannot be looked into from here, so it may hold something."""
-        return self._gateway.has_data(volume) or len(self._nodes()) > 1
+        return self._gateway.has_data(volume) or len(self._tasks.nodes()) > 1
 
     # Phases
 
@@ -279,7 +260,7 @@ class SwarmEngine:
     def prepare(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         self._require_engines(stack)
         self._require_proxies(stack)
-        self._remove(stack, map(_service_of, plan.strays))
+        self._tasks.remove(stack, map(_service_of, plan.strays))
         for key in own_keys(stack, "networks"):
             if stack.network_name(key) in plan.networks:
                 self._gateway.create_network(network_body(stack, key))
@@ -288,7 +269,7 @@ class SwarmEngine:
 
     def _require_engines(self, stack: Stack) -> None:
         asking = needs_newer_engine(stack)
-        older = [node.name for node in self._nodes().values() if 0 < node.engine < PRIVILEGES_VERSION]
+        older = [node.name for node in self._tasks.nodes().values() if 0 < node.engine < PRIVILEGES_VERSION]
         if asking and older:
             raise EngineError(
                 f"{asking[0]}: Docker before {PRIVILEGES_VERSION} drops it on a Swarm, and {', '.join(older)} runs it; "
@@ -297,7 +278,7 @@ class SwarmEngine:
 
     def _require_proxies(self, stack: Stack) -> None:
         routed = self._routed(stack)
-        if routed and not any(node.labels.get(PROXY_LABEL) == "true" for node in self._nodes().values()):
+        if routed and not any(node.labels.get(PROXY_LABEL) == "true" for node in self._tasks.nodes().values()):
             raise EngineError(
                 f"services.{routed[0]}.x-slipway.routes: no node of the Swarm is a proxy; label the managers that run "
                 f"nginx by swarm_labels, {PROXY_LABEL}=true"
@@ -337,7 +318,7 @@ class SwarmEngine:
         self._judging = str(plan.release)
         self._remember(progress)
         if not progress.steps[1:]:
-            self._failures = self._failed_tasks(stack, progress)
+            self._failures = self._tasks.failures(stack, progress)
         progress.share = share
         progress.record()
         if share >= 1:
@@ -347,7 +328,7 @@ class SwarmEngine:
             progress.reloaded = True
 
     def _following(self, stack: Stack, plan: Plan, share: float) -> dict[str, Following]:
-        there = {service.name: service.id for service in self._services(stack)}
+        there = {service.name: service.id for service in self._tasks.services(stack)}
         found: dict[str, Following] = {}
         for name in plan.canaries:
             goal = self._goal(stack, plan, plan.service(name))
@@ -356,15 +337,8 @@ class SwarmEngine:
             found[name] = Following(identities, share, str(plan.release), canary["cookie"], canary["header"])
         return found
 
-    def _failed_tasks(self, stack: Stack, progress: Progress) -> dict[str, int]:
-        return {
-            service.name: sum(task.state in swarm_observed.FAILED for task in service.tasks)
-            for service in self._services(stack)
-            if service.name in progress.created
-        }
-
     def watch(self, stack: Stack, plan: Plan, progress: Progress, seconds: float, drain: bool) -> None:
-        look = functools.partial(self._check_still_good, stack, self._failures)
+        look = functools.partial(self._tasks.check_still_good, stack, self._failures)
         watched = Watched(look, functools.partial(self._answers, stack, progress), self._draining)
         limit = self._limits.drain if drain else None
         self._seen = watch(stack, watched, progress, self._clock, seconds, limit, self._seen)
@@ -373,7 +347,7 @@ class SwarmEngine:
         """What the new and the old version of each service answered, by all proxies."""
         tallies = merged(self._serving.reports(), self._judging)
         new, old = dict[str, Tally](), dict[str, Tally]()
-        for service in self._services(stack):
+        for service in self._tasks.services(stack):
             if service.id in tallies and service.service in stack.services:
                 found = new if service.name in progress.created else old
                 found.setdefault(service.service, Tally()).merge(tallies[service.id])
@@ -387,20 +361,20 @@ class SwarmEngine:
     def finish(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         self._stop_counting()
         goal = {name: count for entry in plan.services for name, count in self._goal(stack, plan, entry).items()}
-        there = {service.name: service for service in self._services(stack)}
+        there = {service.name: service for service in self._tasks.services(stack)}
         progress.removing = sorted(name for name in there if name not in goal)
         progress.record()
         for name, count in goal.items():
             if name in there and (there[name].replicas or 0) > count:
                 self._gateway.scale(name, count)
-        self._remove(stack, progress.removing)
+        self._tasks.remove(stack, progress.removing)
         self._collect(stack, objects(stack))
 
     def close(self, stack: Stack, plan: Plan) -> None:
         serving = self._serving.current()
         if serving:
             self._tell({name: {} for name in serving})
-        self._remove(stack, [service.name for service in self._services(stack)])
+        self._tasks.remove(stack, [service.name for service in self._tasks.services(stack)])
         for network in plan.absent_networks:
             self._remove_network(network)
         self._collect(stack, ())
@@ -415,7 +389,7 @@ class SwarmEngine:
             for each in observed.containers
             if each.health == state.STARTING and each.running and not each.oneoff and each.service not in jobs
         }
-        self._await_ready(stack, starting)
+        self._tasks.await_ready(stack, starting)
 
     def undo(self, stack: Stack, plan: Plan, progress: Progress) -> list[str]:
         return self._put_back(stack, progress.plain())
@@ -424,7 +398,7 @@ class SwarmEngine:
         """What an interrupted release left is taken away from any manager; what it was about to end, ends."""
         removing = journal.get("removing") or []
         if removing:
-            self._remove(stack, removing)
+            self._tasks.remove(stack, removing)
             return
         # A service that does not come back was broken before; the release that follows is there to mend it.
         self._put_back(stack, journal)
@@ -433,19 +407,19 @@ class SwarmEngine:
         """Take away what was created, have again what was stopped; returns what could not be put back."""
         left: list[str] = []
         self._judging = ""
-        there = {service.name: service for service in self._services(stack)}
+        there = {service.name: service for service in self._tasks.services(stack)}
         created = [name for name in journal.get("created") or [] if name in there]
         scaled = {name: count for name, count in (journal.get("scaled") or {}).items() if name in there}
         stopped = {name: count for name, count in scaled.items() if (there[name].replicas or 0) < count}
         # What was stopped first comes back first; its successor holds its port or its volume until then.
         down = {there[name].service for name in stopped}
         with self._collected(left):
-            self._remove(stack, [name for name in created if there[name].service in down])
+            self._tasks.remove(stack, [name for name in created if there[name].service in down])
         for name, count in stopped.items():
             with self._collected(left):
                 self._gateway.scale(name, count)
         with self._collected(left):
-            self._await_ready(stack, stopped)
+            self._tasks.await_ready(stack, stopped)
         previous = journal.get("previous_serving") or {}
         if journal.get("switched") and (previous or self._serving.current()):
             switching: list[str] = []
@@ -456,7 +430,7 @@ class SwarmEngine:
                 # Some proxy may still send requests to the new tasks, so they stay.
                 return [*left, *switching]
         with self._collected(left):
-            self._remove(stack, created)
+            self._tasks.remove(stack, created)
         for name, count in scaled.items():
             if name not in stopped:
                 with self._collected(left):
@@ -504,11 +478,11 @@ class SwarmEngine:
                 self._reach(stack, name, service, count, plan.release, progress)
             waiting.update(goal)
             progress.up.append(name)
-        self._await_ready(stack, waiting)
+        self._tasks.await_ready(stack, waiting)
         self._point(stack, plan, moved, progress)
 
     def _reach(self, stack: Stack, name: str, service: str, count: int, release: int, progress: Progress) -> None:
-        there = next((each for each in self._services(stack) if each.name == service), None)
+        there = next((each for each in self._tasks.services(stack) if each.name == service), None)
         if there is None:
             body = service_body(stack, name, release, count, self._object_ids(stack), self._pinned(stack, name))
             self._create(stack, name, body, progress)
@@ -529,11 +503,11 @@ class SwarmEngine:
 
     def _retire(self, stack: Stack, names: set[str], progress: Progress) -> None:
         """Stop all tasks but keep the service, for the way back."""
-        old = [each for each in self._services(stack) if each.name in names and not each.job]
+        old = [each for each in self._tasks.services(stack) if each.name in names and not each.job]
         for service in old:
             if service.wanted:
                 self._scale(service, 0, progress)
-        self._await_ended(stack, old)
+        self._tasks.await_ended(stack, old)
 
     def _pinned(self, stack: Stack, name: str) -> str:
         reference = stack.services[name].image
@@ -543,7 +517,7 @@ class SwarmEngine:
         begun = self._clock.monotonic()
         try:
             self._create(stack, name, body, progress)
-            while not self._has_completed(stack, body["Name"]):
+            while not self._tasks.has_completed(stack, body["Name"]):
                 if self._clock.monotonic() - begun >= self._limits.migration:
                     raise EngineError(f"service {body['Name']}: runs longer than {self._limits.migration:g} s")
                 self._clock.sleep(POLL_SECONDS)
@@ -552,58 +526,10 @@ class SwarmEngine:
             progress.created.remove(body["Name"])
             progress.record()
 
-    def _has_completed(self, stack: Stack, name: str) -> bool:
-        service = next((each for each in self._services(stack) if each.name == name), None)
-        if service is None:
-            raise EngineError(f"service {name}: somebody removed it during the release; run again")
-        for task in service.newest():
-            if task.state == swarm_observed.COMPLETE:
-                return True
-            if task.ended and task.has_container:
-                raise EngineError(
-                    f"services.{service.service}.x-slipway.{service.purpose}: exit code {task.exit_code}"
-                    f"{self._said(task)}; correct it and release again"
-                )
-            self._check_alive(service, task)
-        return False
-
-    def _remove(self, stack: Stack, names: Iterable[str]) -> None:
-        """Remove services of the Swarm and wait until none of their tasks runs any more."""
-        doomed = set(names)
-        found = [each for each in self._services(stack) if each.name in doomed]
-        for service in found:
-            self._gateway.remove_service(service.name)
-        self._await_ended(stack, found)
-
-    def _await_ended(self, stack: Stack, services: list[SwarmService]) -> None:
-        identities = {service.id for service in services}
-        limit = max((service.grace_seconds for service in services), default=0.0) + END_SECONDS
-        begun = self._clock.monotonic()
-        while identities:
-            nodes = self._nodes()
-            tasks = (swarm_observed.parse_task(raw) for raw in self._gateway.tasks(stack.name))
-            running = [each for each in tasks if each.service in identities and each.up and not self._lost(nodes, each)]
-            if not running:
-                return
-            if self._clock.monotonic() - begun >= limit:
-                names = ", ".join(each.name for each in services if each.id in {task.service for task in running})
-                raise EngineError(
-                    f"{names}: tasks still run after {limit:g} s; see docker ps on {self._where(running)}"
-                )
-            self._clock.sleep(POLL_SECONDS)
-
-    @staticmethod
-    def _lost(nodes: Mapping[str, Node], task: Task) -> bool:
-        return task.node in nodes and nodes[task.node].down
-
-    def _where(self, tasks: Iterable[Task]) -> str:
-        nodes = self._nodes()
-        return ", ".join(sorted({nodes[task.node].name for task in tasks if task.node in nodes})) or "no node"
-
     def _collect(self, stack: Stack, wanted: Iterable[ClusterObject]) -> None:
         """Remove configs and secrets that nothing uses any more."""
         keep = {each.name for each in wanted}
-        used = {identity for service in self._services(stack) for identity in service.objects}
+        used = {identity for service in self._tasks.services(stack) for identity in service.objects}
         for kind in SECTIONS:
             for raw in self._gateway.objects(kind, stack.name):
                 if raw["ID"] not in used and raw["Spec"]["Name"] not in keep:
@@ -649,7 +575,7 @@ class SwarmEngine:
 
     def _remaining(self, stack: Stack, plan: Plan) -> dict[str, dict[str, int]]:
         """Who is to serve: what stays, and the old of services that are still to be replaced."""
-        there = {service.name: service for service in self._services(stack)}
+        there = {service.name: service for service in self._tasks.services(stack)}
         found: dict[str, dict[str, int]] = {}
         for name in self._routed(stack):
             names = self._goal(stack, plan, plan.service(name))
@@ -682,98 +608,12 @@ class SwarmEngine:
             if need["condition"] != "service_started"
         }
         if wanted:
-            found = (each for each in self._services(stack) if not each.purpose and each.wanted)
-            self._await_ready(stack, [each.name for each in found if each.config_hash == wanted.get(each.service)])
-
-    def _await_ready(self, stack: Stack, names: Iterable[str]) -> None:
-        """Return when all tasks of these are good; raise with the reason and the last lines of the first that fails."""
-        begun = self._clock.monotonic()
-        pending = sorted(set(names))
-        while pending:
-            passed = self._clock.monotonic() - begun
-            there = {service.name: service for service in self._services(stack)}
-            nodes = self._nodes()
-            for name in pending:
-                if name not in there:
-                    raise EngineError(f"service {name}: somebody removed it during the release; run again")
-            pending = [name for name in pending if not self._is_ready(there[name], nodes)]
-            if pending and passed >= self._limits.health:
-                self._fail_late(there[pending[0]])
-            if pending:
-                self._clock.sleep(POLL_SECONDS)
-
-    def _is_ready(self, service: SwarmService, nodes: Mapping[str, Node]) -> bool:
-        for task in service.newest():
-            self._check_alive(service, task)
-        containers = swarm_observed.containers(service, nodes)
-        if service.job:
-            return all(each.state == state.EXITED for each in containers)
-        settled = [self._is_settled(each) for each in containers if each.ready]
-        return len(settled) == len(containers) and all(settled)
-
-    def _is_settled(self, container: Container) -> bool:
-        """Without a healthcheck: it ran for the settle time as the same task."""
-        if container.health == state.HEALTHY:
-            return True
-        since = self._running_since.setdefault(container.id, self._clock.monotonic())
-        return self._clock.monotonic() - since >= self._limits.settle
-
-    def _check_alive(self, service: SwarmService, task: Task) -> None:
-        if task.state == swarm_observed.PENDING and task.error:
-            since = self._unplaced_since.setdefault(task.id, self._clock.monotonic())
-            if self._clock.monotonic() - since >= UNPLACED_SECONDS:
-                self._fail(service, task, f"finds no node: {task.error}")
-            return
-        self._unplaced_since.pop(task.id, None)
-        failures = service.failures(task)
-        if task.ended and task.leaving and task.state != swarm_observed.COMPLETE:
-            self._fail(service, task, _what_failed(task))
-        if task.ended and task.leaving and not service.job:
-            self._fail(service, task, "ended, and its restart policy does not start it again")
-        if len(failures) >= MAXIMUM_FAILURES and task.state != swarm_observed.RUNNING:
-            self._fail(service, failures[-1], f"{_what_failed(failures[-1])}, {len(failures)} times")
-
-    def _check_still_good(self, stack: Stack, failures: Mapping[str, int]) -> None:
-        """Stricter than the gate: what has passed it must not end any more, not even to be started again."""
-        for service in self._services(stack):
-            if service.job or service.name not in failures:
-                continue
-            failed = [each for each in service.tasks if each.state in swarm_observed.FAILED]
-            if len(failed) > failures[service.name]:
-                last = max(failed, key=lambda each: each.since)
-                self._fail(service, last, f"{_what_failed(last)} after it had been ready")
-
-    def _fail_late(self, service: SwarmService) -> None:
-        what = f"not healthy after {self._limits.health:g} s"
-        bad = [task for task in service.newest() if task.state != swarm_observed.RUNNING]
-        if not bad:
-            raise EngineError(f"services.{service.service}: {service.name} {what}")
-        error = f" ({bad[0].state}: {bad[0].error})" if bad[0].error else f" ({bad[0].state})"
-        self._fail(service, bad[0], what + error)
-
-    def _fail(self, service: SwarmService, task: Task, what: str) -> None:
-        place = f" on {self._where([task])}" if task.node else ""
-        said = report.mask(what, self._secrets)
-        raise EngineError(f"services.{service.service}: {service.name}.{task.slot}{place} {said}{self._said(task)}")
-
-    def _said(self, task: Task) -> str:
-        if not task.has_container:
-            return ""
-        output = self._gateway.task_logs(task.id, task.terminal, 30)
-        said = report.last_lines(report.mask(output, self._secrets))
-        return f", its last lines: {said}" if said else ""
+            found = (each for each in self._tasks.services(stack) if not each.purpose and each.wanted)
+            self._tasks.await_ready(
+                stack, [each.name for each in found if each.config_hash == wanted.get(each.service)]
+            )
 
 
 def _service_of(container: Container) -> str:
     """The service of the Swarm that a container belongs to."""
     return container.name.rpartition(".")[0]
-
-
-def _what_failed(task: Task) -> str:
-    if task.state == "rejected":
-        return f"was rejected ({task.error})"
-    if "unhealthy" in task.error:
-        return "is unhealthy"
-    if task.exit_code and "non-zero exit" in task.error:
-        return f"ended with exit code {task.exit_code}"
-    return f"did not start ({task.error})" if task.error else f"ended ({task.state})"

@@ -174,9 +174,6 @@ class Swarm:
     def has_data(self, volume: str) -> bool:
         return volume in self.full
 
-    def containers(self, stack: str) -> list[dict[str, Any]]:
-        return []
-
     # What the managers and nodes do
 
     def _named(self, name: str) -> dict[str, Any]:
