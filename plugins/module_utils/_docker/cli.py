@@ -14,9 +14,8 @@ import sys
 from ansible_collections.slipway.ops.plugins.module_utils._docker import prune as rules
 from ansible_collections.slipway.ops.plugins.module_utils._docker import pruning
 from ansible_collections.slipway.ops.plugins.module_utils._docker.gateway import EngineDisk
-from ansible_collections.slipway.ops.plugins.module_utils._release import records
 from ansible_collections.slipway.ops.plugins.module_utils._release.quiet import all_stacks
-from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
+from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places, ledgers
 
 LEASE_WAIT_SECONDS = 600
 
@@ -27,7 +26,9 @@ def prune(argv: list[str]) -> int:
     settings = pruning.load(arguments.config)
     places = Places()
     with contextlib.nullcontext() if arguments.dry_run else all_stacks("prune", places, LEASE_WAIT_SECONDS):
-        report = pruning.run(EngineDisk.connect(), settings, known(places), arguments.dry_run, arguments.grace_minutes)
+        report = pruning.run(
+            EngineDisk.connect(), settings, ledgers(places), arguments.dry_run, arguments.grace_minutes
+        )
     sys.stdout.write(json.dumps(report, sort_keys=True) + "\n" if arguments.json else rules.page(report))
     if not arguments.dry_run:
         pruning.publish(report, settings)
@@ -47,18 +48,14 @@ def after_release(places: Places) -> None:
     settings = pruning.load(rules.CONFIG_FILE)
     with all_stacks("prune after a release", places, 0):
         pruning.publish(
-            pruning.run(EngineDisk.connect(), settings, known(places), False, rules.GRACE_MINUTES), settings
+            pruning.run(EngineDisk.connect(), settings, ledgers(places), False, rules.GRACE_MINUTES), settings
         )
 
 
 def idle_bytes(places: Places) -> int:
     """What a smaller budget could free at most."""
     settings = pruning.load(rules.CONFIG_FILE) if os.path.exists(rules.CONFIG_FILE) else rules.Settings()
-    return pruning.idle_bytes(EngineDisk.connect(), settings, known(places))
-
-
-def known(places: Places) -> list[records.Records]:
-    return [records.Records(name, places.stacks, places.state) for name in records.stacks(places.stacks)]
+    return pruning.idle_bytes(EngineDisk.connect(), settings, ledgers(places))
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:

@@ -13,7 +13,7 @@ from typing import Any
 from ansible_collections.slipway.ops.plugins.module_utils._docker import prune as rules
 from ansible_collections.slipway.ops.plugins.module_utils._docker.gateway import EngineDisk
 from ansible_collections.slipway.ops.plugins.module_utils._docker.prune import Removal, Settings
-from ansible_collections.slipway.ops.plugins.module_utils._release.records import Records
+from ansible_collections.slipway.ops.plugins.module_utils._release.release import Ledger
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
 # Removing an image may free more or less than it seems to, because layers are shared.
@@ -30,7 +30,7 @@ def load(path: str) -> Settings:
 def run(
     engine: EngineDisk,
     settings: Settings,
-    known: Iterable[Records],
+    known: Iterable[Ledger],
     dry_run: bool,
     grace_minutes: int,
     clock: Callable[[], float] = time.time,
@@ -72,14 +72,14 @@ def run(
     return _report(dry_run, budget, before, engine.usage().total, cache_freed, removed, refused)
 
 
-def idle_bytes(engine: EngineDisk, settings: Settings, known: Iterable[Records]) -> int:
+def idle_bytes(engine: EngineDisk, settings: Settings, known: Iterable[Ledger]) -> int:
     """What images and build cache take that no release needs, whatever the budget."""
     needed, usage = _needed(settings, known), engine.usage()
     free = [image.unique for image in usage.images if not rules.is_needed(image, usage, needed)]
     return sum(free) + usage.cache_unused
 
 
-def _needed(settings: Settings, known: Iterable[Records]) -> frozenset[str]:
+def _needed(settings: Settings, known: Iterable[Ledger]) -> frozenset[str]:
     stacks = list(known)
     models = [each.model() or {} for each in stacks]
     return rules.needed_names(models, [each.history() for each in stacks], settings.keep_releases)

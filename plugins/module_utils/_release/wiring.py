@@ -209,6 +209,13 @@ def stacks(places: Places) -> list[str]:
     return sorted({*records.stacks(places.stacks), *on_swarm})
 
 
+def ledgers(places: Places) -> list[Ledger]:
+    """The records of all these stacks; EngineError where the Swarm's cannot be read."""
+    gateway = _raft()
+    here: list[Ledger] = [records.Records(name, places.stacks, places.state) for name in records.stacks(places.stacks)]
+    return [*here, *(ClusterRecords(ClusterState(gateway, name)) for name in cluster_stacks(gateway))]
+
+
 def recorded(name: str, settings: Settings) -> Parts:
     """The parts of a stack that is known here by its name alone: those where it is deployed."""
     found = [adapter(name, settings, ()) for adapter in ADAPTERS.values()]

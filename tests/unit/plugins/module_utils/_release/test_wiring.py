@@ -66,6 +66,7 @@ def test_stacks_of_the_host_and_of_the_swarm_are_known(tmp_path: Path, monkeypat
     monkeypatch.setattr(wiring, "_raft", lambda: wiring._NoSwarm(None))
     monkeypatch.setattr(wiring, "cluster_stacks", lambda gateway: ["chms"])
     assert wiring.stacks(places) == ["chms", "t"]
+    assert [each.model() is not None for each in wiring.ledgers(places)] == [True, False]
 
     def no_leader(_gateway: Any) -> list[str]:
         raise EngineError("the Swarm does not have a leader")
