@@ -18,8 +18,10 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
-sys.path[:0] = [str(ROOT / "tests/lab"), str(ROOT), str(ROOT / ".cache/collections")]
+sys.path[:0] = [str(ROOT / "tests/lab"), str(ROOT), str(ROOT / ".cache/collections"), str(HERE)]
 
+import truth
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 from slipway_lab import hosts, images, settings, standins
 
 from tests.corpus_files import ENGINES, File, files
@@ -98,11 +100,18 @@ class Trial:
                     "path": str(file.path),
                     "stack": file.stack or "",
                     # Braces in a value are Swarm's, not Ansible's.
+                    "mounted": self.mounted(file),
                     "variables": {key: {"__ansible_unsafe": value} for key, value in file.variables.items()},
                 }
                 for file in self.files
             ],
         }
+
+    def mounted(self, file: File) -> list[str]:
+        """Where the configs and secrets of its services are."""
+        services = file.model(self.engine)["services"].values()
+        grants = [grant for service in services for key in ("configs", "secrets") for grant in service[key]]
+        return sorted({grant["target"] for grant in grants})
 
     def verdict(self, file: File) -> str:
         if not file.accepted(self.engine):
@@ -114,7 +123,11 @@ class Trial:
             return f"FAILED: {found.get('failed', 'was not reached')}"
         if not found["first"]:
             return "FAILED: the first deploy changed nothing"
-        return "FAILED: the second deploy changed something" if found["second"] else "ok, ok"
+        if found["second"]:
+            return "FAILED: the second deploy changed something"
+        seen = json.loads(found["seen"])
+        differing = truth.differences(Stack(file.model(self.engine)), seen["containers"], seen["files"])
+        return f"FAILED: {'; '.join(differing)}" if differing else "ok, as asked, ok"
 
 
 def push(chosen: list[File], engines: list[str]) -> None:
