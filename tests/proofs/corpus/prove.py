@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -54,17 +53,18 @@ docker network create --driver overlay --attachable corpus-platform
 class Trial:
     """One engine's host, and how each file went on it."""
 
-    def __init__(self, engine: str, chosen: list[File], place: Path) -> None:
+    def __init__(self, engine: str, chosen: list[File]) -> None:
         self.engine = engine
         self.host = f"corpus-{engine}"
         self.files = [file for file in chosen if file.accepted(engine) and "lab" not in file.expected]
-        self.report = place / f"{engine}.json"
+        self.report = settings.STATE / f"corpus-{engine}.json"
         self.log = settings.STATE / f"corpus-{engine}.log"
-        self.inventory = place / f"{engine}-hosts.json"
+        self.inventory = settings.STATE / f"corpus-{engine}-hosts.json"
         self.seconds = 0.0
 
     def run(self) -> None:
         begun = time.monotonic()
+        self.report.unlink(missing_ok=True)
         hosts.remove(self.host)
         reached = hosts.create(self.host, settings.DEFAULT_RELEASE, docker_inside=True)
         self.on(PREPARE.format(address=settings.SERVICES_ADDRESS, others=OTHERS, engine=json.dumps(ENGINE)))
@@ -162,18 +162,17 @@ def main() -> int:
     chosen = [file for file in files() if not names or file.name in names]
     engines = options.engine or list(ENGINES)
     push(chosen, engines)
-    with tempfile.TemporaryDirectory() as place:
-        trials = [Trial(engine, chosen, Path(place)) for engine in engines]
-        threads = [threading.Thread(target=trial.run) for trial in trials]
-        try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            return show(chosen, trials)
-        finally:
-            for trial in [] if options.keep else trials:
-                hosts.remove(trial.host)
+    trials = [Trial(engine, chosen) for engine in engines]
+    threads = [threading.Thread(target=trial.run) for trial in trials]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return show(chosen, trials)
+    finally:
+        for trial in [] if options.keep else trials:
+            hosts.remove(trial.host)
 
 
 def show(chosen: list[File], trials: list[Trial]) -> int:
