@@ -159,6 +159,10 @@ options:
         are stopped here before they start there. Filter P(slipway.ops.stack_singles#filter) tells.
     type: dict
     default: {}
+  digests:
+    description: What names of images stand for, such as RV(slipway.ops.stack_build#module:digests).
+    type: dict
+    default: {}
   hooks:
     description:
       - Commands of your own, run on the host around the phases of a release while its lease is held, such as

@@ -33,9 +33,13 @@ class ModelAction(ActionBase):
             )
         environment = json.loads(self._json("environment", arguments.get("environment") or {}))
         arguments["environment"] = json.dumps({key: _text(value) for key, value in environment.items()})
+        self.prepare(arguments)
         result.update(run_quietly(self, f"slipway.ops.{self.MODULE}", arguments, variables))
         self._remove_tmp_path(self._connection._shell.tmpdir)
         return result
+
+    def prepare(self, arguments: dict[str, Any]) -> None:
+        """What a module needs beside the model."""
 
     def _json(self, name: str, value: Any) -> str:
         if isinstance(value, Mapping):

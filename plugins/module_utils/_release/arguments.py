@@ -32,6 +32,7 @@ PLANNING: Mapping[str, Any] = {
     "model": {"type": "str", "required": True, "no_log": True},
     "environment": {"type": "str", "default": "{}", "no_log": True},
     "elsewhere": {"type": "dict", "default": {}},
+    "digests": {"type": "dict", "default": {}},
     "hooks": {"type": "dict", "default": {}},
     "hook_timeout_seconds": {"type": "float", "default": hooks.TIMEOUT_SECONDS},
     "settle_seconds": {"type": "int", "default": 5},
@@ -70,4 +71,5 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
         places=Places(upstreams=given["upstream_directory"]),
         room=Room(given["disk_floor_mib"]),
         signatures=parse_rules(given.get("image_signatures", [])),
+        digests={str(name): str(digest) for name, digest in given["digests"].items()},
     )

@@ -211,7 +211,8 @@ class ComposeEngine:
                     "load the image or change the policy"
                 )
         fresh = {each.image for each in stack.services.values() if each.pull_policy == "always"}
-        wanted = list(dict.fromkeys([*plan.pulls, *sorted(fresh)]))
+        settled = [each.image for each in stack.services.values() if each.image in plan.digests]
+        wanted = list(dict.fromkeys([*plan.pulls, *sorted(fresh), *settled]))
         images = self._images(self._gateway)
         images.check(each.image for each in stack.services.values() if each.image not in wanted)
         if not wanted:

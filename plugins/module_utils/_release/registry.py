@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import http.client
 import json
 import os
@@ -127,6 +128,17 @@ class Registries:
             except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
                 continue
         return None
+
+    def digest(self, reference: str) -> str:
+        """What the name stands for, on whatever platform; empty where no registry tells."""
+        name = Reference.parse(reference)
+        for base in self.setup.bases(name.registry):
+            try:
+                body, digest = self._get(base, name, f"manifests/{name.wanted}")
+            except (OSError, http.client.HTTPException, ValueError, KeyError):
+                continue
+            return digest or f"sha256:{hashlib.sha256(body).hexdigest()}"
+        return ""
 
     def _manifest(self, base: str, name: Reference) -> Manifest:
         body, digest = self._get(base, name, f"manifests/{name.wanted}")

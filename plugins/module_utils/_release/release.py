@@ -132,6 +132,7 @@ class Beside:
     hooks: Hooks = field(default_factory=lambda: Hooks("", {}))
     tidy: Callable[[], None] = do_nothing
     settle_seconds: float = 5
+    digests: Mapping[str, str] = field(default_factory=dict)  # what names stand for by word of who built them
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ class Release:
         if check:
             return Outcome(plan.changed or journal is not None, plan.release, plan.lines(), old, new)
         self.engine.require()
-        fresh = any(service.pull_policy == "always" for service in self.stack.services.values())
+        fresh = bool(self._fresh())
         if not plan.changed and journal is None and not fresh:
             self.engine.settle(self.stack, observed)
             return Outcome(False, self.records.last_release(), [], old, new)
@@ -260,7 +261,10 @@ class Release:
         return {**found, "made": _now(), "basis": self._basis(observed, plan, wanted, secrets.token_hex(16))}
 
     def _fresh(self) -> list[str]:
-        return sorted({each.image for each in self.stack.services.values() if each.pull_policy == "always"})
+        """Images whose names may stand for others than those that are here."""
+        services = self.stack.services.values()
+        settled = set(self.beside.digests)
+        return sorted({each.image for each in services if each.pull_policy == "always" or each.image in settled})
 
     def _look_up(self, observed: Observed, plan: Plan) -> list[Wanted]:
         return self.engine.look_up(dict.fromkeys([*plan.pulls, *self._fresh()])) if observed.available else []
@@ -387,7 +391,7 @@ class Release:
         carried = self._recover()
         observed = self._observe()
         self._refuse_loss(observed)
-        plan = replace(self._plan(observed), digests=digests)
+        plan = replace(self._plan(observed), digests={**digests, **self.beside.digests})
         fetched = plan.pulls
         seconds: dict[str, float] = {}
         try:

@@ -240,7 +240,8 @@ class SwarmEngine:
         """Ask the registry once what each new reference means; the nodes fetch just that."""
         before = self.images(stack)
         fresh = {each.image for each in stack.services.values() if each.pull_policy == "always"}
-        for reference in dict.fromkeys([*plan.pulls, *sorted(fresh)]):
+        settled = [each.image for each in stack.services.values() if each.image in plan.digests]
+        for reference in dict.fromkeys([*plan.pulls, *sorted(fresh), *settled]):
             if reference not in self._resolved:
                 self._resolved[reference] = self._resolve(reference, plan.digests.get(reference, ""))
         return self.images(stack) != before

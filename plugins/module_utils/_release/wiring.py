@@ -89,6 +89,7 @@ class Settings:
     places: Places = field(default_factory=Places)
     room: Room = field(default_factory=Room)
     signatures: tuple[Rule, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Clock:
@@ -270,7 +271,7 @@ def release(
         back_to,
         migrate,
         gate,
-        Beside(expected, hooks, lambda: _tidy(settings.places), settings.limits.settle),
+        Beside(expected, hooks, lambda: _tidy(settings.places), settings.limits.settle, settings.digests),
     )
 
 

@@ -214,7 +214,7 @@ class Stack:
     def config_hash(self, service: str) -> str:
         """What, when it changes, needs a new container: nothing of number, order, routes or waiting."""
         plain = dict(self.plain["services"][service])
-        for key in ("depends_on", "slipway", "pull_policy"):
+        for key in ("depends_on", "slipway", "pull_policy", "build"):
             plain.pop(key, None)
         plain["deploy"] = {key: plain["deploy"][key] for key in TASK_KEYS if key in plain["deploy"]}
         routed = sorted({route["port"] for route in self.services[service].routes})

@@ -147,6 +147,7 @@ class Normalizer:
         self._put(service, raw, "logging", path, self._logging)
         self._put(service, raw, "restart", path, self._restart)
         self._put(service, raw, "healthcheck", path, self._healthcheck)
+        self._put(service, raw, "build", path, self._build)
         for key, allowed in (
             ("ipc", ("host", "private", "shareable", "none")),
             ("pid", ("host",)),
@@ -207,6 +208,39 @@ class Normalizer:
                 self.problems.add(f"{path}.image", f"{image!r} is no image reference", "write image: name:tag")
         else:
             service["image"] = image
+
+    def _build(self, value: Any, path: str, problems: Problems) -> dict[str, Any]:
+        raw = {"context": value} if isinstance(value, str) else values.mapping(value, path, problems)
+        context = str(raw.get("context") or ".")
+        if "://" in context or context.startswith("git@"):
+            problems.add(f"{path}.context", f"{context} is no directory", "check it out on the controller first")
+        result: dict[str, Any] = {
+            "context": context,
+            "dockerfile": str(raw.get("dockerfile") or "Dockerfile"),
+            "args": self._arguments(raw.get("args") or {}, f"{path}.args"),
+            "labels": self._filled_pairs(raw.get("labels") or {}, f"{path}.labels", problems),
+        }
+        for key in ("dockerfile_inline", "target", "network"):
+            self._put(result, raw, key, path, values.text)
+        for key in ("no_cache", "pull"):
+            self._put(result, raw, key, path, values.boolean)
+        self._put(result, raw, "shm_size", path, values.size)
+        self._put(result, raw, "cache_from", path, values.texts)
+        self._put(result, raw, "extra_hosts", path, self._extra_hosts)
+        platforms = values.texts(raw.get("platforms") or [], f"{path}.platforms", problems)
+        if len(platforms) > 1:
+            problems.add(f"{path}.platforms", "are several", "name the one that the hosts have")
+        if platforms:
+            result["platform"] = platforms[0]
+        return result
+
+    def _arguments(self, value: Any, path: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for key, text in values.pairs(value, path, self.problems).items():
+            if text is None and key not in self.variables:
+                self.problems.add(f"{path}.{key}", f"the variable {key} is not set", f"set {key} in stack_environment")
+            found[key] = self.variables.get(key, "") if text is None else text
+        return found
 
     def _microseconds(self, value: Any, path: str, problems: Problems) -> int | None:
         if isinstance(value, str) and not value.lstrip("-").isdigit():

@@ -80,7 +80,6 @@ _ONE_HOST = "one host has nothing to schedule; remove it"
 _EVERY_FAILURE = "every failed release returns to the old version, so it has no effect of its own"
 _NOT_IN_A_TASK = "Swarm's tasks do not have it; remove it, or run the service on a Compose host"
 _BLKIO = _no("block I/O limits are not set; remove it")
-_BUILD = _no("a release runs images; build and push it first and keep image only")
 _DEVELOP = _as("read by docker compose watch alone; a release does not use it")
 _GPU = _no("GPUs are not handed out; remove it")
 _HOOK_START = _no(
@@ -118,14 +117,21 @@ SUPPORT: dict[str, Support] = {
     **_with("services.*.blkio_config.device_read_iops[]", "path rate", _BLKIO),
     **_with("services.*.blkio_config.device_write_bps[]", "path rate", _BLKIO),
     **_with("services.*.blkio_config.device_write_iops[]", "path rate", _BLKIO),
-    "services.*.build": _BUILD,
-    **_with(
-        "services.*.build",
-        "additional_contexts args cache_from cache_to context dockerfile dockerfile_inline entitlements extra_hosts "
-        "isolation labels network no_cache no_cache_filter platforms privileged provenance pull sbom secrets shm_size "
-        "ssh tags target ulimits",
-        _BUILD,
-    ),
+    "services.*.build": _yes("built and pushed by playbooks/build.yml; image: beside it is its name"),
+    "services.*.build.additional_contexts": _no("put what the build needs into its context"),
+    **_with("services.*.build", "args dockerfile dockerfile_inline labels network no_cache pull target", _yes()),
+    "services.*.build.cache_from": _yes("names of images"),
+    "services.*.build.cache_to": _no("what is pushed is the image; name it in cache_from"),
+    "services.*.build.context": _yes("a directory on the controller, from the Compose file"),
+    **_with("services.*.build", "entitlements privileged", _no("a build gets no rights beyond its sandbox; remove it")),
+    **_with("services.*.build", "extra_hosts shm_size", _yes()),
+    "services.*.build.isolation": _no(_WINDOWS),
+    "services.*.build.no_cache_filter": _no("use no_cache"),
+    "services.*.build.platforms": _yes("one; the hosts' own without it"),
+    **_with("services.*.build", "provenance sbom", _no("the image is pushed alone; attach and sign by cosign")),
+    **_with("services.*.build", "secrets ssh", _no("a build has neither; fetch what needs them before it")),
+    "services.*.build.tags": _no("image is its name, and its content gives it another"),
+    "services.*.build.ulimits": _no("a build has the engine's own; remove it"),
     "services.*.cap_add": _yes(),
     "services.*.cap_drop": _yes(),
     "services.*.cgroup": _yes(swarm=refused(_NOT_IN_A_TASK)),

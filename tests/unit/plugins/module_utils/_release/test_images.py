@@ -15,7 +15,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.images import
     missing_bytes,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._release.registry import Layer, Manifest
-from ansible_collections.slipway.ops.plugins.module_utils._release.release import ReleaseFailed
+from ansible_collections.slipway.ops.plugins.module_utils._release.release import Beside, ReleaseFailed
 
 MIB = 1024**2
 BIG = Manifest("sha256:web:1", (Layer("a", 100 * MIB), Layer("b", 50 * MIB)))
@@ -173,3 +173,15 @@ def test_how_far_a_pull_is() -> None:
     assert download.add({"status": "Downloading", "id": "b", "progressDetail": {"current": MIB, "total": 2 * MIB}})
     assert download.add({"status": "Download complete", "id": "b"})
     assert download.line == "web:1: 3.0 MiB of 6.0 MiB"
+
+
+def test_a_digest_of_who_built_it_is_released_under_the_same_name(host: Any, document: Document) -> None:
+    host.release(document()).present(check=False)
+    work = host.release(document())
+    work.beside = Beside(digests={"web:1": "sha256:built"})
+    outcome = work.present(check=False)
+    assert outcome.images["web"] == "web@sha256:built"
+    assert any("image web:1 is another one now" in line for line in outcome.plan)
+    again = host.release(document())
+    again.beside = Beside(digests={"web:1": "sha256:built"})
+    assert again.present(check=False).changed is False

@@ -41,11 +41,8 @@ def problems(document: Any, name: str | None = "t") -> list[str]:
             ["services.web.x-slipway.route: unknown key; did you mean routes?"],
         ),
         (
-            {"services": {"web": {**OK, "build": "."}}},
-            [
-                "services.web.build: not supported on compose; "
-                "a release runs images; build and push it first and keep image only"
-            ],
+            {"services": {"web": {**OK, "build": {"context": ".", "ssh": ["default"]}}}},
+            ["services.web.build.ssh: not supported on compose; a build has neither; fetch what needs them before it"],
         ),
         (
             {"services": {"a": {**OK, "depends_on": ["b"]}, "b": {**OK, "depends_on": ["a"]}}},
