@@ -8,3 +8,4 @@ MYPYPATH=tests/proofs/lockout .venv/bin/mypy --no-error-summary --cache-dir .cac
 for program in tests/proofs/{releases,kills,failures,nodes}/prove.py tests/bench/deploy/bench.py; do
   MYPYPATH=tests/proofs/arena .venv/bin/mypy --no-error-summary --cache-dir .cache/mypy tests/proofs/arena/slipway_arena "$program"
 done
+MYPYPATH=tests/proofs/corpus .venv/bin/mypy --no-error-summary --cache-dir .cache/mypy tests/proofs/corpus/prove.py
