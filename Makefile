@@ -8,7 +8,7 @@ TWO := --no-print-directory --jobs=2 --output-sync=target
 LAB := $(BIN)/python tests/lab/lab.py
 export ANSIBLE_FORCE_COLOR ?= $(if $(CI),0,1)
 
-.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab lockout proofs corpus molecule hosts site clean prove-releases prove-kills prove-failures prove-nodes bench-deploy prove-lockout prove-exposure prove-engine prove-upgrade prove-corpus bench-ufw bench-hardening bench-converge
+.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab lockout proofs corpus molecule hosts site chms clean prove-releases prove-kills prove-failures prove-nodes bench-deploy prove-lockout prove-exposure prove-engine prove-upgrade prove-corpus bench-ufw bench-hardening bench-converge
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'

@@ -38,10 +38,12 @@ class Run:
 class Lab:
     """Commands against the lab: playbooks over SSH, and shells on its machines."""
 
+    inventory = "inventories/lab"
+
     def playbook(self, *arguments: str, check: bool = True) -> Run:
         begun = time.monotonic()
         done = subprocess.run(
-            [str(BIN / "ansible-playbook"), "-i", "inventories/lab", *arguments],
+            [str(BIN / "ansible-playbook"), "-i", self.inventory, *arguments],
             cwd=ROOT,
             env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
             stdin=subprocess.DEVNULL,
