@@ -84,7 +84,7 @@ def test_challenge_is_answered_before_the_redirect(host: Any, address: str) -> N
 
 
 def test_a_challenge_that_another_edge_ordered_is_answered_too(host: Any) -> None:
-    """The platforms are each other's peers: whichever is asked finds what one of them has, and neither asks in circles."""
+    """The platforms are each other's peers: each finds what the other has, and neither asks in circles."""
     folder = "/var/lib/slipway/acme-challenge/.well-known/acme-challenge"
     peer = re.findall(r"server (\S+):80;", host.file("/etc/nginx/nginx.conf").content_string)
     assert len(peer) == 1

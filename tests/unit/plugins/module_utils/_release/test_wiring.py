@@ -43,9 +43,7 @@ def test_a_stack_does_not_run_on_two_engines(tmp_path: Path, monkeypatch: pytest
     parts(on(), {}, settings).records.write_deployed({"name": "t", **EMPTY}, {})
     monkeypatch.setattr(wiring, "_raft", lambda: wiring._NoSwarm(None))
     assert release(on(), {}, settings).stack.name == "t"
-    with pytest.raises(
-        EngineError, match=r"it runs on compose here, .* there first by remove\.yml -e stack_"
-    ):
+    with pytest.raises(EngineError, match=r"it runs on compose here, .* there first by remove\.yml -e stack_"):
         release(on(engine="swarm"), {}, settings)
 
 
