@@ -88,3 +88,13 @@ def test_a_percentile_of_few_says_nothing() -> None:
     for _each in range(19):
         tally.add(Answer("a", 200, 1.0))
     assert tally.p95() is None
+
+
+def test_what_has_come_since() -> None:
+    before, now = Tally(), Tally()
+    for tally, answers in ((before, [(500, 0.2)]), (now, [(500, 0.2), (200, 0.1), (101, 900.0)])):
+        for status, seconds in answers:
+            tally.add(Answer("10.0.0.1:80", status, seconds))
+    since = now.minus(before)
+    assert (since.answers, since.errors, since.ratio) == (2, 0, 0.0)
+    assert since.p95(1) == 0.1  # a websocket lasts as long as both sides like

@@ -131,6 +131,7 @@ def test_closing_takes_a_share_away() -> None:
         pytest.param([container(1, health="unhealthy")], ["server 10.0.1.1:80;"], id="unhealthy-better-than-none"),
         pytest.param([container(1), container(2, config_hash="new")], ["server 10.0.1.1:80;"], id="another-release"),
         pytest.param([container(1, config_hash="new")], ["server 10.0.1.1:80;"], id="nothing-but-another-release"),
+        pytest.param([container(1), container(2, standing=True)], ["server 10.0.1.1:80;"], id="colour-that-stands"),
         pytest.param([container(1), container(9, oneoff=True)], ["server 10.0.1.1:80;"], id="one-off"),
         pytest.param([container(1, addresses={"t_inside": "10.0.0.1"})], ["server 10.0.0.1:80;"], id="internal-only"),
         pytest.param([container(1, host_network=True)], ["server 127.0.0.1:80;"], id="host-network"),
