@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 import shutil
 import socketserver
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,34 @@ from tests.integration.wrong_input.test_wrong_input import ROOT, VAULT_PASSWORD,
 
 __all__ = ["names", "ssh"]
 
+EVERYBODY = ["edge-1", "edge-2", "edge-3", "app-1", "app-2", "app-3", "app-4"]
+DATA = ["database-1", "replica-1", "replica-2", "cache-1", "cache-2", "cache-3"]
+PLAYS = [
+    pytest.param(
+        "chms/production-1m",
+        {
+            "Set the hosts up": {*EVERYBODY, *DATA},
+            "Make the Swarm": {*EVERYBODY},
+            "Release the stacks of the data nodes": {*DATA},
+            "Take traffic in": {"edge-1", "edge-2", "edge-3"},
+            "Release the stack": {*EVERYBODY},
+            "Create the indexes": {*DATA},
+        },
+        id="a-swarm-and-data-nodes",
+    ),
+    pytest.param(
+        "marine_maroc/production",
+        {
+            "Set the hosts up": {"fleet"},
+            "Make the Swarm": set(),
+            "Release the stacks of the data nodes": set(),
+            "Take traffic in": {"fleet"},
+            "Release the stack": {"fleet"},
+            "Create the indexes": {"fleet"},
+        },
+        id="one-host",
+    ),
+]
 INVENTORIES = sorted(path.parent for path in (ROOT / "inventories").glob("*/production*/hosts.yml"))
 
 
@@ -47,3 +77,25 @@ def test_passes_the_preflight(
     assert "[WARNING]" not in output, output
     assert "change-me" not in output, "a secret is shown"
     assert ssh.heard  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("system", "plays"), PLAYS)
+def test_the_plays_of_the_site_are_for_the_right_hosts(system: str, plays: dict[str, set[str]]) -> None:
+    ansible = Path(sys.executable).parent / "ansible-playbook"
+    done = subprocess.run(
+        [str(ansible), "-i", f"inventories/{system}", "site.yml", "--list-hosts"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {
+        match["name"]: set(match["hosts"].split())
+        for match in re.finditer(
+            r"play #\d+ \(.*\): (?P<name>.*?)\s+TAGS.*\n +pattern: .*\n +hosts \(\d+\):(?P<hosts>(?:\n {6}\S+)*)",
+            done.stdout,
+        )
+    }
+    assert {name: found.get(name) for name in plays} == plays, done.stdout
