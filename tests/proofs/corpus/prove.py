@@ -137,6 +137,7 @@ def push(chosen: list[File], engines: list[str]) -> None:
             standins.push(server, images.ensure(server.image))
     image = images.Image("standin-anything", "busybox", "anything", images.base(settings.DEFAULT_RELEASE))
     tag = images.ensure(image)
+    pushed = standins.read_pushed()
     found = {
         service["image"]
         for file in chosen
@@ -147,8 +148,10 @@ def push(chosen: list[File], engines: list[str]) -> None:
     for name in sorted(found - SERVERS):
         host, _slash, path = name.partition("/")
         path = path if host == f"{OTHERS}:{settings.REGISTRY_PORT}" else name if path else f"library/{name}"
-        if not standins.in_registry(path):
+        if pushed.get(path) != tag or not standins.in_registry(path):
             standins.push(standins.StandIn(path, image), tag)
+            pushed[path] = tag
+            standins.PUSHED.write_text(json.dumps(pushed, indent=1, sort_keys=True) + "\n")
 
 
 def main() -> int:
