@@ -7,8 +7,11 @@ The release is held where its own journal says it is (SIGSTOP to its process), s
 * dockerd: `systemctl restart docker` while the release goes on.
 
 All the while the site is asked. Nothing may fail; after a power cut of the only host, from the first answer after its
-boot. Then the operator runs again, the same version or the old one, by turns: that run must succeed, and each host must
-then be exactly that version: containers, image digests, networks, volumes, files, upstreams, journal, lease, history.
+boot. On a Swarm, where a restart of dockerd ends the tasks of its node (live-restore is not for Swarms), both cost what
+that node was answering, until the proxies have noticed: `dark` is then the time to the last request that failed.
+
+Then the operator runs again, the same version or the old one, by turns: that run must succeed, and each host must then
+be exactly that version: containers, image digests, networks, volumes, files, upstreams, journal, lease, history.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from slipway_lab.shell import LabError
 
 DRAIN_SECONDS = 4
 BACK_SECONDS = 120
+NOTICE_SECONDS = 30
 LIGHT = {"fresh_a_second": 8, "kept_a_second": 10, "post_a_second": 3, "slow": 2, "sockets": 3}
 QUICK = (("module", "start"), ("controller", "switch"), ("module", "watch"), ("dockerd", "finish"))
 
@@ -92,10 +96,12 @@ def answering_again(load: Load, since: float) -> float:
 def hold(arena: Arena, way: str, step: str, old: str, new: str, back: bool) -> Trial:
     """One trial, from the old version to the new one, or back to the old one by the next run."""
     trial = Trial(way, step)
-    victim = arena.machines[-1]
+    victim = arena.releaser
     begun = time.monotonic()
     dark_from, dark_until = float("inf"), 0.0
-    with arena.load(**LIGHT) as load:
+    loses_a_node = arena.engine == "swarm" and way in ("power", "dockerd")
+    struck = 0.0
+    with arena.load(entrances=arena.entrances_beside(victim), **LIGHT) as load:
         time.sleep(1.5)
         strike = arena.strike(victim, step)
         play = arena.begin(new, stack_drain_seconds=DRAIN_SECONDS, stack_barrier_wait_seconds=20)
@@ -105,7 +111,7 @@ def hold(arena: Arena, way: str, step: str, old: str, new: str, back: bool) -> T
         else:
             struck = time.monotonic()
             WAYS[way](arena, victim, play, strike)
-            if way == "power":
+            if way == "power" and not loses_a_node:
                 dark_from, dark_until = struck, answering_again(load, time.monotonic())
                 trial.dark_seconds = dark_until - dark_from
             if way != "controller":
@@ -117,6 +123,12 @@ def hold(arena: Arena, way: str, step: str, old: str, new: str, back: bool) -> T
         if said.code != 0:
             trial.problems.append(f"the next run failed: {said.line[-900:]}")
         time.sleep(1)
+    if loses_a_node:
+        failed = [
+            each.ended for each in load.answers if each.failure and struck <= each.ended <= struck + NOTICE_SECONDS
+        ]
+        dark_from, dark_until = struck, max(failed, default=struck)
+        trial.dark_seconds = dark_until - struck
     answers = [each for each in load.answers if each.ended < dark_from or each.begun > dark_until]
     verdict = judge(answers)
     trial.asked, trial.lost = len(answers), len(verdict.failures)

@@ -66,8 +66,7 @@ def lose(arena: Arena, what: str) -> bool:
             for one in asked
         )
 
-    entrances = [(machine.address, 443) for machine in left]
-    with arena.load(entrances=entrances) as load:
+    with arena.load(entrances=arena.entrances_beside(victim)) as load:
         time.sleep(4)
         cut = time.monotonic()
         victim.power_off()

@@ -313,11 +313,20 @@ class Arena:
     def release(self, version: str, *options: str, **variables: Any) -> Said:
         return self.begin(version, *options, **variables).wait()
 
+    @property
+    def releaser(self) -> Machine:
+        """A host that a release works on; not the first, which a play also tells others about."""
+        return self.machines[-1]
+
     # Asking
 
     @property
     def entrances(self) -> list[tuple[str, int]]:
         return [(machine.address, 443) for machine in self.machines]
+
+    def entrances_beside(self, _victim: Machine) -> list[tuple[str, int]]:
+        """Where requests go in while a host is struck: here each has a site of its own."""
+        return self.entrances
 
     @contextlib.contextmanager
     def load(self, **how: Any) -> Iterator[Load]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 from slipway_arena import audit
-from slipway_arena.arena import Arena
+from slipway_arena.arena import Arena, Machine
 from slipway_lab.shell import LabError, wait_until
 
 NODES = 3
@@ -51,6 +51,14 @@ class SwarmArena(Arena):
     def inventory(self, version: str, environment: Mapping[str, str], **variables: Any) -> dict[str, Any]:
         given = {"stack_engine": "swarm", "docker_live_restore": False, **variables}
         return super().inventory(version, environment, **given)
+
+    @property
+    def releaser(self) -> Machine:
+        return self.machines[0]
+
+    def entrances_beside(self, victim: Machine) -> list[tuple[str, int]]:
+        """Clients' way round a lost node is not the Swarm's to give."""
+        return [(machine.address, 443) for machine in self.machines if machine is not victim]
 
     def audit(self, versions_wanted: Mapping[str, str]) -> list[str]:
         # Tasks that were stopped keep their containers for a moment after the release has ended.
