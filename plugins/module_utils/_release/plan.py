@@ -158,7 +158,7 @@ class Plan:
         phases = ["start", *(["migrate"] if any(each.migrate for each in self.services) else [])]
         last = sum(self.last_seconds.get(phase, 0.0) for phase in phases)
         parts = [
-            *([f"{last:.0f} s to start, as the last time"] if last else []),
+            *([f"{last:.0f} s to start, by the last releases"] if last else []),
             *([f"{shares:g} s of shares"] if shares else []),
             *([f"{watched:g} s watched with all requests"] if watched else []),
         ]
@@ -392,7 +392,7 @@ def _gap(service: Service, migrates: bool, last_seconds: Mapping[str, float]) ->
         return f"gap: up to {stopping:g} s to stop and the time of {after}"
     parts = [f"{last_seconds[key]:.1f} s to {key}" for key in (*needed, "start")]
     total = stopping + sum(last_seconds[key] for key in (*needed, "start"))
-    return f"gap: up to about {total:.0f} s ({stopping:g} s to stop, {', '.join(parts)}, as the last time)"
+    return f"gap: up to about {total:.0f} s ({stopping:g} s to stop, {', '.join(parts)}, by the last releases)"
 
 
 def _reason(service: Service, old: list[Container], wanted_hash: str, image_id: str, restarted: list[str]) -> str:

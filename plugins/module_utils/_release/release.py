@@ -245,9 +245,12 @@ class Release:
         return replace(observed, containers=with_standing(observed.containers, standing)) if standing else observed
 
     def _last_seconds(self) -> Mapping[str, float]:
-        """How long the phases took in the last release that started something."""
-        good = (each for each in reversed(self.records.history()) if each.get("outcome") == "succeeded")
-        return next((each["seconds"] for each in good if each.get("seconds")), {})
+        """How long each phase took at most in the last good releases."""
+        good = [each for each in self.records.history() if each.get("outcome") == "succeeded" and each.get("seconds")]
+        worst: dict[str, float] = {}
+        for record in good[-plan_document.LOOK_BACK :]:
+            worst.update({phase: max(took, worst.get(phase, 0.0)) for phase, took in record["seconds"].items()})
+        return worst
 
     def document(self) -> dict[str, Any]:
         """The whole plan for programs and people, with what it stands on. Reads only."""
