@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Optional
 
 from ansible_collections.slipway.ops.plugins.module_utils._docker.api import ApiError
@@ -88,7 +89,7 @@ class Membership:
         if joining.token:
             self.lines.append(f"join a Swarm by {shown(joining.addresses)}")
             body: dict[str, Any] = {**common, "RemoteAddrs": list(joining.addresses), "JoinToken": joining.token}
-            act: Callable[[], Any] = lambda: self._gateway.join(body)  # noqa: E731
+            act: Callable[[], Any] = partial(self._gateway.join, body)
         else:
             self.lines.append(f"make a Swarm at {address}")
             new = {
@@ -97,7 +98,7 @@ class Membership:
                 "SubnetSize": joining.subnet_size,
                 "Spec": joining.settings.into_spec({}),
             }
-            act = lambda: self._gateway.init({**common, **new})  # noqa: E731
+            act = partial(self._gateway.init, {**common, **new})
         if self._check:
             return
         try:
