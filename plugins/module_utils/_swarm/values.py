@@ -200,7 +200,6 @@ class Wish:
     subnet_size: int = 0
     rejoin: bool = False
     encrypted_networks: bool = True
-    autolock: bool = False
 
     @classmethod
     def of_plain(cls, raw: Mapping[str, Any]) -> Wish:
