@@ -66,7 +66,7 @@ def read_text(path: str) -> str | None:
     try:
         with open(path, encoding="utf-8") as stream:
             return stream.read()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ProcessLookupError):  # the last: a process ended under /proc
         return None
 
 

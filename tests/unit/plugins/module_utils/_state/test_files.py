@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import stat
 from pathlib import Path
@@ -65,3 +66,12 @@ def test_ensure_directory_gives_missing_parents_the_mode(tmp_path: Path) -> None
     files.ensure_directory(str(tmp_path / "a" / "b"), 0o700)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
+
+
+def test_a_file_of_a_process_that_ends_while_it_is_read_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def read(self, size: int | None = -1, /) -> str:
+            raise ProcessLookupError(3, "No such process")
+
+    monkeypatch.setattr("builtins.open", lambda *arguments, **options: Gone())
+    assert files.read_text("/proc/4711/cmdline") is None
