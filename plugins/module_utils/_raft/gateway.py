@@ -155,12 +155,21 @@ class RaftGateway:
         return found
 
     def tasks(self, services: Iterable[str]) -> list[dict[str, Any]]:
-        """The tasks of these services that are wanted."""
+        """The tasks of these services that are wanted; a service that is gone has none."""
+        import docker.errors
+
         listed = list(services)
-        if not listed:
-            return []
-        with _answered("tasks"):
-            return list(self._client.tasks(filters={"service": listed, "desired-state": "running"}))
+        while listed:
+            with _answered("tasks"):
+                try:
+                    return list(self._client.tasks(filters={"service": listed, "desired-state": "running"}))
+                except docker.errors.NotFound:
+                    # Docker names one of those that are gone and answers nothing about the others.
+                    there = [each for each in listed if self.service(each) is not None]
+                    if there == listed:
+                        raise
+                    listed = there
+        return []
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Changes of configs and nodes, which every manager hears, without an end. Tasks have no events."""

@@ -106,3 +106,20 @@ def test_only_managers_have_an_id(client: MagicMock, swarm: object, node: str) -
 def test_tasks_of_nothing_are_not_those_of_everything(client: MagicMock) -> None:
     assert RaftGateway(client).tasks([]) == []
     client.tasks.assert_not_called()
+
+
+def test_a_service_that_is_gone_does_not_hide_the_others(client: MagicMock) -> None:
+    def tasks(filters: dict[str, object]) -> list[dict[str, str]]:
+        if "gone" in filters["service"]:  # type: ignore[operator]
+            raise docker.errors.NotFound("service gone not found")
+        return [{"ID": "1"}]
+
+    def inspect(service: str) -> dict[str, str]:
+        if service == "gone":
+            raise docker.errors.NotFound("service gone not found")
+        return {"ID": service}
+
+    client.tasks.side_effect = tasks
+    client.inspect_service.side_effect = inspect
+    assert RaftGateway(client).tasks(["here", "gone"]) == [{"ID": "1"}]
+    assert RaftGateway(client).tasks(["gone"]) == []
