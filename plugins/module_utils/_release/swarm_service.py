@@ -108,7 +108,6 @@ def network_body(stack: Stack, key: str) -> dict[str, Any]:
         "Scope": "swarm",
         "Internal": bool(plain.get("internal")),
         "Attachable": bool(plain.get("attachable")),
-        "EnableIPv6": bool(plain.get("enable_ipv6")),
         "Options": options,
         "CheckDuplicate": True,
     }

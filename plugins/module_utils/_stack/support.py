@@ -465,7 +465,11 @@ SUPPORT: dict[str, Support] = {
     "networks.*.driver": _yes("but not overlay", swarm=honoured("overlay, which is what it is without it")),
     "networks.*.driver_opts": _yes(swarm=honoured('encrypted unless encrypted: "false"')),
     "networks.*.enable_ipv4": _no("needs Docker 28; remove it"),
-    "networks.*.enable_ipv6": _yes(swarm=honoured("with a subnet of IPv6 under ipam: Swarm has none to give")),
+    "networks.*.enable_ipv6": _yes(
+        swarm=refused(
+            "each node of a Swarm gives out these addresses by itself, and two tasks may get the same; remove it"
+        )
+    ),
     "networks.*.external": _yes("must exist on the host", swarm=honoured("must be an overlay of the Swarm")),
     "networks.*.external.name": _no("write external: true, and name: beside it"),
     "networks.*.internal": _yes(),

@@ -258,11 +258,6 @@ class SwarmRules:
                 f"a network of the kind {network['driver']} ends at its node",
                 "write overlay, or remove it",
             )
-        subnets = [str(pool.get("subnet", "")) for pool in network.get("ipam", {}).get("config", [])]
-        if network.get("enable_ipv6") and not any(":" in subnet for subnet in subnets):
-            self.problems.add(
-                f"{path}.enable_ipv6", "Swarm has no addresses of IPv6 to give", "write a subnet for them under ipam"
-            )
 
     def content(self, section: str, result: dict[str, Any], raw: Mapping[str, Any], path: str) -> None:
         size = (

@@ -109,7 +109,6 @@ def test_only_data_of_one_node_pins(volume: Any, pinned: bool) -> None:
         ({"networks": {"n": {"driver": "overlay", "attachable": True}}}, []),
         ({"networks": {"n": {"external": True}}}, []),
         ({"networks": {"n": {"enable_ipv6": True}}}, ["networks.n.enable_ipv6"]),
-        ({"networks": {"n": {"enable_ipv6": True, "ipam": {"config": [{"subnet": "fd00::/64"}]}}}}, []),
         ({"configs": {"c": {"content": ""}}}, ["configs.c"]),
         ({"configs": {"c": {"content": "x" * 1_024_000}}}, ["configs.c"]),
         ({"secrets": {"s": {"file": "big"}}}, ["secrets.s"]),
