@@ -111,7 +111,7 @@ def test_data_nodes_answer_the_application_alone(chms: Chms) -> None:
 
 def test_an_edge_answers_a_challenge_that_the_other_ordered(chms: Chms) -> None:
     folder = "/var/lib/slipway/acme-challenge/.well-known/acme-challenge"
-    chms.on("chms-edge-1", f"mkdir -p {folder} && printf known > {folder}/of-edge-1")
+    chms.on("chms-edge-1", f"umask 022 && mkdir -p {folder} && printf known > {folder}/of-edge-1")
     answer = chms.ask("/.well-known/acme-challenge/of-edge-1", edge="chms-edge-2", scheme="http")
     chms.on("chms-edge-1", f"rm {folder}/of-edge-1")
     assert answer == "known"
