@@ -42,7 +42,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.records impor
 
 MAXIMUM_BYTES = 1000 * 1024  # Docker's own limit for the data of a config
 HISTORY_RECORDS = 50
-DEPLOYED, HISTORY, RELEASE = "deployed", "history", "release"
+DEPLOYED = "deployed"
+HISTORY = "history"
+RELEASE = "release"
 READS = 10
 
 
