@@ -136,7 +136,9 @@ class Applier:
             f"{step.line}: it is up; take it out by swarm_state: absent",
         )
         if self._state(step.node):
-            self._node(step.node, lambda spec: {**spec, "Role": WORKER})
+            # One that a recovery cut off is called a manager still, but only members of the raft can be demoted.
+            if not self._is_out(step.node):
+                self._node(step.node, lambda spec: {**spec, "Role": WORKER})
             self._wait(lambda: self._is_out(step.node), ROLE_SECONDS, f"{step.line}: is still a member of the raft")
             self._gateway.remove_node(step.node)
 

@@ -83,14 +83,15 @@ class FakeGateway(SwarmGateway):
             self.overtaken -= 1
             raise ApiError("rpc error: update out of sequence", 500)
         found = self.found[node]
-        for key, value in spec.items():
-            if found["Spec"][key] != value:
-                self.calls.append(f"{node}: {key} {value}")
-        found["Spec"] = dict(spec)
+        before = found["Spec"]
         if spec["Role"] == "worker":
+            if before["Role"] == "manager" and "ManagerStatus" not in found:
+                raise ApiError("rpc error: code = NotFound desc = can't find manager in raft memberlist", 404)
             found.pop("ManagerStatus", None)
         else:
             found["ManagerStatus"] = {"Reachability": "reachable", "Addr": "192.0.2.9:2377"}
+        self.calls += [f"{node}: {key} {value}" for key, value in spec.items() if before[key] != value]
+        found["Spec"] = dict(spec)
         if spec["Availability"] == "drain" and self.room:
             for task in self.task_list:
                 if task["NodeID"] == node:

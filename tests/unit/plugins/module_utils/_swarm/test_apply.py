@@ -114,3 +114,11 @@ def test_without_a_leader_the_remedy_is_told() -> None:
     gateway.error = "lost"
     with pytest.raises(SwarmError, match=r"settings: .*no quorum of managers; .*swarm_recover.yml"):
         Applier(gateway).apply(plan)
+
+
+def test_a_manager_that_a_recovery_cut_off_is_removed_as_it_is() -> None:
+    gateway = FakeGateway("a")
+    gateway.found["id-b"] = {**node("b", "worker", Status={"State": "down"}), "ID": "id-b"}
+    gateway.found["id-b"]["Spec"]["Role"] = "manager"
+    applied(gateway, wish("a"), forget=("id-b",))
+    assert gateway.calls == ["remove id-b"]
