@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,6 @@ from slipway_lab import hosts, images, settings, standins
 from tests.corpus_files import ENGINES, File, files
 
 QUICK = ("celery-queue", "secrets-all", "ports-long")
-# Names behind which the lab has a real server of that kind.
-SERVERS = {f"{name}:{tag}" for name, tag in standins.SERVERS + standins.FURTHER_SERVERS}
 OTHERS = "registry.example"
 ENGINE = {
     "registry-mirrors": [f"http://{settings.SERVICES_ADDRESS}:{settings.REGISTRY_PORT}"],
@@ -132,12 +131,13 @@ class Trial:
 
 def push(chosen: list[File], engines: list[str]) -> None:
     """The stand-in under every name that the files use, as each engine would ask for it."""
-    for server in standins.servers(further=True):
-        if not standins.in_registry(server.name):
-            standins.push(server, images.ensure(server.image))
+    pushed = standins.read_pushed()
+    real = {server.name: server.image for server in standins.servers(further=True)}
+    for name, server in real.items():
+        if not standins.in_registry(name):
+            put(name, server, images.ensure(server), pushed)
     image = images.Image("standin-anything", "busybox", "anything", images.base(settings.DEFAULT_RELEASE))
     tag = images.ensure(image)
-    pushed = standins.read_pushed()
     found = {
         service["image"]
         for file in chosen
@@ -145,13 +145,24 @@ def push(chosen: list[File], engines: list[str]) -> None:
         if file.accepted(engine)
         for service in file.model(engine)["services"].values()
     }
-    for name in sorted(found - SERVERS):
-        host, _slash, path = name.partition("/")
-        path = path if host == f"{OTHERS}:{settings.REGISTRY_PORT}" else name if path else f"library/{name}"
+    for path in lacking(found, real):
         if pushed.get(path) != tag or not standins.in_registry(path):
-            standins.push(standins.StandIn(path, image), tag)
-            pushed[path] = tag
-            standins.PUSHED.write_text(json.dumps(pushed, indent=1, sort_keys=True) + "\n")
+            put(path, image, tag, pushed)
+
+
+def lacking(references: Iterable[str], real: Container[str]) -> list[str]:
+    """Where the registry has these images, but for the real servers: other tests rely on those."""
+    paths = set()
+    for name in references:
+        host, _slash, path = name.partition("/")
+        paths.add(path if host == f"{OTHERS}:{settings.REGISTRY_PORT}" else name if path else f"library/{name}")
+    return sorted(path for path in paths if path not in real)
+
+
+def put(name: str, image: images.Image, tag: str, pushed: dict[str, str]) -> None:
+    standins.push(standins.StandIn(name, image), tag)
+    pushed[name] = tag
+    standins.PUSHED.write_text(json.dumps(pushed, indent=1, sort_keys=True) + "\n")
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.container imp
 from ansible_collections.slipway.ops.plugins.module_utils._stack.load import load
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
+from tests.proofs.corpus import prove
 from tests.proofs.corpus.truth import differences
 
 WEB = {
@@ -88,3 +89,16 @@ def test_what_differs_is_named(path: tuple[Any, ...], value: Any, expected: str)
 def test_a_mounted_file_is_compared_with_its_content_and_owner(listed: str) -> None:
     (line,) = differences(STACK, [running()], {"id": listed})
     assert line.startswith("web.configs.c: asked for ['400', '0', '0', 'eA==']")
+
+
+def test_a_stand_in_never_takes_the_name_of_a_real_server() -> None:
+    real = {server.name for server in prove.standins.servers(further=True)}
+    asked = [
+        "redis:7.4-alpine",
+        "mysql:8.4",
+        "postgres:17-alpine",
+        "ghost:5",
+        "prom/node:1",
+        "registry.example:5000/a/b:1",
+    ]
+    assert prove.lacking(asked, real) == ["a/b:1", "library/ghost:5", "prom/node:1"]
