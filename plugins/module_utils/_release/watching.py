@@ -48,7 +48,7 @@ def watch(
     Judges the answers that came after `since`; returns what was seen at the end.
     """
     begun = clock.monotonic()
-    judge = Judge(stack, begun, since)
+    judge = Judge(stack, begun, since, compare=progress.share < 1)
     try:
         while True:
             passed = clock.monotonic() - begun

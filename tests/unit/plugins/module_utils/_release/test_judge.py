@@ -86,3 +86,11 @@ def test_many_good_answers_do_not_hide_what_it_does_now(document: Document) -> N
         judge.see(second, Seen({"web": tally(good)}))
     judge.see(301, Seen({"web": tally(good + errors(20, 20))}))
     assert "20 of 20 requests got an error" in judge.verdict()
+
+
+@pytest.mark.parametrize(("compare", "expected"), [(True, "with the old one at the same time"), (False, "")])
+def test_the_last_words_of_the_old_version_are_no_measure(document: Document, compare: bool, expected: str) -> None:
+    judge = Judge(stack(document, {}), 0, Seen(), compare)
+    judge.see(20, Seen({"web": tally(slow(20, 0.5))}, {"web": tally(GOOD)}))
+    assert expected in judge.verdict()
+    assert bool(judge.verdict()) == bool(expected)
