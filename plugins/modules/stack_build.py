@@ -38,6 +38,7 @@ attributes:
     description: Says what would be built and pushed.
   diff_mode:
     support: none
+    description: What is built shows in RV(images) only.
 seealso:
   - module: slipway.ops.stack_release
 """

@@ -49,6 +49,7 @@ attributes:
     description: Says what it would pull, where Docker is installed already; else everything.
   diff_mode:
     support: none
+    description: What is fetched shows in the result only.
 seealso:
   - module: slipway.ops.stack_release
 """

@@ -104,6 +104,7 @@ attributes:
     description: It only reads.
   diff_mode:
     support: none
+    description: The plan is the result itself.
 seealso:
   - module: slipway.ops.stack_release
   - plugin: slipway.ops.stack_plan_pack

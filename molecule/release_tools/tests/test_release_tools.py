@@ -98,7 +98,7 @@ def test_a_plan_that_reality_has_left_is_refused(host: Host, plan_file: Path) ->
 
 
 def test_a_plan_is_applied_and_hooks_are_called(host: Host, plan_file: Path) -> None:
-    given = ("web_version=2", f"stack_plan_file={plan_file}", f"@{SCENARIO}/hooks.yml")
+    given = ("web_version=2", f"stack_plan_file={plan_file}", f"@{SCENARIO}/vars/hooks.yml")
     assert play("plan", *given).returncode == 0
     result = play("converge", *given)
     assert result.returncode == 0, result.stdout

@@ -66,7 +66,7 @@ def test_requests_through_each_edge_reach_the_backend(chms: Chms, edge: str) -> 
 
 
 def test_all_replicas_take_part(chms: Chms) -> None:
-    seen = {json.loads(chms.ask("/api/version"))["hostname"] for _ in range(12)}
+    seen = {json.loads(chms.ask("/api/version"))["hostname"] for _time in range(12)}
     assert len(seen) == 3
 
 
@@ -81,7 +81,10 @@ def test_a_write_lands_on_the_primary_and_is_seen_on_the_replica(chms: Chms) -> 
 
 
 def test_workers_take_jobs_over_redis(chms: Chms) -> None:
-    welcomed = lambda: [m["welcomed"] for m in json.loads(chms.ask("/api/members?from=primary")) if m["email"] == EMAIL]  # noqa: E731
+    def welcomed() -> list[bool]:
+        members = json.loads(chms.ask("/api/members?from=primary"))
+        return [member["welcomed"] for member in members if member["email"] == EMAIL]
+
     until(lambda: welcomed() == [True])
     until(lambda: json.loads(chms.ask("/api/queue"))["heartbeat"] is not None)
 

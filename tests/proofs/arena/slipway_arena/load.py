@@ -362,7 +362,7 @@ async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 def main() -> None:
     """The wish on the first line of standard input; ends at SIGTERM, once everything asked has ended."""
     plain = json.loads(sys.stdin.readline())
-    wish = Wish(**{**plain, "entrances": [(address, port) for address, port in plain["entrances"]]})
+    wish = Wish(**{**plain, "entrances": list(map(tuple, plain["entrances"]))})
     # The clients are other machines in life: what deploys here must not slow them down.
     with contextlib.suppress(OSError):
         os.nice(-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
@@ -57,7 +58,7 @@ def run_module(capsys: pytest.CaptureFixture[str]) -> Run:
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     found = Engine()
     monkeypatch.setattr(DockerGateway, "connect", lambda: found)
-    monkeypatch.setattr("urllib.request.OpenerDirector.open", lambda *args, **kwargs: (_ for _ in ()).throw(OSError()))
+    monkeypatch.setattr("urllib.request.OpenerDirector.open", Mock(side_effect=OSError))
     return found
 
 

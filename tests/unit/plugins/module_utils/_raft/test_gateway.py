@@ -70,7 +70,7 @@ def test_errors(client: MagicMock, text: str, kind: type[EngineError], message: 
     client._raise_for_status.side_effect = api_error(text)
     with pytest.raises(EngineError, match=message) as caught:
         RaftGateway(client).update_config(FOUND, {})
-    assert type(caught.value) is kind
+    assert caught.type is kind
 
 
 def test_no_answer_in_time(client: MagicMock) -> None:
