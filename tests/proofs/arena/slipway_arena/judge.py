@@ -50,13 +50,13 @@ def allowed(windows: Sequence[Window], answer: Answer) -> set[str]:
 
 
 def switched_at(window: Window, answers: Iterable[Answer]) -> float | None:
-    """When the first answer of the new version was there: at the switch, or a moment after it."""
+    """When the first request was sent that the new version answered: at the switch, but for the time of that answer."""
     found = [
-        each.ended
+        (each.ended, each.begun)
         for each in answers
         if each.kind != SOCKET and each.version == window.new and window.begun <= each.ended <= window.ended
     ]
-    return min(found, default=None)
+    return min(found)[1] if found else None
 
 
 @dataclass
