@@ -4,9 +4,9 @@ Definitions, so that the figures can be read:
 * failed: a request that could not connect, was reset, timed out, had another status than 200, was cut short, or whose
   body was not whole, of one version, and of a version that served at that time. A GET on a kept connection that the
   server closed before any byte of an answer is asked once more on a new one, as RFC 9112 says, and counted as repeated.
-* a websocket is lost when a release ends it before the drain limit has passed since the switch (the first request that
-  the new version answered was sent), or when it ends without a release. Those that a release ends after the limit are counted by how: told
-  (a closing frame came) or untold.
+* a websocket is lost when a release ends it before the drain limit has passed since the switch (since the first request
+  that the new version answered was sent), or when it ends without a release. Those that a release ends after the limit
+  are counted by how: told (a closing frame came) or untold.
 * release: from the moment at which the lease is taken to that at which it is given back, seen on the host. What Ansible
   needs around it is told too: the task, with the start of its module over SSH, and the whole play.
 * boot: from the start of a new container to the first probe that found it healthy, the slowest of the release, as the
