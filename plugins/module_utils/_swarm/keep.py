@@ -33,6 +33,8 @@ from ansible_collections.slipway.ops.plugins.module_utils._swarm.values import (
 CONFIGURATION = "/etc/slipway/swarm.json"
 PAUSE, STOP = "pause", "stop"
 METHODS = (PAUSE, STOP)
+CATCH_UP_SECONDS = 30
+POLL_SECONDS = 0.2
 COUNTED = ("services", "configs", "secrets")
 
 
@@ -75,13 +77,14 @@ class Keeper:
             raise translate("the Swarm is not backed up", error) from error
         if keeping.method == STOP:
             self._may_stop(local, cluster)
+        self._wait_for_raft(root, manifest["written"])
         stamp = self._stamp()
         with archive.workshop(self._directory) as workshop:
             state = os.path.join(workshop, "swarm")
             away = self._copy(keeping.method, f"{root}/swarm", state, key)
             position = self._gateway.raft_position(workshop)
-            if not position.index:
-                raise SwarmError(f"{root}/swarm holds no raft that can be read; see journalctl -u docker")
+            if position.committed <= manifest["written"]:
+                raise SwarmError(f"{root}/swarm lacks what was written last; see journalctl -u docker")
             told = {**manifest, "created": stamp, "method": keeping.method, "raft": asdict(position)}
             path = archive.pack(state, told, stamp, self._directory)
         removed = archive.rotate(keeping.keep, self._directory)
@@ -162,6 +165,24 @@ class Keeper:
                 self._gateway.unlock(key)
         return time.monotonic() - begun
 
+    def _wait_for_raft(self, root: str, written: int) -> None:
+        """Until this manager's disk knows as committed what the leader answered: a new cluster forgets all the rest."""
+        give_up_at = time.monotonic() + CATCH_UP_SECONDS
+        while (found := self._gateway.raft_position(root).committed) <= written:
+            if time.monotonic() >= give_up_at:
+                raise SwarmError(
+                    f"this manager's raft stands at {found} and the Swarm's beyond {written}: it lags behind, or"
+                    f" {root}/swarm cannot be read; see journalctl -u docker"
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _written(self) -> int:
+        """The raft's index before the youngest object was written."""
+        found = [self._gateway.swarm(), *self._gateway.nodes(), *self._gateway.services()]
+        for kind in COUNTED[1:]:
+            found += self._gateway.objects(kind)
+        return max(int((each.get("Version") or {}).get("Index", 0)) for each in found)
+
     def _may_stop(self, local: Local, cluster: Cluster) -> None:
         managers = cluster.managers
         left, needed = sum(node.reachable for node in managers if node.id != local.node_id), quorum(len(managers))
@@ -184,6 +205,7 @@ class Keeper:
             "unlock_key_sha256": cluster.unlock_key_sha256,
             "nodes": [node.hostname for node in cluster.nodes],
             "counts": self._counts(),
+            "written": self._written(),
         }
 
     def _counts(self) -> dict[str, int]:

@@ -22,6 +22,8 @@ def daemon(tmp_path: Path) -> Iterator[tuple[Dockerd, int]]:
     program.symlink_to("/bin/sleep")
     running = subprocess.Popen([str(program), "60"])
     (tmp_path / "pid").write_text(f"{running.pid}\n")
+    while Path(f"/proc/{running.pid}/comm").read_text().strip() != "dockerd":
+        time.sleep(0.01)
     yield Dockerd(str(tmp_path / "pid")), running.pid
     running.kill()
     running.wait()

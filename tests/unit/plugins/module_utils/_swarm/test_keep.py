@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.ops.plugins.module_utils._swarm import archive
+from ansible_collections.slipway.ops.plugins.module_utils._swarm import archive, keep
 from ansible_collections.slipway.ops.plugins.module_utils._swarm.gateway import SwarmError
 from ansible_collections.slipway.ops.plugins.module_utils._swarm.keep import STOP, Keeper, Keeping
+from ansible_collections.slipway.ops.plugins.module_utils._swarm.raft import Position
 
 from tests.unit.plugins.module_utils._swarm.fake_swarm import FakeGateway
 
@@ -161,3 +162,19 @@ def test_how_it_is_kept_is_read_from_the_host(tmp_path: Path) -> None:
     path = tmp_path / "swarm.json"
     path.write_text('{"keep": 3, "method": "stop"}')
     assert Keeping.load(str(path)) == Keeping(3, STOP)
+
+
+def test_a_manager_that_lags_behind_is_waited_for(
+    gateway: FakeGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its copy would lack what the leader counted, and the archive would say otherwise."""
+    gateway.found["id-b"]["Version"]["Index"] = 41
+    positions = iter([40, 41, 42, 42])
+    monkeypatch.setattr(gateway, "raft_position", lambda root: Position(2, 42, next(positions)))
+    assert keeper(gateway, tmp_path)[0].backup(Keeping())["raft"]["committed"] == 42
+    monkeypatch.setattr(keep, "CATCH_UP_SECONDS", 0)
+    monkeypatch.setattr(gateway, "raft_position", lambda root: Position(2, 42, 41))
+    work, dockerd = keeper(gateway, tmp_path)
+    with pytest.raises(SwarmError, match="raft stands at 41 and the Swarm's beyond 41"):
+        work.backup(Keeping())
+    assert dockerd.calls == []
