@@ -34,6 +34,7 @@ CONFIGURATION = "/etc/slipway/swarm.json"
 PAUSE, STOP = "pause", "stop"
 METHODS = (PAUSE, STOP)
 CATCH_UP_SECONDS = 30
+ATTEMPTS = 10
 POLL_SECONDS = 0.2
 COUNTED = ("services", "configs", "secrets")
 
@@ -77,6 +78,7 @@ class Keeper:
             raise translate("the Swarm is not backed up", error) from error
         if keeping.method == STOP:
             self._may_stop(local, cluster)
+        self._push(local.node_id)
         self._wait_for_raft(root, manifest["written"])
         stamp = self._stamp()
         with archive.workshop(self._directory) as workshop:
@@ -164,6 +166,17 @@ class Keeper:
             if key:
                 self._gateway.unlock(key)
         return time.monotonic() - begun
+
+    def _push(self, node: str) -> None:
+        """Write something that changes nothing. What is committed reaches the disk only with the entry behind it."""
+        for attempt in range(ATTEMPTS):
+            found = self._gateway.node(node)
+            try:
+                self._gateway.update_node(node, int(found["Version"]["Index"]), found["Spec"])
+                return
+            except ApiError as error:
+                if "out of sequence" not in str(error) or attempt == ATTEMPTS - 1:
+                    raise translate("the Swarm is not backed up", error) from error
 
     def _wait_for_raft(self, root: str, written: int) -> None:
         """Until this manager's disk knows as committed what the leader answered: a new cluster forgets all the rest."""

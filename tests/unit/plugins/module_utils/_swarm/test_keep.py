@@ -178,3 +178,9 @@ def test_a_manager_that_lags_behind_is_waited_for(
     with pytest.raises(SwarmError, match="raft stands at 41 and the Swarm's beyond 41"):
         work.backup(Keeping())
     assert dockerd.calls == []
+
+
+def test_a_write_that_changes_nothing_is_tried_again(gateway: FakeGateway, tmp_path: Path) -> None:
+    gateway.overtaken = 2
+    keeper(gateway, tmp_path)[0].backup(Keeping())
+    assert (gateway.overtaken, gateway.calls) == (0, [])
