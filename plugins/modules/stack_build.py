@@ -38,7 +38,7 @@ attributes:
     description: Says what would be built and pushed.
   diff_mode:
     support: none
-    description: What is built shows in RV(images) only.
+    description: What is built shows in the result only.
 seealso:
   - module: slipway.ops.stack_release
 """
