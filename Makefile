@@ -8,7 +8,7 @@ TWO := --no-print-directory --jobs=2 --output-sync=target
 LAB := $(BIN)/python tests/lab/lab.py
 export ANSIBLE_FORCE_COLOR ?= $(if $(CI),0,1)
 
-.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab lockout proofs corpus molecule hosts site chms clean prove-releases prove-kills prove-failures prove-nodes bench-deploy prove-lockout prove-exposure prove-engine prove-upgrade prove-corpus bench-ufw bench-hardening bench-converge
+.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab lockout proofs corpus molecule hosts site chms clean prove-stories prove-releases prove-kills prove-failures prove-nodes bench-deploy prove-lockout prove-exposure prove-engine prove-upgrade prove-corpus bench-ufw bench-hardening bench-converge
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -96,6 +96,10 @@ proofs: setup
 	@echo "==> releases under load, killed, and broken on one host: a slice"
 	@$(LAB) up --services
 	@$(BIN)/python tests/proofs/slice.py
+
+prove-stories: setup ## Every story of the scenarios with long ones: strategies under many clients, a Swarm whose nodes fall
+	@$(LAB) up --services
+	@PYTEST_ADDOPTS="-m 'long or not long'" $(BIN)/python tests/scenarios.py strategies swarm_stack
 
 prove-releases: setup ## Release a hundred times under load, on Compose and on a Swarm: nothing is lost
 	@$(LAB) up --services

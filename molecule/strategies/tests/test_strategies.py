@@ -119,6 +119,7 @@ def test_a_canary_is_promoted_and_nobody_jumps_between_versions(one: Host) -> No
     assert not one.file(SHARE).exists
 
 
+@pytest.mark.long
 def test_testers_meet_the_new_version_while_nobody_else_does(one: Host) -> None:
     seen: dict[str, Any] = {}
     with clients(one, seen):
@@ -161,6 +162,7 @@ def test_a_bad_canary_returns_by_itself(one: Host, behaviour: str, bad: str, rea
     print(behaviour, seen["answers"], "people that met it:", met(seen, bad), "steps:", record["steps"])
 
 
+@pytest.mark.long
 def test_an_interrupted_canary_is_taken_back_without_anybody(one: Host) -> None:
     going = begin("web_version=2", "strategy=canary")
     await_share(one)
@@ -195,6 +197,7 @@ def test_the_old_colour_stands_and_the_way_back_starts_nothing(one: Host) -> Non
     print(f"back in {took:.1f} s, with stopping the other colour")
 
 
+@pytest.mark.long
 def test_a_colour_whose_time_is_over_ends_without_anybody(one: Host) -> None:
     result = release("web_version=2", "strategy=blue-green")
     assert result.returncode == 0, result.stdout
@@ -207,6 +210,7 @@ def test_a_colour_whose_time_is_over_ends_without_anybody(one: Host) -> None:
     assert "changed=0" in release("web_version=2", "strategy=blue-green").stdout
 
 
+@pytest.mark.long
 def test_recreate_has_the_gap_that_the_plan_predicts(one: Host) -> None:
     for version in ("2", "3"):
         plan = said(release(f"web_version={version}", "strategy=recreate", check=True))
@@ -223,6 +227,7 @@ def test_recreate_has_the_gap_that_the_plan_predicts(one: Host) -> None:
     assert 1 < seen["gap"] <= 1.5 * int(found[1]) + 2
 
 
+@pytest.mark.long
 def test_a_version_that_fails_after_half_a_minute_is_taken_back(one: Host) -> None:
     before = running(one)
     seen: dict[str, Any] = {}

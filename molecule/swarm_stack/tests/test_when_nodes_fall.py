@@ -138,6 +138,7 @@ def test_a_proxy_that_starts_anew_reads_everything(hosts: list[Host]) -> None:
     until(30, lambda: servers(proxy) == before, "the file was not written again")
 
 
+@pytest.mark.long
 def test_the_lease_of_a_killed_job(hosts: list[Host]) -> None:
     """On its own node it is free at once, for another node when its heartbeat has stood still for the TTL of 4 s."""
     fencing = []
@@ -154,6 +155,7 @@ def test_the_lease_of_a_killed_job(hosts: list[Host]) -> None:
     assert fencing == list(range(fencing[0], fencing[0] + 4))
 
 
+@pytest.mark.long
 def test_an_overtaken_job_writes_nothing(hosts: list[Host]) -> None:
     hosts[1].run("rm -f /root/hold")
     hosts[1].run("nohup python3 -c %s > /root/hold 2>&1 & echo $! > /root/hold.pid", PROGRAM + HOLD.format(seconds=20))
@@ -166,6 +168,7 @@ def test_an_overtaken_job_writes_nothing(hosts: list[Host]) -> None:
     assert json.loads(script(hosts[2], "print(json.dumps(JOURNAL in state.read()))")) is False
 
 
+@pytest.mark.long
 def test_a_node_that_falls_leaves_the_upstreams_and_comes_back(hosts: list[Host]) -> None:
     stop_engine(hosts[2])
     until(120, lambda: [len(servers(host)) for host in hosts[:2]] == [2, 2], "its task is still in the upstreams")
@@ -175,6 +178,7 @@ def test_a_node_that_falls_leaves_the_upstreams_and_comes_back(hosts: list[Host]
     until(180, lambda: whole(hosts), "its task did not come back")
 
 
+@pytest.mark.long
 def test_without_a_majority_of_the_managers_nothing_changes(hosts: list[Host]) -> None:
     try:
         for host in hosts[1:]:
