@@ -17,7 +17,11 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import connect_client, translated
+from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import (
+    connect_client,
+    known,
+    translated,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
 
 # A write comes back in some ten milliseconds; without a quorum Docker itself would hold it for half a minute.
@@ -90,14 +94,8 @@ class RaftGateway:
     # Configs
 
     def config(self, name: str) -> dict[str, Any] | None:
-        import docker.errors
-
         with _answered(f"config {name}"):
-            try:
-                found: dict[str, Any] = self._client.inspect_config(name)
-            except docker.errors.NotFound:
-                return None
-        return found
+            return known(self._client.inspect_config, name)
 
     def configs(self, label: str) -> list[dict[str, Any]]:
         """Those with the label, each with its data."""
@@ -145,14 +143,8 @@ class RaftGateway:
     # What serves
 
     def service(self, service: str) -> dict[str, Any] | None:
-        import docker.errors
-
         with _answered(f"service {service}"):
-            try:
-                found: dict[str, Any] = self._client.inspect_service(service)
-            except docker.errors.NotFound:
-                return None
-        return found
+            return known(self._client.inspect_service, service)
 
     def tasks(self, services: Iterable[str]) -> list[dict[str, Any]]:
         """The tasks of these services that are wanted; a service that is gone has none."""

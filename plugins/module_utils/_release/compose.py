@@ -26,7 +26,12 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.container imp
     volume_body,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._release.division import Division
-from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Capabilities, EngineError, Progress
+from ansible_collections.slipway.ops.plugins.module_utils._release.engine import (
+    Capabilities,
+    EngineError,
+    Progress,
+    collected,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._release.images import Images, Wanted
 from ansible_collections.slipway.ops.plugins.module_utils._release.judge import Seen
 from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Container, Image, Observed
@@ -342,20 +347,20 @@ class ComposeEngine:
         # What was stopped first comes back first; its successor holds its name, port or address until then.
         self._discard(progress, left, lambda each: each.service in down)
         for container in stopped:
-            with self._collected(left):
+            with collected(left):
                 self._reinstate(stack, container)
-        with self._collected(left):
+        with collected(left):
             self._await_health(stack, [each.id for each in stopped])
         if progress.switched:
-            with self._collected(left):
+            with collected(left):
                 self._switch_back(stack, progress, bool(stopped) or progress.share < 1)
-            with self._collected(left):
+            with collected(left):
                 self._let_go(stack, progress)
         self._discard(progress, left, lambda each: True)
-        with self._collected(left):
+        with collected(left):
             begun = [each for each in map(self._inspect, progress.started) if each]
             self._stop(stack, begun)
-        with self._collected(left):
+        with collected(left):
             self._store.collect_files(self._files_in_use(stack))
         # Another host may run it by now, and two would be worse than none.
         left.extend(
@@ -385,13 +390,6 @@ class ComposeEngine:
 
     # Parts of phases
 
-    @contextlib.contextmanager
-    def _collected(self, left: list[str]) -> Any:
-        try:
-            yield
-        except Exception as error:
-            left.append(str(error))
-
     def _let_go(self, stack: Stack, progress: Progress) -> None:
         """What the new version was asked before it was given up is answered by it."""
         if not progress.reloaded:
@@ -406,7 +404,7 @@ class ComposeEngine:
         """Remove new containers; they never served, or do not any more."""
         for container in map(self._inspect, list(progress.created)):
             if container is not None and which(container):
-                with self._collected(left):
+                with collected(left):
                     self._gateway.remove(container.id, container.name, volumes=True)
 
     def _files_in_use(self, stack: Stack) -> set[str]:

@@ -51,6 +51,16 @@ def connect_client(timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> Any:
         raise EngineMissing(f"the Docker engine does not answer ({error}); start docker.service") from error
 
 
+def known(ask: Callable[[str], dict[str, Any]], identity: str) -> dict[str, Any] | None:
+    """What the engine answers to this question of the SDK; None when it has nothing of that name."""
+    import docker.errors
+
+    try:
+        return ask(identity)
+    except docker.errors.NotFound:
+        return None
+
+
 class DockerGateway:
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -67,24 +77,12 @@ class DockerGateway:
         return [entry for entry in found if entry is not None]
 
     def inspect(self, container: str) -> dict[str, Any] | None:
-        import docker.errors
-
         with translated(f"container {container[:12]}"):
-            try:
-                result: dict[str, Any] = self._client.inspect_container(container)
-                return result
-            except docker.errors.NotFound:
-                return None
+            return known(self._client.inspect_container, container)
 
     def image(self, reference: str) -> dict[str, Any] | None:
-        import docker.errors
-
         with translated(f"image {reference}"):
-            try:
-                result: dict[str, Any] = self._client.inspect_image(reference)
-                return result
-            except docker.errors.NotFound:
-                return None
+            return known(self._client.inspect_image, reference)
 
     def networks(self) -> list[dict[str, Any]]:
         with translated("networks"):
@@ -129,13 +127,11 @@ class DockerGateway:
         return found.f_bavail * found.f_frsize
 
     def has_data(self, volume: str) -> bool:
-        import docker.errors
-
         with translated(f"volume {volume}"):
-            try:
-                place = self._client.inspect_volume(volume).get("Mountpoint") or ""
-            except docker.errors.NotFound:
-                return False
+            found = known(self._client.inspect_volume, volume)
+        if found is None:
+            return False
+        place = found.get("Mountpoint") or ""
         try:
             with os.scandir(place) as entries:
                 return next(entries, None) is not None

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +16,15 @@ from ansible_collections.slipway.ops.plugins.module_utils._stack.model import St
 
 if TYPE_CHECKING:  # it stands on EngineError
     from ansible_collections.slipway.ops.plugins.module_utils._release.images import Wanted
+
+
+@contextlib.contextmanager
+def collected(left: list[str]) -> Iterator[None]:
+    """One step of an undoing: what cannot be put back is noted, and the next step goes on."""
+    try:
+        yield
+    except Exception as error:
+        left.append(str(error))
 
 
 class EngineError(Exception):

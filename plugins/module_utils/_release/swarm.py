@@ -27,7 +27,12 @@ from ansible_collections.slipway.ops.plugins.module_utils._raft.serving import (
 from ansible_collections.slipway.ops.plugins.module_utils._release import observed as state
 from ansible_collections.slipway.ops.plugins.module_utils._release import swarm_observed, swarm_tasks
 from ansible_collections.slipway.ops.plugins.module_utils._release.compose import Limits
-from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Capabilities, EngineError, Progress
+from ansible_collections.slipway.ops.plugins.module_utils._release.engine import (
+    Capabilities,
+    EngineError,
+    Progress,
+    collected,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._release.images import Wanted
 from ansible_collections.slipway.ops.plugins.module_utils._release.judge import Seen
 from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Container, Image, Observed
@@ -414,40 +419,33 @@ class SwarmEngine:
         stopped = {name: count for name, count in scaled.items() if (there[name].replicas or 0) < count}
         # What was stopped first comes back first; its successor holds its port or its volume until then.
         down = {there[name].service for name in stopped}
-        with self._collected(left):
+        with collected(left):
             self._tasks.remove(stack, [name for name in created if there[name].service in down])
         for name, count in stopped.items():
-            with self._collected(left):
+            with collected(left):
                 self._gateway.scale(name, count)
-        with self._collected(left):
+        with collected(left):
             self._tasks.await_ready(stack, stopped)
         previous = journal.get("previous_serving") or {}
         if journal.get("switched") and (previous or self._serving.current()):
             switching: list[str] = []
-            with self._collected(switching):
+            with collected(switching):
                 self._tell(previous)
                 self._await_drained()
             if switching:
                 # Some proxy may still send requests to the new tasks, so they stay.
                 return [*left, *switching]
-        with self._collected(left):
+        with collected(left):
             self._tasks.remove(stack, created)
         for name, count in scaled.items():
             if name not in stopped:
-                with self._collected(left):
+                with collected(left):
                     self._gateway.scale(name, count)
-        with self._collected(left):
+        with collected(left):
             self._collect(stack, ())
         return left
 
     # Parts of phases
-
-    @contextlib.contextmanager
-    def _collected(self, left: list[str]) -> Any:
-        try:
-            yield
-        except Exception as error:
-            left.append(str(error))
 
     def _goal(self, stack: Stack, plan: Plan, entry: ServicePlan) -> dict[str, int]:
         """Which services of the Swarm are there for it in the end, and with how many tasks."""
