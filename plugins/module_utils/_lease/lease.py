@@ -172,6 +172,7 @@ def _load(name: str, directory: str) -> dict[str, Any]:
 
 
 def _store(name: str, directory: str, record: dict[str, Any]) -> None:
+    files.sweep(directory, f".{name}.json.")
     files.write_json(os.path.join(directory, f"{name}.json"), record, 0o600)
 
 

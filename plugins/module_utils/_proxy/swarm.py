@@ -102,6 +102,19 @@ def node_address(node: Mapping[str, Any]) -> str:
     return f"[{address}]" if ":" in address else address
 
 
+def host_ports(status: Mapping[str, Any], ipv6: bool) -> dict[int, int]:
+    """Container port → port of the node, for its addresses of this family.
+
+    Engines before 27 draw a port for each family, and the two may differ (moby#42442). They tell IPv4's first.
+    """
+    found: dict[int, int] = {}
+    for port in (status.get("PortStatus") or {}).get("Ports") or []:
+        if port.get("PublishMode") == "host" and port.get("Protocol") == "tcp":
+            target, published = int(port["TargetPort"]), int(port["PublishedPort"])
+            found[target] = published if ipv6 else found.get(target, published)
+    return found
+
+
 def serving_tasks(tasks: Iterable[Mapping[str, Any]], nodes: Iterable[Mapping[str, Any]]) -> list[Task]:
     """In a steady order. Without any on a node that is there, those on lost nodes: the managers may be wrong."""
     known = {node["ID"]: node for node in nodes}
@@ -110,12 +123,8 @@ def serving_tasks(tasks: Iterable[Mapping[str, Any]], nodes: Iterable[Mapping[st
         status, node = raw["Status"], known.get(raw.get("NodeID", ""))
         if node is None or status["State"] != RUNNING or raw["DesiredState"] != RUNNING:
             continue
-        published = {
-            int(port["TargetPort"]): int(port["PublishedPort"])
-            for port in (status.get("PortStatus") or {}).get("Ports") or []
-            if port.get("PublishMode") == "host" and port.get("Protocol") == "tcp"
-        }
-        task = Task(raw["ServiceID"], raw["NodeID"], node_address(node), published)
+        host = node_address(node)
+        task = Task(raw["ServiceID"], raw["NodeID"], host, host_ports(status, ":" in host))
         found.append(((int(raw.get("Slot") or 0), raw["ID"]), node["Status"]["State"] in GONE, task))
     ordered = [(gone, task) for _order, gone, task in sorted(found, key=lambda each: each[0])]
     there = {task.service for gone, task in ordered if not gone}

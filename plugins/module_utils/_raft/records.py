@@ -117,7 +117,7 @@ class ClusterRecords:
         for name in gone:
             self._state.gateway.remove_config(name)
 
-    def _collect(self) -> None:
+    def sweep(self) -> None:
         """Remove what is listed nowhere. What a later holder is about to list is not ours to remove."""
         labels = self._state.read()
         fencing = self._state.require_held(labels)
@@ -160,7 +160,7 @@ class ClusterRecords:
         numbers = sorted({*self.kept_releases(), kept.release}, reverse=True)
         drop = frozenset(f"{RELEASE}-{number}" for number in numbers[KEPT_RELEASES:])
         self._put(f"{RELEASE}-{kept.release}", kept.plain(), drop)
-        self._collect()
+        self.sweep()
 
     def kept_releases(self) -> list[int]:
         """The numbers of the kept releases, newest first."""

@@ -127,6 +127,11 @@ class Records:
         files.ensure_directory(self.state, 0o700)
         files.write_json(self._kept("journal.json"), journal)
 
+    def sweep(self) -> None:
+        """Remove what killed jobs left half-written; under the lease. A pull tells how far it is without one."""
+        for directory in (self.directory, self.state, self._releases):
+            files.sweep(directory, but=".pull.")
+
     def clear_journal(self) -> None:
         if os.path.isdir(self.state):
             files.remove(self._kept("journal.json"))

@@ -101,6 +101,7 @@ class Ledger(Protocol):
     def journal(self) -> dict[str, Any] | None: ...
     def write_journal(self, journal: Mapping[str, Any]) -> None: ...
     def clear_journal(self) -> None: ...
+    def sweep(self) -> None: ...
 
     def standing(self) -> dict[str, float]:
         """The containers of the colour before that still run: id → until when, in seconds of the epoch."""
@@ -389,6 +390,7 @@ class Release:
 
     def _release(self, held: Lease) -> Plan:
         begun = _now()
+        self.records.sweep()
         observed = self._observe()
         digests = self._require_unmoved(observed, self._plan(observed))
         unfinished = self.records.journal() or {}

@@ -62,6 +62,15 @@ def remove(path: str) -> bool:
     return True
 
 
+def sweep(directory: str, beginning: str = ".", but: str = "") -> None:
+    """Remove the temporary files that killed writers left; only for who alone writes there now."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith(beginning) and not (but and entry.name.startswith(but)):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(entry.path)
+
+
 def read_text(path: str) -> str | None:
     try:
         with open(path, encoding="utf-8") as stream:

@@ -51,7 +51,7 @@ seen = {
     "journal": journal(),
     "history": [json.loads(line) for line in text(f"{state}/history.jsonl").splitlines()],
     "kept": [int(name[:-5]) for name in listing(f"{state}/releases") if name[:-5].isdigit()],
-    "lease": lease(),
+    "lease": lease() if is_here(lease()) else {},
     "request": os.path.exists(f"{run}/request.json"),
     "upstreams": {name: text(f"{upstreams}/{name}") for name in listing(upstreams)},
     "armed": listing("/var/lib/slipway/armed"),

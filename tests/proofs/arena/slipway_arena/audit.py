@@ -57,9 +57,13 @@ def host(seen: Mapping[str, Any], wanted: Mapping[str, str], replicas: Mapping[s
     if set(seen["files"]) != mounted or seen["staged"]:
         problems.append(f"files {seen['files']} and {seen['staged']}, of which mounted are {sorted(mounted)}")
     problems += [f"left: {what} {seen[what]}" for what in ("journal", "request", "armed") if seen[what]]
-    if seen["lease"].get("owner"):
-        problems.append(f"the lease is held by {seen['lease']['owner']}")
+    problems += held(seen)
     return problems + untruths(seen, found)
+
+
+def held(seen: Mapping[str, Any]) -> list[str]:
+    """A record of a process that is gone is no lease."""
+    return [f"the lease is held by {seen['lease']['owner']}"] if seen["lease"] else []
 
 
 def status(container: Mapping[str, Any]) -> str:
@@ -143,19 +147,19 @@ def cluster(everything: Mapping[str, Seen], wanted: Mapping[str, str], replicas:
             problems.append(f"stray {each['Spec']['Name']}")
     if seen["journal"]:
         problems.append(f"left: journal {seen['journal']}")
-    if seen["lease"].get("owner"):
-        problems.append(f"the lease is held by {seen['lease']['owner']}")
+    for each in everything.values():
+        problems += held(each)
     return problems + cluster_untruths(seen, services)
 
 
 def task_addresses(seen: Mapping[str, Any], services: set[str]) -> set[str]:
-    """Node and port of each running task of these Swarm services."""
+    """Node and port of each running task of these Swarm services; the first that is told is IPv4's."""
     nodes = {each["ID"]: each["Status"]["Addr"] for each in seen["nodes"]}
     return {
         f"{nodes[task['NodeID']]}:{port['PublishedPort']}"
         for task in seen["tasks"]
         if task["ServiceID"] in services and task["Status"]["State"] == "running"
-        for port in task["Status"].get("PortStatus", {}).get("Ports") or []
+        for port in (task["Status"].get("PortStatus", {}).get("Ports") or [])[:1]
     }
 
 

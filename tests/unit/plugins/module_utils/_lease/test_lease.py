@@ -137,3 +137,13 @@ def test_a_reboot_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
         held.leave_until_reboot("the reboot", 0.05)
     with lease("fleet", "release", wait_seconds=5, directory=str(tmp_path)) as after:
         assert after.fencing == 3
+
+
+def test_what_a_killed_holder_left_half_written_goes_with_the_next(tmp_path: Path) -> None:
+    left = tmp_path / ".fleet.json.vitl5ygm"
+    other = tmp_path / ".fleet2.json.vitl5ygm"
+    left.write_text("{")
+    other.write_text("{")
+    with lease("fleet", "release", directory=str(tmp_path)):
+        assert not left.exists()
+        assert other.exists()

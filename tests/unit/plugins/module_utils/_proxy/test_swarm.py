@@ -11,6 +11,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._proxy.swarm import (
     IDLE_SECONDS,
     TASKS_SECONDS,
     Agent,
+    host_ports,
     node_address,
     published_ports,
     serving_tasks,
@@ -373,6 +374,17 @@ def test_it_runs_until_the_events_end(raft: Raft, agent: Agent, proxy: Proxy) ->
 )
 def test_addresses_of_nodes(status: str, manager: str, expected: str) -> None:
     assert node_address({"Status": {"Addr": status}, "ManagerStatus": {"Addr": manager}}) == expected
+
+
+@pytest.mark.parametrize(("ipv6", "expected"), [(False, {80: 32783, 81: 32785}), (True, {80: 32781, 81: 32785})])
+def test_each_family_may_have_a_port_of_its_own(ipv6: bool, expected: dict[int, int]) -> None:
+    told = [(80, 32783, "tcp"), (80, 32781, "tcp"), (81, 32785, "tcp"), (53, 32786, "udp")]
+    ports = [
+        {"TargetPort": target, "PublishedPort": published, "Protocol": protocol, "PublishMode": "host"}
+        for target, published, protocol in told
+    ]
+    assert host_ports({"PortStatus": {"Ports": ports}}, ipv6) == expected
+    assert host_ports({}, ipv6) == {}
 
 
 def test_ports(raft: Raft) -> None:

@@ -56,3 +56,13 @@ def test_mounted_files_are_written_once_and_collected(tmp_path: Path) -> None:
     mine.collect_files({"one": one})
     assert mine.mounted_files() == {"one"}
     assert sorted(os.listdir(tmp_path / "var" / "t")) == ["files"]
+
+
+def test_what_killed_releases_left_half_written_is_swept(tmp_path: Path) -> None:
+    records = make(tmp_path)
+    records.write_journal({"phase": "start"})
+    left = Path(records.state) / ".journal.json.vitl5ygm"
+    left.write_text("{")
+    records.sweep()
+    assert not left.exists()
+    assert records.journal() == {"phase": "start"}

@@ -75,3 +75,13 @@ def test_a_file_of_a_process_that_ends_while_it_is_read_is_missing(monkeypatch: 
 
     monkeypatch.setattr("builtins.open", lambda *arguments, **options: Gone())
     assert files.read_text("/proc/4711/cmdline") is None
+
+
+def test_what_killed_writers_left_is_swept(tmp_path: Path) -> None:
+    for name in (".journal.json.abc", ".pull.abc", ".other.json.abc", "journal.json"):
+        (tmp_path / name).write_text("x")
+    files.sweep(str(tmp_path), ".journal.json.")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".other.json.abc", ".pull.abc", "journal.json"]
+    files.sweep(str(tmp_path), but=".pull.")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".pull.abc", "journal.json"]
+    files.sweep(str(tmp_path / "nowhere"))
