@@ -387,6 +387,7 @@ class ComposeEngine:
             fresh = service is None or service.strategy != ROLLING
             if fresh or container.oneoff or container.config_hash != stack.config_hash(container.service):
                 self._gateway.remove(container.id, container.name, volumes=True)
+        self._store.collect_files(self._files_in_use(stack))
 
     # Parts of phases
 

@@ -39,8 +39,8 @@ def _keep(name: str, run: Run) -> Run:
     return run
 
 
-def _release(lab: Lab, version: str, check: bool = True) -> Run:
-    overrides = json.dumps({"stack_environment_overrides": {"FLEET_VERSION": version}})
+def _release(lab: Lab, version: str, check: bool = True, **variables: int) -> Run:
+    overrides = json.dumps({"stack_environment_overrides": {"FLEET_VERSION": version}, **variables})
     return _keep(f"deploy-{version}", lab.playbook("playbooks/deploy.yml", "-e", overrides, check=check))
 
 
@@ -142,7 +142,7 @@ def test_a_recovery_point_was_made_before_the_migration(lab: Lab) -> None:
 
 
 def test_a_broken_version_leaves_the_old_one_serving(lab: Lab) -> None:
-    assert _release(lab, "1.2.0-broken", check=False).code != 0
+    assert _release(lab, "1.2.0-broken", check=False, stack_health_timeout_seconds=45).code != 0
     assert _version(lab) == "1.1.0"
     assert json.loads(lab.curl("/health"))["status"] == "ok"
 

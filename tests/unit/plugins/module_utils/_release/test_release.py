@@ -201,19 +201,31 @@ def test_a_failure_anywhere_before_the_end_is_undone(host: Any, document: Docume
     assert not outcome.changed
 
 
+@pytest.mark.parametrize("killed", [False, True])
 @pytest.mark.parametrize("call", ["start t-web-migrate", "start t-web-4"])
-def test_the_files_of_a_release_that_failed_go_with_it(host: Any, document: Document, call: str) -> None:
-    """They may hold secrets that nothing mounts."""
+def test_the_files_of_a_release_that_failed_go_with_it(
+    host: Any, document: Document, call: str, killed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may hold secrets that nothing mounts. What a killed release left goes with the next, the old version too."""
 
     def configured(version: str) -> dict[str, Any]:
         user = {"configs": [{"source": "one", "uid": str(os.getuid()), "gid": str(os.getgid())}]}
         return {**document(version, **user), "configs": {"one": {"content": f"of {version}"}}}
 
+    def die(*_arguments: Any) -> None:
+        raise LeaseLost("killed")
+
     host.release(configured("1")).present(check=False)
     files = host.records().mounted_files()
     host.docker.fail_on = {call: "disk full"}
-    with pytest.raises(ReleaseFailed, match="the old version serves on"):
-        host.release(configured("2")).present(check=False)
+    second = host.release(configured("2"))
+    if killed:
+        monkeypatch.setattr(second, "_give_up", die)
+    with pytest.raises(LeaseLost if killed else ReleaseFailed):
+        second.present(check=False)
+    if killed:
+        host.docker.fail_on = {}
+        host.release(configured("1")).present(check=False)
     assert host.records().mounted_files() == files
 
 
