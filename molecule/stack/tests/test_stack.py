@@ -188,7 +188,7 @@ def test_a_restarted_container_is_found_again(host: Host) -> None:
     time.sleep(3)
     text = host.file("/etc/nginx/slipway/upstreams/slipway_try_web_8000.conf").content_string
     for entry in containers(host, "web"):
-        assert f"server {entry['NetworkSettings']['Networks']['try_outside']['IPAddress']}:8000;" in text
+        assert f"server {entry['NetworkSettings']['Networks']['try_outside']['IPAddress']}:8000 " in text
 
 
 def test_a_wrong_upstream_file_is_repaired(host: Host) -> None:
@@ -200,6 +200,7 @@ def test_a_wrong_upstream_file_is_repaired(host: Host) -> None:
     assert result.returncode == 0, result.stdout
     assert fetch(host) == "2"
     assert host.service("slipway-upstreams.service").is_running
+    assert host.service("slipway-upstreams-close.service").is_enabled
 
 
 def test_an_interrupted_release_is_cleaned_up(host: Host) -> None:

@@ -1,7 +1,7 @@
 # Copyright: Slipway contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`slipway upstreams sync|watch|status`: nginx's upstreams follow the containers, here and on a Swarm."""
+"""`slipway upstreams sync|watch|close|status`: nginx's upstreams follow the containers, here and on a Swarm."""
 
 from __future__ import annotations
 
@@ -31,7 +31,14 @@ def _sync(places: Places) -> dict[str, str]:
     return {**found, **on_swarm}
 
 
-def _status() -> dict[str, Any]:
+def _close(places: Places) -> dict[str, str]:
+    proxy = Nginx(places.upstreams)
+    if proxy.runs():
+        raise ProxyError("nginx runs already, so its upstreams are left to slipway-upstreams.service")
+    return sync.close(places, proxy)
+
+
+def _status(_places: Places) -> dict[str, Any]:
     gateway = RaftGateway.connect()
     return acknowledged(gateway) if gateway.node_id() else {}
 
@@ -52,9 +59,9 @@ def _lines(status: dict[str, Any]) -> list[str]:
 
 
 def upstreams(argv: list[str]) -> int:
-    """Write the upstream files once, watch the engine and keep them right, or show what a Swarm's proxies serve."""
+    """Write the upstream files once, watch the engine and keep them right, close them, or show what proxies serve."""
     parser = argparse.ArgumentParser(prog="slipway upstreams", description="nginx's upstreams follow the containers.")
-    parser.add_argument("action", choices=["sync", "watch", "status"])
+    parser.add_argument("action", choices=["sync", "watch", "close", "status"])
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(argv)
     places = Places()
@@ -62,7 +69,7 @@ def upstreams(argv: list[str]) -> int:
         if arguments.action == "watch":
             sync.watch(places)
             return 0
-        result = _status() if arguments.action == "status" else _sync(places)
+        result = {"sync": _sync, "close": _close, "status": _status}[arguments.action](places)
     except (EngineError, ProxyError) as error:
         sys.stderr.write(f"upstreams {arguments.action}: {error}\n")
         return 1

@@ -63,7 +63,7 @@ class Nginx:
         try:
             for name in changed:
                 self._put(name, upstreams[name])
-            if self._master() is not None:
+            if self.runs():
                 self._test()
                 self._reload()
         except (ProxyError, OSError, subprocess.SubprocessError) as error:
@@ -78,6 +78,9 @@ class Nginx:
             files.write_whole(path, content, 0o644)
         else:
             files.remove(path)
+
+    def runs(self) -> bool:
+        return self._master() is not None
 
     def draining(self) -> bool:
         """Whether workers of an earlier configuration still finish their requests."""

@@ -61,6 +61,22 @@ def sync(gateway: Containers, places: Places, proxy: Proxy) -> dict[str, str]:
     return result
 
 
+def close(places: Places, proxy: Proxy) -> dict[str, str]:
+    """Send the requests of every stack on Compose nowhere: stack → closed.
+
+    For the boot, before nginx: what had an address before may not be what has it now.
+    """
+    closing: dict[str, str] = {}
+    wish: dict[str, str] = {}
+    for name in records.stacks(places.stacks):
+        model = records.Records(name, places.stacks, places.state).model()
+        if model is not None:
+            wish.update(upstreams.wanted(Stack(model), ()))
+            closing[name] = "closed"
+    proxy.apply(wish)
+    return closing
+
+
 def _program_version() -> int:
     try:
         return os.stat(sys.argv[0]).st_mtime_ns

@@ -15,6 +15,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._stack.model import St
 HEADER = "# Written at each release and when a container's address changes. Do not edit.\n"
 NO_SERVER = "127.0.0.1:9 down"
 KEEPALIVE_CONNECTIONS = 32
+# A container of this host that refuses does so at once, so asking again costs nothing; when all of them were away for a
+# moment (a crash, a boot), nginx would otherwise answer 502 for ten seconds after they are back.
+HERE_FAIL_TIMEOUT_SECONDS = 1
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def backends(stack: Stack, service: str, containers: Iterable[Container]) -> lis
 
 def servers(stack: Stack, containers: Iterable[Container], service: str, port: int) -> list[Server]:
     addresses = (address(stack, each, service) for each in containers)
-    return [Server(f"{each}:{port}") for each in addresses if each]
+    return [Server(f"{each}:{port}", fail_timeout_seconds=HERE_FAIL_TIMEOUT_SECONDS) for each in addresses if each]
 
 
 def upstream_ports(stack: Stack) -> Iterator[tuple[str, int, str]]:

@@ -511,9 +511,11 @@ class Release:
     def _recover(self) -> list[str]:
         """Clean up after an interrupted release; returns what it had stopped, for our own undoing."""
         journal = self.records.journal()
-        if journal is None or journal.get("phase") == AFTER_RELEASE:
+        if journal is None:
             return []
-        self.engine.recover(self.stack, journal)
+        serves = journal.get("phase") == AFTER_RELEASE  # whole; what its end has to run is still in the plan
+        if not serves:
+            self.engine.recover(self.stack, journal)
         number = int(journal.get("release", 0))
         if number > self.records.last_release():
             reason = f"interrupted in phase {journal.get('phase')}"

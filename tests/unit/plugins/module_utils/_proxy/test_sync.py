@@ -75,7 +75,7 @@ def test_a_new_address_is_followed(places: Places) -> None:
     assert sync.sync(Engine("10.0.0.2"), places, proxy) == {"t": "changed"}
     assert sync.sync(Engine("10.0.0.2"), places, proxy) == {"t": "unchanged"}
     assert sync.sync(Engine("10.0.0.3"), places, proxy) == {"t": "changed"}
-    assert "server 10.0.0.3:80;" in proxy.files["slipway_t_web_80.conf"]
+    assert "server 10.0.0.3:80 fail_timeout=1s;" in proxy.files["slipway_t_web_80.conf"]
 
 
 def test_a_release_at_work_is_left_alone(places: Places) -> None:
@@ -83,6 +83,26 @@ def test_a_release_at_work_is_left_alone(places: Places) -> None:
     with lease("t", "release of t", directory=places.leases):
         assert sync.sync(Engine("10.0.0.2"), places, proxy)["t"].startswith("held by release of t")
     assert proxy.files == {}
+
+
+def test_before_nginx_starts_requests_go_nowhere(
+    places: Places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "Places", lambda: places)
+    upstream = Path(places.upstreams) / "slipway_t_web_80.conf"
+    upstream.parent.mkdir()
+    upstream.write_text("upstream slipway_t_web_80 { server 10.0.0.2:80; }\n")
+    monkeypatch.setattr(cli.Nginx, "runs", lambda self: True)
+    assert cli.upstreams(["close"]) == 1
+    assert "10.0.0.2" in upstream.read_text()
+    monkeypatch.setattr(cli.Nginx, "runs", lambda self: False)
+    assert cli.upstreams(["close"]) == 0
+    assert "server 127.0.0.1:9 down;" in upstream.read_text()
+    output = capsys.readouterr()
+    assert (output.out, output.err) == (
+        "t: closed\n",
+        "upstreams close: nginx runs already, so its upstreams are left to slipway-upstreams.service\n",
+    )
 
 
 def test_nothing_deployed(tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ def test_the_whole_file() -> None:
         "slipway_t_web_80.conf": upstreams.HEADER
         + "upstream slipway_t_web_80 {\n"
         + "    zone slipway_t_web_80 64k;\n"
-        + "    server 10.0.1.1:80;\n"
-        + "    server 10.0.1.2:80;\n"
+        + "    server 10.0.1.1:80 fail_timeout=1s;\n"
+        + "    server 10.0.1.2:80 fail_timeout=1s;\n"
         + "    keepalive 32;\n"
         + "}\n",
         "slipway_t_web_80.share": "",
@@ -112,7 +112,10 @@ def test_only_services_with_a_share_get_servers_of_the_next_version() -> None:
     old, new = container(1), container(2)
     assert upstreams.wanted(STACK, [old], [new], {}) == upstreams.wanted(STACK, [old])
     found = upstreams.wanted(STACK, [old], [new], {"web": upstreams.Share(0.5)})
-    assert "server 10.0.1.2:80;\n    server 10.0.1.1:80 backup;" in found["slipway_t_web_80.conf"]
+    assert (
+        "server 10.0.1.2:80 fail_timeout=1s;\n    server 10.0.1.1:80 fail_timeout=1s backup;"
+        in found["slipway_t_web_80.conf"]
+    )
 
 
 def test_closing_takes_a_share_away() -> None:
@@ -126,15 +129,33 @@ def test_closing_takes_a_share_away() -> None:
         pytest.param([], ["server 127.0.0.1:9 down;"], id="none"),
         pytest.param([container(1, state="exited")], ["server 127.0.0.1:9 down;"], id="not-running"),
         pytest.param(
-            [container(1), container(2, health="unhealthy")], ["server 10.0.1.1:80;"], id="unhealthy-left-out"
+            [container(1), container(2, health="unhealthy")],
+            ["server 10.0.1.1:80 fail_timeout=1s;"],
+            id="unhealthy-left-out",
         ),
-        pytest.param([container(1, health="unhealthy")], ["server 10.0.1.1:80;"], id="unhealthy-better-than-none"),
-        pytest.param([container(1), container(2, config_hash="new")], ["server 10.0.1.1:80;"], id="another-release"),
-        pytest.param([container(1, config_hash="new")], ["server 10.0.1.1:80;"], id="nothing-but-another-release"),
-        pytest.param([container(1), container(2, standing=True)], ["server 10.0.1.1:80;"], id="colour-that-stands"),
-        pytest.param([container(1), container(9, oneoff=True)], ["server 10.0.1.1:80;"], id="one-off"),
-        pytest.param([container(1, addresses={"t_inside": "10.0.0.1"})], ["server 10.0.0.1:80;"], id="internal-only"),
-        pytest.param([container(1, host_network=True)], ["server 127.0.0.1:80;"], id="host-network"),
+        pytest.param(
+            [container(1, health="unhealthy")], ["server 10.0.1.1:80 fail_timeout=1s;"], id="unhealthy-better-than-none"
+        ),
+        pytest.param(
+            [container(1), container(2, config_hash="new")],
+            ["server 10.0.1.1:80 fail_timeout=1s;"],
+            id="another-release",
+        ),
+        pytest.param(
+            [container(1, config_hash="new")], ["server 10.0.1.1:80 fail_timeout=1s;"], id="nothing-but-another-release"
+        ),
+        pytest.param(
+            [container(1), container(2, standing=True)],
+            ["server 10.0.1.1:80 fail_timeout=1s;"],
+            id="colour-that-stands",
+        ),
+        pytest.param([container(1), container(9, oneoff=True)], ["server 10.0.1.1:80 fail_timeout=1s;"], id="one-off"),
+        pytest.param(
+            [container(1, addresses={"t_inside": "10.0.0.1"})],
+            ["server 10.0.0.1:80 fail_timeout=1s;"],
+            id="internal-only",
+        ),
+        pytest.param([container(1, host_network=True)], ["server 127.0.0.1:80 fail_timeout=1s;"], id="host-network"),
     ],
 )
 def test_servers(containers: list[Container], expected: list[str]) -> None:

@@ -48,7 +48,7 @@ class Answers:
         self.proxy = proxy
 
     def read(self) -> list[Answer]:
-        servers = re.findall(r"server (\S+);", "".join(self.proxy.files.values()))
+        servers = re.findall(r"server (\d\S+?)[ ;]", "".join(self.proxy.files.values()))
         return [self.proxy.answer(server) for server in servers]
 
 

@@ -331,6 +331,22 @@ def test_after_release_that_fails_is_run_again(host: Any, document: Document) ->
     assert not host.release(document()).present(check=False).changed
 
 
+def test_a_release_killed_while_its_after_release_runs_is_in_the_history(
+    host: Any, document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = host.release(document())
+
+    def die(*_arguments: Any) -> None:
+        raise LeaseLost("killed")
+
+    monkeypatch.setattr(killed.engine, "run_after", die)
+    with pytest.raises(LeaseLost):
+        killed.present(check=False)
+    host.release(document()).present(check=False)
+    assert outcomes(host) == ["interrupted", "succeeded"]
+    assert host.docker.names("running") == FIRST
+
+
 def test_a_database_that_changes_stops_first_and_comes_back_when_the_new_one_fails(
     host: Any, document: Document
 ) -> None:
@@ -507,7 +523,7 @@ def _bad(host: Any, kind: str) -> Callable[[str], Answer]:
         late = new and host.clock.now - begun > 40
         return Answer(server, 500 if late and kind == "errors" else 200, 3.0 if late and kind == "slow" else 0.01)
 
-    old = set(re.findall(r"server (\S+);", "".join(host.proxy.files.values())))
+    old = set(re.findall(r"server (\d\S+?)[ ;]", "".join(host.proxy.files.values())))
     return answer
 
 
