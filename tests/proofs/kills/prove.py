@@ -6,8 +6,9 @@ The release is held where its own journal says it is (SIGSTOP to its process), s
 * power: the host is cut off (SIGKILL of everything on it at once) and booted again.
 * dockerd: `systemctl restart docker` while the release goes on.
 
-All the while the site is asked. Nothing may fail; after a power cut of the only host, from the first answer after its
-boot. On a Swarm, where a restart of dockerd ends the tasks of its node (live-restore is not for Swarms), both cost what
+All the while the site is asked. Nothing may fail; after a power cut of the only host, from one second after the first
+answer since its boot (nginx's workers from before and after the reload that opens the upstreams both answer for a
+moment). On a Swarm, where a restart of dockerd ends the tasks of its node (live-restore is not for Swarms), both cost what
 that node was answering, until the proxies have noticed: `dark` is then the time to the last request that failed.
 
 Then the operator runs again, the same version or the old one, by turns: that run must succeed, and each host must then
@@ -35,6 +36,7 @@ from slipway_lab.shell import LabError
 DRAIN_SECONDS = 4
 BACK_SECONDS = 120
 NOTICE_SECONDS = 30
+OPENING_SECONDS = 1.0
 LIGHT = {"fresh_a_second": 8, "kept_a_second": 10, "post_a_second": 3, "slow": 2, "sockets": 3}
 QUICK = (("module", "start"), ("controller", "switch"), ("module", "watch"), ("dockerd", "finish"))
 
@@ -112,7 +114,7 @@ def hold(arena: Arena, way: str, step: str, old: str, new: str, back: bool) -> T
             struck = time.monotonic()
             WAYS[way](arena, victim, play, strike)
             if way == "power" and not loses_a_node:
-                dark_from, dark_until = struck, answering_again(load, time.monotonic())
+                dark_from, dark_until = struck, answering_again(load, time.monotonic()) + OPENING_SECONDS
                 trial.dark_seconds = dark_until - dark_from
             if way != "controller":
                 play.wait()
