@@ -35,11 +35,8 @@ options:
     description: As in M(slipway.ops.stack_release).
     type: int
     default: 1024
-  signatures:
-    description: The rules, as O(slipway.ops.stack_release#module:image_signatures).
-    type: list
-    elements: dict
-    default: []
+extends_documentation_fragment:
+  - slipway.ops.stack.signatures
 requirements:
   - Docker Engine 20.10 or newer
   - docker (Python package, from the distribution as python3-docker)
@@ -75,6 +72,7 @@ pulled:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.ops.plugins.module_utils._release.arguments import SIGNATURE_OPTIONS
 from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import DockerGateway, EngineMissing
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
 from ansible_collections.slipway.ops.plugins.module_utils._release.images import FLOOR_MIB, Room, settle
@@ -89,14 +87,14 @@ def main() -> None:
             "digests": {"type": "dict", "default": {}},
             "pull": {"type": "bool", "default": True},
             "disk_floor_mib": {"type": "int", "default": FLOOR_MIB},
-            "signatures": {"type": "list", "elements": "dict", "default": []},
+            "image_signatures": {"type": "list", "elements": "dict", "default": [], "options": SIGNATURE_OPTIONS},
         },
         supports_check_mode=True,
     )
     given = module.params
     names = list(dict.fromkeys(given["images"]))
     try:
-        settings = Settings(room=Room(given["disk_floor_mib"]), signatures=parse_rules(given["signatures"]))
+        settings = Settings(room=Room(given["disk_floor_mib"]), signatures=parse_rules(given["image_signatures"]))
         gateway = DockerGateway.connect()
         found = settle(gateway, images(gateway, settings), names, given["digests"], given["pull"], module.check_mode)
     except EngineMissing as error:

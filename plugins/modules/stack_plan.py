@@ -20,15 +20,6 @@ description:
     moved.
   - An action plugin of the same name keeps the arguments out of the host's log, and prints the plan for people.
 options:
-  model:
-    description:
-      - The model of the stack. The action plugin takes a dictionary and hands it on as JSON.
-    type: str
-    required: true
-  environment:
-    description: The variables that the Compose file was read with, as a dictionary.
-    type: str
-    default: "{}"
   expected:
     description: A C(basis) of an earlier plan. The task fails when something of it moved since, naming what.
     type: json
@@ -36,66 +27,8 @@ options:
     description: Whether the action plugin prints the plan for people.
     type: bool
     default: true
-  elsewhere:
-    description:
-      - Services that run exactly once (C(x-slipway.single)) and not on this host, with the host that runs them. They
-        are stopped here before they start there. Filter P(slipway.ops.stack_singles#filter) tells.
-    type: dict
-    default: {}
-  digests:
-    description: What names of images stand for, such as RV(slipway.ops.stack_build#module:digests).
-    type: dict
-    default: {}
-  hooks:
-    description:
-      - Commands of your own, run on the host around the phases of a release while its lease is held, such as
-        C(before_migrate) with the value C([[/usr/local/bin/tell, migration]]).
-      - >-
-        Moments are C(before_) or C(after_) and one of C(pull), C(recovery_point), C(prepare), C(stop), C(migrate),
-        C(start), C(switch), C(watch), C(replace), C(finish), and C(release) for the whole. Those of C(pull),
-        C(recovery_point), C(stop) and C(migrate) are passed over when there is nothing to do.
-      - >-
-        A command sees C(SLIPWAY_STACK), C(SLIPWAY_RELEASE), C(SLIPWAY_PHASE), C(SLIPWAY_WHEN) (C(before) or C(after))
-        and C(SLIPWAY_OUTCOME) (C(running); C(succeeded) or C(failed) at C(after_release)), and nothing of the stack's
-        variables.
-      - A failure up to C(before_finish) takes the release back. A later one fails the task and says that the release
-        serves.
-      - They are kept with the release, so that one that comes back has its own. Over several hosts each runs them.
-    type: dict
-    default: {}
-  hook_timeout_seconds:
-    description: How long one command of O(hooks) may take. Then it is killed, which is a failure.
-    type: float
-    default: 300
-  settle_seconds:
-    description: As in M(slipway.ops.stack_release).
-    type: int
-    default: 5
-  migrate:
-    description: As in M(slipway.ops.stack_release).
-    type: bool
-    default: true
-  recovery_point:
-    description: As in M(slipway.ops.stack_release).
-    type: bool
-    default: true
-  confirmed_volumes:
-    description: As in M(slipway.ops.stack_release).
-    type: list
-    elements: str
-    default: []
-  confirmed_point_max_age_hours:
-    description: As in M(slipway.ops.stack_release).
-    type: float
-    default: 24
-  disk_floor_mib:
-    description: As in M(slipway.ops.stack_release).
-    type: int
-    default: 1024
-  upstream_directory:
-    description: Where nginx reads its upstreams on the host.
-    type: path
-    default: /etc/nginx/slipway/upstreams
+extends_documentation_fragment:
+  - slipway.ops.stack
 requirements:
   - docker (Python package, from the distribution as python3-docker), where Docker runs already
 attributes:

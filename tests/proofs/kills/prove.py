@@ -8,8 +8,8 @@ The release is held where its own journal says it is (SIGSTOP to its process), s
 
 All the while the site is asked. Nothing may fail; after a power cut of the only host, from one second after the first
 answer since its boot (nginx's workers from before and after the reload that opens the upstreams both answer for a
-moment). On a Swarm, where a restart of dockerd ends the tasks of its node (live-restore is not for Swarms), both cost what
-that node was answering, until the proxies have noticed: `dark` is then the time to the last request that failed.
+moment). On a Swarm, where a restart of dockerd ends the tasks of its node (live-restore is not for Swarms), both cost
+what that node was answering, until the proxies have noticed: `dark` is then the time to the last request that failed.
 
 Then the operator runs again, the same version or the old one, by turns: that run must succeed, and each host must then
 be exactly that version: containers, image digests, networks, volumes, files, upstreams, journal, lease, history.

@@ -94,5 +94,5 @@ def test_without_an_engine(run_module: Run, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_wrong_rule_is_refused(run_module: Run, engine: Engine) -> None:
-    result = run_module({"images": ["web:1"], "signatures": [{"images": ["*"]}]})
+    result = run_module({"images": ["web:1"], "image_signatures": [{"images": ["*"]}]})
     assert result["msg"].startswith("stack_image_signatures[0]: give one of")
