@@ -447,7 +447,11 @@ class Release:
             except LeaseLost:
                 raise
             except BaseException as error:
+                # Who lost the lease while it was at work undoes nothing: another job is at work now.
+                with contextlib.suppress(EngineError, OSError):
+                    held.check()
                 self._give_up(plan, progress, error, begun)
+        held.check()
         self._commit(plan, progress, begun)
         return plan
 

@@ -9,11 +9,13 @@ because the play was killed or the network is lost, the host gives up by itself 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import secrets
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -26,6 +28,7 @@ DIRECTORY = "/run/slipway/releases"
 PROGRAM = "/usr/local/bin/slipway"
 POLL_SECONDS = 0.1
 START_SECONDS = 30.0  # for the process to say its first word
+END_SECONDS = 10.0  # for a process that has said its last word to end
 
 
 class TogetherError(Exception):
@@ -79,6 +82,17 @@ class Board:
     def clear(self, name: str) -> None:
         if os.path.isdir(self.directory):
             files.remove(self._path(name))
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Between plays that begin."""
+        files.ensure_directory(self.directory, 0o700)
+        descriptor = os.open(self._path("begin"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def state(self) -> State | None:
         value = self.read("state")
@@ -146,16 +160,30 @@ def new_state(token: str) -> State:
 
 def begin(board: Board, request: Mapping[str, Any]) -> State:
     """Start the release and wait for its first barrier or its end."""
-    there = board.state()
-    if there is not None and there.alive and not there.ended:
-        raise TogetherError(
-            f"stack {board.stack}: another release waits on this host for {there.waiting_for or 'its end'}; "
-            "wait until it has ended, it gives up by itself when nobody tells it to go on"
-        )
     token = secrets.token_hex(8)
+    with board.locked():
+        _require_free(board)
+        _start(board, {**request, "token": token})
+        _await_first_word(board, token)
+    return _await(board, token, BARRIERS[0])
+
+
+def _require_free(board: Board) -> None:
+    there = board.state()
+    begun = time.monotonic()
+    while there is not None and there.alive:
+        if not there.ended or time.monotonic() - begun > END_SECONDS:
+            raise TogetherError(
+                f"stack {board.stack}: another release waits on this host for {there.waiting_for or 'its end'}; "
+                "wait until it has ended, it gives up by itself when nobody tells it to go on"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _start(board: Board, request: Mapping[str, Any]) -> None:
     for name in ("state", "word"):
         board.clear(name)
-    board.write("request", {**request, "token": token})
+    board.write("request", request)
     unit = f"slipway-release-{board.stack}"
     command = ["systemd-run", "--quiet", "--collect", f"--unit={unit}", PROGRAM, "release", board.stack]
     subprocess.run(["systemctl", "reset-failed", unit], capture_output=True, check=False)
@@ -163,7 +191,19 @@ def begin(board: Board, request: Mapping[str, Any]) -> State:
     if done.returncode != 0:
         board.clear("request")
         raise TogetherError(f"stack {board.stack}: the release could not be started: {done.stderr.strip()}")
-    return _await(board, token, BARRIERS[0])
+
+
+def _await_first_word(board: Board, token: str) -> None:
+    begun = time.monotonic()
+    while True:
+        state = board.state()
+        if state is not None and state.token == token:
+            return
+        if time.monotonic() - begun > START_SECONDS:
+            raise TogetherError(
+                f"stack {board.stack}: the release did not begin; see journalctl -u slipway-release-{board.stack}"
+            )
+        time.sleep(POLL_SECONDS)
 
 
 def go_on(board: Board, token: str, barrier: str) -> State:
@@ -191,23 +231,17 @@ def _ours(board: Board, token: str) -> State:
 
 
 def _await(board: Board, token: str, barrier: str) -> State:
-    begun = time.monotonic()
     while True:
-        state = board.state()
-        if state is not None and state.token == token:
-            if state.ended or (barrier and state.waiting_for == barrier):
-                return state
-            if not state.alive:
-                last = board.state() or state  # it may have said it just before it ended
-                if last.ended:
-                    return last
-                return replace(
-                    state,
-                    ended=True,
-                    reason=f"the release ended without a word; see journalctl -u slipway-release-{board.stack}",
-                )
-        elif time.monotonic() - begun > START_SECONDS:
-            raise TogetherError(
-                f"stack {board.stack}: the release did not begin; see journalctl -u slipway-release-{board.stack}"
+        state = _ours(board, token)
+        if state.ended or (barrier and state.waiting_for == barrier):
+            return state
+        if not state.alive:
+            last = _ours(board, token)  # it may have said it just before it ended
+            if last.ended:
+                return last
+            return replace(
+                state,
+                ended=True,
+                reason=f"the release ended without a word; see journalctl -u slipway-release-{board.stack}",
             )
         time.sleep(POLL_SECONDS)

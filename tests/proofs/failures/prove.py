@@ -27,6 +27,7 @@ from slipway_arena.judge import judge
 
 DRAIN_SECONDS = 3
 TTL_SECONDS = 120
+REFUSED = "another release waits on this host"
 COMMON: dict[str, Any] = {
     "stack_drain_seconds": DRAIN_SECONDS,
     "stack_barrier_wait_seconds": 60,
@@ -161,8 +162,11 @@ class Proof:
                 self.arena.begin(version, *(["--limit", limit] if limit else []), stack_lease_wait_seconds=90, **COMMON)
                 for version, limit in ((one, first), (other, second))
             ]
-            codes = [play.wait().code for play in plays]
-            trial.said = f"exits {codes[0]} and {codes[1]}"
+            ended = [play.wait() for play in plays]
+            trial.said = f"exits {ended[0].code} and {ended[1].code}"
+            for each in ended:
+                if each.code != 0 and REFUSED not in each.line:
+                    trial.problems.append(f"it does not say that another release is at work: {each.line[-900:]}")
             trial.problems += overlaps(self.arena)
             # Whoever was second, or nobody, may have won; the hosts are then brought to one version again.
             trial.problems += self.each_is_whole({self.current, one, other})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -345,6 +347,25 @@ def test_a_release_killed_while_its_after_release_runs_is_in_the_history(
     host.release(document()).present(check=False)
     assert outcomes(host) == ["interrupted", "succeeded"]
     assert host.docker.names("running") == FIRST
+
+
+def test_who_lost_the_lease_while_at_work_undoes_nothing(
+    host: Any, document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.release(document()).present(check=False)
+    late = host.release(document("2"))
+    path = Path(host.places().leases) / "t.json"
+
+    def overtaken(*_arguments: Any) -> None:
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps({**record, "owner": "release of t by another", "fencing": record["fencing"] + 1}))
+        raise EngineError("container t-web-3 is gone")
+
+    monkeypatch.setattr(late.engine, "start", overtaken)
+    monkeypatch.setattr(late.engine, "undo", lambda *_arguments: pytest.fail("it is not its own to undo"))
+    with pytest.raises(LeaseLost, match="lost to release of t by another"):
+        late.present(check=False)
+    assert outcomes(host) == ["succeeded"]
 
 
 def test_a_database_that_changes_stops_first_and_comes_back_when_the_new_one_fails(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -147,6 +148,35 @@ def test_two_releases_at_once_are_refused(
             begin(board, {})
         with pytest.raises(TogetherError, match="the release of this play is not on this host any more"):
             go_on(board, "other", "start")
+        give_up(board, state.token, "enough")
+
+
+def test_of_two_plays_that_begin_at_one_moment_one_is_refused(
+    host: Any, board: Board, document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.release(document()).present(check=False)
+    write = Board.write
+
+    def slowly(self: Board, name: str, value: Mapping[str, Any]) -> None:
+        write(self, name, value)
+        if name == "request":
+            time.sleep(0.2)
+
+    monkeypatch.setattr(Board, "write", slowly)
+    refused: list[str] = []
+
+    def second() -> None:
+        try:
+            begin(board, {})
+        except TogetherError as error:
+            refused.append(str(error))
+
+    other = threading.Timer(0.1, second)
+    other.start()
+    with started(host, board, document("2"), monkeypatch) as state:
+        other.join(10)
+        assert len(refused) == 1
+        assert "another release waits on this host for" in refused[0]
         give_up(board, state.token, "enough")
 
 
