@@ -50,6 +50,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._stack.model import RE
 
 MAXIMUM_RESTARTS = 3
 FOLLOW_SECONDS = 5.0
+GATE_POLL_SECONDS = 0.1  # until new replicas are healthy; a release is as fast as its gate
 
 
 class Gateway(Protocol):
@@ -542,7 +543,7 @@ class ComposeEngine:
                 container = self._inspect(pending[0])
                 self._fail(container, f"not healthy after {self._limits.health:g} s")
             if pending:
-                self._clock.sleep(POLL_SECONDS)
+                self._clock.sleep(GATE_POLL_SECONDS)
 
     def _is_ready(self, stack: Stack, container_id: str) -> bool:
         container = self._inspect(container_id)
