@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import io
@@ -18,6 +19,7 @@ from slipway_lab.shell import LabError
 REPOSITORY = "proof/web"
 BASE = "base"
 REGISTRY = f"http://{settings.SERVICES_ADDRESS}:{settings.REGISTRY_PORT}"
+LOCK = settings.ROOT / ".cache" / "proofs" / "base.lock"
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -39,10 +41,14 @@ def ask(method: str, path: str, data: bytes | None = None, kind: str = "") -> tu
 
 
 def ensure_base() -> None:
-    reference = images.ensure(image())
-    tag = f"{BASE}-{reference.rpartition('-')[2]}"
-    if not standins.in_registry(f"{REPOSITORY}:{tag}"):
-        standins.push(standins.StandIn(f"{REPOSITORY}:{tag}", image()), reference)
+    """Proofs run side by side, and all of them want it first."""
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with LOCK.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        reference = images.ensure(image())
+        tag = f"{BASE}-{reference.rpartition('-')[2]}"
+        if not standins.in_registry(f"{REPOSITORY}:{tag}"):
+            standins.push(standins.StandIn(f"{REPOSITORY}:{tag}", image()), reference)
     _manifest.update(json.loads(ask("GET", f"/v2/{REPOSITORY}/manifests/{tag}")[0]))
 
 
