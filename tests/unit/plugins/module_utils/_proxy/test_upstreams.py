@@ -123,33 +123,20 @@ def test_closing_takes_a_share_away() -> None:
     assert upstreams.closed(share) == upstreams.render("up", [])
 
 
+FIRST = "server 10.0.1.1:80 fail_timeout=1s;"
+
+
 @pytest.mark.parametrize(
     ("containers", "expected"),
     [
         pytest.param([], ["server 127.0.0.1:9 down;"], id="none"),
         pytest.param([container(1, state="exited")], ["server 127.0.0.1:9 down;"], id="not-running"),
-        pytest.param(
-            [container(1), container(2, health="unhealthy")],
-            ["server 10.0.1.1:80 fail_timeout=1s;"],
-            id="unhealthy-left-out",
-        ),
-        pytest.param(
-            [container(1, health="unhealthy")], ["server 10.0.1.1:80 fail_timeout=1s;"], id="unhealthy-better-than-none"
-        ),
-        pytest.param(
-            [container(1), container(2, config_hash="new")],
-            ["server 10.0.1.1:80 fail_timeout=1s;"],
-            id="another-release",
-        ),
-        pytest.param(
-            [container(1, config_hash="new")], ["server 10.0.1.1:80 fail_timeout=1s;"], id="nothing-but-another-release"
-        ),
-        pytest.param(
-            [container(1), container(2, standing=True)],
-            ["server 10.0.1.1:80 fail_timeout=1s;"],
-            id="colour-that-stands",
-        ),
-        pytest.param([container(1), container(9, oneoff=True)], ["server 10.0.1.1:80 fail_timeout=1s;"], id="one-off"),
+        pytest.param([container(1), container(2, health="unhealthy")], [FIRST], id="unhealthy-left-out"),
+        pytest.param([container(1, health="unhealthy")], [FIRST], id="unhealthy-better-than-none"),
+        pytest.param([container(1), container(2, config_hash="new")], [FIRST], id="another-release"),
+        pytest.param([container(1, config_hash="new")], [FIRST], id="nothing-but-another-release"),
+        pytest.param([container(1), container(2, standing=True)], [FIRST], id="colour-that-stands"),
+        pytest.param([container(1), container(9, oneoff=True)], [FIRST], id="one-off"),
         pytest.param(
             [container(1, addresses={"t_inside": "10.0.0.1"})],
             ["server 10.0.0.1:80 fail_timeout=1s;"],

@@ -22,6 +22,11 @@ FIRST = ["t-db-1", "t-web-1", "t-web-2", "t-worker-1"]
 SECOND = ["t-db-1", "t-web-3", "t-web-4", "t-worker-2"]
 
 
+def die(*_arguments: Any) -> None:
+    """In the place of whatever a killed process would have done next."""
+    raise LeaseLost("killed")
+
+
 def outcomes(host: Any) -> list[str]:
     return [record["outcome"] for record in host.records().history()]
 
@@ -214,9 +219,6 @@ def test_the_files_of_a_release_that_failed_go_with_it(
         user = {"configs": [{"source": "one", "uid": str(os.getuid()), "gid": str(os.getgid())}]}
         return {**document(version, **user), "configs": {"one": {"content": f"of {version}"}}}
 
-    def die(*_arguments: Any) -> None:
-        raise LeaseLost("killed")
-
     host.release(configured("1")).present(check=False)
     files = host.records().mounted_files()
     host.docker.fail_on = {call: "disk full"}
@@ -271,9 +273,6 @@ def test_a_killed_release_is_cleaned_up_by_the_next(host: Any, document: Documen
     release = host.release(document("2"))
     release.engine.undo = None
 
-    def die(*_arguments: Any) -> None:
-        raise LeaseLost("killed")
-
     host.docker.fail_on = {call: "killed"}
     release._give_up = die
     with pytest.raises(LeaseLost):
@@ -297,9 +296,6 @@ def test_what_a_killed_release_left_to_drain_is_drained_by_the_next(
 ) -> None:
     host.release(document()).present(check=False)
     killed = host.release(document("2"))
-
-    def die(*_arguments: Any) -> None:
-        raise LeaseLost("killed")
 
     monkeypatch.setattr(killed.engine, "watch", die)
     with pytest.raises(LeaseLost):
@@ -337,9 +333,6 @@ def test_a_release_killed_while_its_after_release_runs_is_in_the_history(
     host: Any, document: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed = host.release(document())
-
-    def die(*_arguments: Any) -> None:
-        raise LeaseLost("killed")
 
     monkeypatch.setattr(killed.engine, "run_after", die)
     with pytest.raises(LeaseLost):
