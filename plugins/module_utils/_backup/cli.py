@@ -53,7 +53,7 @@ def held(stack: str, owner: str) -> Iterator[None]:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with lease(stack, owner, ttl_seconds=LEASE_SECONDS):
+        with lease(stack, owner, ttl_seconds=LEASE_SECONDS, steers=False):
             yield
     except LeaseHeld as error:
         raise BusyError(str(error)) from error

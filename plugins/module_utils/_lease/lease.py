@@ -241,9 +241,17 @@ def claim(
 
 
 def acquire(
-    name: str, owner: str, ttl_seconds: float = 300, wait_seconds: float = 0, directory: str = DIRECTORY
+    name: str,
+    owner: str,
+    ttl_seconds: float = 300,
+    wait_seconds: float = 0,
+    directory: str = DIRECTORY,
+    steers: bool = True,
 ) -> Lease:
-    """Take the lease, or raise LeaseHeld with its owner after `wait_seconds`."""
+    """Take the lease, or raise LeaseHeld with its owner after `wait_seconds`.
+
+    `steers`: the job says itself where requests go, so nobody else may meanwhile.
+    """
     files.ensure_directory(directory, 0o700)
     return claim(
         _File(name, directory),
@@ -252,15 +260,21 @@ def acquire(
         ttl_seconds,
         wait_seconds,
         lambda record: is_stale(record, time.time(), boot_id()),
+        more={"steers": steers},
     )
 
 
 @contextlib.contextmanager
 def lease(
-    name: str, owner: str, ttl_seconds: float = 300, wait_seconds: float = 0, directory: str = DIRECTORY
+    name: str,
+    owner: str,
+    ttl_seconds: float = 300,
+    wait_seconds: float = 0,
+    directory: str = DIRECTORY,
+    steers: bool = True,
 ) -> Iterator[Lease]:
     """`with lease("fleet", "backup", ttl_seconds=300):` runs the block as the stack's only job."""
-    held = acquire(name, owner, ttl_seconds, wait_seconds, directory)
+    held = acquire(name, owner, ttl_seconds, wait_seconds, directory, steers)
     try:
         yield held
     finally:

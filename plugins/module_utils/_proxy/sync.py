@@ -10,7 +10,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from ansible_collections.slipway.ops.plugins.module_utils._lease import lease
@@ -23,7 +23,11 @@ from ansible_collections.slipway.ops.plugins.module_utils._raft.state import OBJ
 from ansible_collections.slipway.ops.plugins.module_utils._release import records
 from ansible_collections.slipway.ops.plugins.module_utils._release.docker_gateway import DockerGateway
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
-from ansible_collections.slipway.ops.plugins.module_utils._release.observed import parse_container, with_standing
+from ansible_collections.slipway.ops.plugins.module_utils._release.observed import (
+    Container,
+    parse_container,
+    with_standing,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._release.standing import retire
 from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
@@ -44,21 +48,34 @@ def sync(gateway: Containers, places: Places, proxy: Proxy) -> dict[str, str]:
     wish: dict[str, str] = {}
     for name in records.stacks(places.stacks):
         held = lease.holder(name, places.leases)
-        if held is not None:
+        if held is not None and held.get("steers", True):
             result[name] = f"held by {lease.describe(held)}"
             continue
         model = records.Records(name, places.stacks, places.state).model()
         if model is None:
             continue
         stack = Stack(model)
-        found = [parse_container(raw) for raw in gateway.containers(name)]
-        standing = records.Records(name, places.stacks, places.state).standing()
+        book = records.Records(name, places.stacks, places.state)
+        found = _to_ask([parse_container(raw) for raw in gateway.containers(name)], book.journal() or {})
+        standing = book.standing()
         mine = upstreams.wanted(stack, with_standing(found, standing))
         differing = upstreams.differing(mine, proxy.read(list(mine)))
         result[name] = "changed" if differing else "unchanged"
         wish.update(mine)
     proxy.apply(wish)
     return result
+
+
+def _to_ask(containers: list[Container], journal: Mapping[str, Any]) -> list[Container]:
+    """Without those that an interrupted release was ending, or had not sent requests to yet."""
+    out = set(journal.get("removing") or [])
+    if not journal.get("switched") or float(journal.get("share", 1.0)) < 1:
+        stopped = set(journal.get("stopped") or [])
+        alone = {each.service for each in containers if each.id in stopped}  # their successors serve already
+        out |= {
+            each.id for each in containers if each.id in (journal.get("created") or ()) and each.service not in alone
+        }
+    return [each for each in containers if each.id not in out]
 
 
 def close(places: Places, proxy: Proxy) -> dict[str, str]:

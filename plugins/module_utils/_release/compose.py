@@ -271,7 +271,8 @@ class ComposeEngine:
         self._remember_upstreams(stack, progress)
         if self._division is None:
             self._division = Division(self._proxy, stack, plan, progress)
-            found = map(self._inspect, progress.created)
+            leaving = {each.id for entry in plan.services for each in entry.old}
+            found = map(self._inspect, [each for each in progress.created if each not in leaving])
             self._restarts = {each.id: each.restarts for each in found if each is not None}
         progress.share = share
         progress.record()
@@ -302,7 +303,10 @@ class ComposeEngine:
 
     def finish(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         staying = {each.id for entry in plan.services for each in entry.staying_behind}
-        self.dismiss(stack, [each for entry in plan.services for each in entry.old if each.id not in staying])
+        leaving = [each for entry in plan.services for each in entry.old if each.id not in staying]
+        progress.removing = [each.id for each in leaving]
+        progress.record()
+        self.dismiss(stack, leaving)
         if not staying and not self._store.standing():  # what they have mounted must be there when they start again
             self._store.collect_files(host_files(stack))
 
@@ -343,10 +347,13 @@ class ComposeEngine:
 
     def undo(self, stack: Stack, plan: Plan, progress: Progress) -> list[str]:
         left: list[str] = []
-        stopped = [each for each in map(self._inspect, dict.fromkeys(progress.stopped)) if each and not each.running]
+        ours = set(progress.created)
+        before = [each for each in map(self._inspect, dict.fromkeys(progress.stopped)) if each and each.id not in ours]
+        stopped = [each for each in before if not each.running]
         down = {each.service for each in stopped}
-        # What was stopped first comes back first; its successor holds its name, port or address until then.
-        self._discard(progress, left, lambda each: each.service in down)
+        down |= {each.gives_way_to for each in plan.services if each.service in down and each.gives_way_to}
+        # What was stopped first comes back first; its successor holds its name, port, address or data until then.
+        self._discard(stack, progress, left, lambda each: each.service in down)
         for container in stopped:
             with collected(left):
                 self._reinstate(stack, container)
@@ -354,12 +361,13 @@ class ComposeEngine:
             self._await_health(stack, [each.id for each in stopped])
         if progress.switched:
             with collected(left):
-                self._switch_back(stack, progress, bool(stopped) or progress.share < 1)
+                self._switch_back(stack, progress, bool(stopped) or progress.share < 1 or progress.carried)
             with collected(left):
                 self._let_go(stack, progress)
-        self._discard(progress, left, lambda each: True)
+        self._discard(stack, progress, left, lambda each: True)
         with collected(left):
-            begun = [each for each in map(self._inspect, progress.started) if each]
+            back = {each.id for each in before}
+            begun = [each for each in map(self._inspect, progress.started) if each and each.id not in back]
             self._stop(stack, begun)
         with collected(left):
             self._store.collect_files(self._files_in_use(stack))
@@ -373,22 +381,36 @@ class ComposeEngine:
         )
         return left
 
-    def recover(self, stack: Stack, journal: Mapping[str, Any]) -> None:
-        created = set(journal.get("created", []))
+    def recover(self, stack: Stack, journal: Mapping[str, Any]) -> dict[str, Any]:
+        """What is of use stays, and what had to make room for the rest comes back at once."""
+        created = list(filter(None, map(self._inspect, journal.get("created", []))))
+        stopped = list(filter(None, map(self._inspect, dict.fromkeys(journal.get("stopped", [])))))
+        carried: dict[str, Any] = {"carried": True, "stopped": [each.id for each in stopped]}
         if journal.get("switched"):
             if float(journal.get("share", 1.0)) >= 1:
-                return
-            remaining = [each for each in self._containers(stack) if each.id not in created]
+                upstream = {"switched": True, "previous_upstreams": dict(journal.get("previous_upstreams") or {})}
+                return {**carried, **upstream, "created": [each.id for each in created]}
+            ours = {each.id for each in created}
+            remaining = [each for each in self._containers(stack) if each.id not in ours]
             self._proxy.apply(upstreams.wanted(stack, remaining))
-        for container in map(self._inspect, journal.get("created", [])):
-            if container is None:
-                continue
-            service = stack.services.get(container.service)
-            # A new version that shows itself step by step begins with the first one again.
-            fresh = service is None or service.strategy != ROLLING
-            if fresh or container.oneoff or container.config_hash != stack.config_hash(container.service):
-                self._gateway.remove(container.id, container.name, volumes=True)
+        useless = [each for each in created if not self._is_of_use(stack, each)]
+        self._stop(stack, useless)
+        for container in useless:
+            self._gateway.remove(container.id, container.name, volumes=True)
+        kept = [each for each in created if each not in useless]
+        for container in stopped:
+            alone = not any(_exclude_each_other(container, each) for each in kept)
+            if alone and not container.running and container.service not in stack.elsewhere:
+                self._reinstate(stack, container)
         self._store.collect_files(self._files_in_use(stack))
+        return {**carried, "created": [each.id for each in kept]}
+
+    def _is_of_use(self, stack: Stack, container: Container) -> bool:
+        """A container of an interrupted release. One that shows itself step by step begins with the first one again."""
+        service = stack.services.get(container.service)
+        if service is None or service.strategy != ROLLING or container.oneoff:
+            return False
+        return container.config_hash == stack.config_hash(container.service)
 
     # Parts of phases
 
@@ -402,12 +424,14 @@ class ComposeEngine:
         with contextlib.suppress(EngineError):  # they are removed in any case
             self._stop(stack, [each for each in map(self._inspect, progress.created) if each is not None])
 
-    def _discard(self, progress: Progress, left: list[str], which: Callable[[Container], bool]) -> None:
-        """Remove new containers; they never served, or do not any more."""
-        for container in map(self._inspect, list(progress.created)):
-            if container is not None and which(container):
-                with collected(left):
-                    self._gateway.remove(container.id, container.name, volumes=True)
+    def _discard(self, stack: Stack, progress: Progress, left: list[str], which: Callable[[Container], bool]) -> None:
+        """Remove new containers, each with its grace: a store has taken writes, a worker has jobs."""
+        doomed = [each for each in map(self._inspect, list(progress.created)) if each is not None and which(each)]
+        with contextlib.suppress(EngineError):  # they are removed in any case
+            self._stop(stack, doomed)
+        for container in doomed:
+            with collected(left):
+                self._gateway.remove(container.id, container.name, volumes=True)
 
     def _files_in_use(self, stack: Stack) -> set[str]:
         """The names of our files that a container mounts."""
@@ -446,6 +470,9 @@ class ComposeEngine:
             if entry.action in (KEEP, REMOVE) or name in progress.up:
                 continue
             self._await_dependencies(stack, name)
+            for other in plan.services:
+                if other.gives_way_to == name:
+                    self._retire(stack, other, progress)
             if entry.action == STOP_FIRST:
                 if entry.strategy != RECREATE:
                     self._retire(stack, entry, progress)
@@ -510,13 +537,11 @@ class ComposeEngine:
         self._stop(stack, entry.old)
 
     def _stop(self, stack: Stack, containers: Iterable[Container]) -> None:
-        self._gateway.stop_all(
-            (each.id, each.name, self._grace(stack, each.service)) for each in containers if each.alive
-        )
+        self._gateway.stop_all((each.id, each.name, self._grace(stack, each)) for each in containers if each.alive)
 
-    def _grace(self, stack: Stack, service: str) -> int:
-        found = stack.services.get(service)
-        return found.stop_grace_whole if found else 30
+    def _grace(self, stack: Stack, container: Container) -> int:
+        found = stack.services.get(container.service)
+        return max(found.stop_grace_whole if found else 0, container.stop_grace_seconds)
 
     # The health gate
 
@@ -601,3 +626,8 @@ class ComposeEngine:
     def _said(self, output: str) -> str:
         said = report.last_lines(report.mask(output, self._secrets))
         return f", its last lines: {said}" if said else ""
+
+
+def _exclude_each_other(stopped: Container, other: Container) -> bool:
+    """Whether the one cannot come back while the other is there."""
+    return stopped.service == other.service or bool(set(stopped.volumes) & set(other.volumes))

@@ -234,6 +234,9 @@ def _endpoints(stack: Stack, service: Service, aliases: bool) -> dict[str, dict[
 def _host_config(stack: Stack, service: Service, files_directory: str) -> dict[str, Any]:
     plain = service.plain
     policy, _colon, attempts = plain.get("restart", "no").partition(":")
+    if policy == "always":
+        # The engine starts what was stopped with `always` when it starts itself: beside its successor, on its data.
+        policy = "unless-stopped"
     config: dict[str, Any] = {
         "RestartPolicy": {"Name": policy, "MaximumRetryCount": int(attempts or 0)},
         "NetworkMode": plain.get("network_mode", "default"),

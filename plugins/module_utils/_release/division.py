@@ -53,7 +53,8 @@ class Division:
     def _new(self) -> set[str]:
         """The containers of the next version, those that were there already among them."""
         there = {each.id for entry in self._plan.services if entry.old for each in (*entry.keep, *entry.start)}
-        return there | set(self._progress.created)
+        leaving = {each.id for entry in self._plan.services for each in entry.old}
+        return there | (set(self._progress.created) - leaving)
 
     def _files(self, containers: list[Container], new: set[str]) -> dict[str, str]:
         share = self._progress.share

@@ -31,6 +31,9 @@ class EngineError(Exception):
     """A phase cannot go on; one line with the resource, the reason and the remedy."""
 
 
+FINISH = "finish"  # from this phase on a release is not undone
+
+
 @dataclass(frozen=True)
 class Capabilities:
     """What generic code asks instead of an engine's name."""
@@ -53,6 +56,7 @@ class Progress:
     scaled: dict[str, int] = field(default_factory=dict)
     removing: list[str] = field(default_factory=list)
     up: list[str] = field(default_factory=list)
+    carried: bool = False  # whether some of it was made by a release that was interrupted
     switched: bool = False
     share: float = 1.0  # of the requests that the new version was given last
     steps: list[dict[str, Any]] = field(default_factory=list)  # each share: how long, and what was answered
@@ -151,5 +155,5 @@ class Engine(Protocol):
     def undo(self, stack: Stack, plan: Plan, progress: Progress) -> list[str]:
         """Back to the old release; returns what could not be put back."""
 
-    def recover(self, stack: Stack, journal: Mapping[str, Any]) -> None:
+    def recover(self, stack: Stack, journal: Mapping[str, Any]) -> dict[str, Any]:
         """Clean up after a release that was interrupted before it had all requests."""

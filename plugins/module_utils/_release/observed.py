@@ -49,6 +49,8 @@ class Container:
     node: str = ""  # where it runs, in a Swarm
     health_log: str = ""
     standing: bool = False  # of the colour before, kept for the way back
+    volumes: tuple[str, ...] = ()  # those that it may write
+    stop_grace_seconds: int = 10
 
     @property
     def running(self) -> bool:
@@ -130,6 +132,12 @@ def parse_container(raw: Mapping[str, Any]) -> Container:
         addresses={name: entry["IPAddress"] for name, entry in networks.items() if entry.get("IPAddress")},
         host_network=raw.get("HostConfig", {}).get("NetworkMode") == "host",
         health_log=(probes[-1].get("Output") or "").strip() if probes else "",
+        volumes=tuple(
+            mount.get("Name") or mount.get("Source") or ""
+            for mount in raw.get("Mounts") or []
+            if (mount.get("Type") or "").lower() == "volume" and mount.get("RW", True)
+        ),
+        stop_grace_seconds=int(raw["Config"].get("StopTimeout") or 10),
     )
 
 

@@ -48,6 +48,7 @@ class ServicePlan:
     strategy: str = ROLLING
     how: str = ""
     keep_old_seconds: float = 0
+    gives_way_to: str = ""  # the service that takes its volume, and must not write it at the same time
 
     @property
     def staying_behind(self) -> tuple[Container, ...]:
@@ -185,15 +186,7 @@ def make_plan(
         ]
         planned[name] = _plan_service(stack, stack.services[name], observed, restarted, last_seconds or {})
     gone = sorted({each.service for each in observed.containers if each.service not in planned and not each.oneoff})
-    removed = tuple(
-        ServicePlan(
-            name,
-            REMOVE,
-            f"{stack.elsewhere[name]} runs it" if name in stack.elsewhere else "it is not in the Compose file any more",
-            old=tuple(each for each in observed.containers if each.service == name and not each.oneoff),
-        )
-        for name in gone
-    )
+    removed = tuple(_plan_removal(stack, observed, name, planned) for name in gone)
     services = (*planned.values(), *removed)
     moving = any(each.changed for each in services)
     plan = Plan(
@@ -216,11 +209,30 @@ def make_plan(
             *records,
             *(("configs and secrets",) if observed.files_missing else ()),
         ),
-        pending_commands=() if moving else pending_commands,
+        pending_commands=pending_commands,
         last_seconds=last_seconds or {},
         images={name: image.id for name, image in observed.images.items()},
     )
     return replace(plan, stages=_stages(stack, plan))
+
+
+def _plan_removal(stack: Stack, observed: Observed, name: str, planned: Mapping[str, ServicePlan]) -> ServicePlan:
+    old = tuple(each for each in observed.containers if each.service == name and not each.oneoff)
+    if name in stack.elsewhere:
+        return ServicePlan(name, REMOVE, f"{stack.elsewhere[name]} runs it", old=old)
+    reason = "it is not in the Compose file any more"
+    written = {volume for each in old if each.alive for volume in each.volumes}
+    for other, entry in planned.items():
+        service = stack.services[other]
+        taken = written & {
+            stack.volume_name(mount["source"])
+            for mount in service.plain["volumes"]
+            if mount["type"] == "volume" and not mount["read_only"]
+        }
+        if taken and entry.action == CREATE and service.order[0] == STOP_FIRST:
+            reason += f", and stops before {other} starts, which takes {', '.join(sorted(taken))}"
+            return ServicePlan(name, REMOVE, reason, old=old, gives_way_to=other)
+    return ServicePlan(name, REMOVE, reason, old=old)
 
 
 def is_late(stack: Stack, plan: Plan, name: str) -> bool:

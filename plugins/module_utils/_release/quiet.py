@@ -28,7 +28,9 @@ def all_stacks(owner: str, places: Places, wait_seconds: float) -> Iterator[list
     with contextlib.ExitStack() as ends:
         for name in records.stacks(places.stacks):
             try:
-                held.append(ends.enter_context(lease(name, owner, LEASE_SECONDS, wait_seconds, places.leases)))
+                held.append(
+                    ends.enter_context(lease(name, owner, LEASE_SECONDS, wait_seconds, places.leases, steers=False))
+                )
             except LeaseError as error:
                 raise Busy(str(error)) from error
         yield held

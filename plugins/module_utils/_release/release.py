@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import Lease, LeaseLost
 from ansible_collections.slipway.ops.plugins.module_utils._proxy import upstreams
 from ansible_collections.slipway.ops.plugins.module_utils._release import basis, hooks, plan_document, report
-from ansible_collections.slipway.ops.plugins.module_utils._release.engine import Engine, EngineError, Progress
+from ansible_collections.slipway.ops.plugins.module_utils._release.engine import FINISH, Engine, EngineError, Progress
 from ansible_collections.slipway.ops.plugins.module_utils._release.hooks import Hooks
 from ansible_collections.slipway.ops.plugins.module_utils._release.images import Wanted
 from ansible_collections.slipway.ops.plugins.module_utils._release.observed import Observed, with_standing
@@ -39,7 +39,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._stack.model import (
 )
 
 AFTER_RELEASE = "after_release"
-PULL, POINT, PREPARE, STOP, MIGRATE, START, SWITCH, WATCH, REPLACE, FINISH = (
+PULL, POINT, PREPARE, STOP, MIGRATE, START, SWITCH, WATCH, REPLACE = (
     "pull",
     "recovery point",
     "prepare",
@@ -49,7 +49,6 @@ PULL, POINT, PREPARE, STOP, MIGRATE, START, SWITCH, WATCH, REPLACE, FINISH = (
     "switch",
     "watch",
     "replace",
-    "finish",
 )
 
 # Where a release over several hosts waits until each of them has come so far, by the phase that comes next. Before the
@@ -229,10 +228,10 @@ class Release:
         before = self.records.model()
         if check or not plan.changed:
             return Outcome(plan.changed, plan.release, plan.lines(), before=report.view(before))
+        self.engine.require()  # else its containers would come back with the engine
         with self.lease(f"removal of {self.stack.name} by {self.actor}"):
             plan = self._removal(self._observe())
-            if observed.available:
-                self.engine.close(self.stack, plan)
+            self.engine.close(self.stack, plan)
             self.records.write_standing({})
             self.records.remove_deployed()
             self.records.clear_journal()
@@ -412,16 +411,19 @@ class Release:
             self._record(plan, "failed", str(error), begun, phase=PULL)
             raise ReleaseFailed(self._message(plan, PULL, error, [])) from error
         if not plan.changed:
+            if unfinished.get("phase") == AFTER_RELEASE:
+                plan = replace(plan, release=int(unfinished["release"]))
+                self._verify(plan, Progress(plan.release, self.records.write_journal), begun)
             self.records.clear_journal()
             return plan
         progress = Progress(
             release=plan.release,
             save=self.records.write_journal,
             phase=PULL,
-            stopped=carried,
             # What an interrupted release sent elsewhere may still be answered by what is to be stopped now.
             reloaded=bool(unfinished.get("switched")),
             seconds=seconds,
+            **carried,
         )
         phases: tuple[tuple[str, Callable[[Stack, Plan, Progress], None]], ...] = (
             (POINT, self._make_point),
@@ -512,21 +514,22 @@ class Release:
             progress.recovery_point = self.points.make()
             progress.record()
 
-    def _recover(self) -> list[str]:
-        """Clean up after an interrupted release; returns what it had stopped, for our own undoing."""
+    def _recover(self) -> dict[str, Any]:
+        """Clean up after an interrupted release; returns what of it our own undoing is to undo as well."""
         journal = self.records.journal()
         if journal is None:
-            return []
-        serves = journal.get("phase") == AFTER_RELEASE  # whole; what its end has to run is still in the plan
-        if not serves:
-            self.engine.recover(self.stack, journal)
+            return {}
+        carried: dict[str, Any] = {}
+        if journal.get("phase") != AFTER_RELEASE:  # whole; what its end has to run is still in the plan
+            carried = self.engine.recover(self.stack, journal)
         number = int(journal.get("release", 0))
         if number > self.records.last_release():
             reason = f"interrupted in phase {journal.get('phase')}"
             self.records.add_history(
                 {"release": number, "outcome": "interrupted", "reason": reason, "finished": _now(), "actor": ""}
             )
-        return list(journal.get("stopped", []))
+        # From its end on it is the version to go back to.
+        return {} if journal.get("phase") in (FINISH, AFTER_RELEASE) else carried
 
     def _give_up(self, plan: Plan, progress: Progress, error: BaseException, begun: str) -> None:
         if progress.phase == FINISH:
@@ -576,11 +579,11 @@ class Release:
             raise ReleaseFailed(
                 f"release {plan.release} of {self.stack.name} failed in phase {AFTER_RELEASE}: {error}"
             ) from error
-        self.records.clear_journal()
         self._verify(plan, progress, begun)
 
     def _verify(self, plan: Plan, progress: Progress, begun: str) -> None:
-        """What runs now must be what was asked: nothing may be left to do."""
+        """What runs now must be what was asked: nothing may be left to do. Until it is recorded the journal stays."""
+        self.records.write_journal({"release": plan.release, "phase": AFTER_RELEASE, "services": []})
         try:
             self.engine.settle(self.stack, self._observe())
             left = self._plan(self._observe()).lines()
@@ -596,6 +599,7 @@ class Release:
         self.records.keep_release(Kept(plan.release, self.model, self.variables, here))
         told = self._tell_end(plan, hooks.SUCCEEDED)
         self._record(plan, "succeeded", told, begun, progress)
+        self.records.clear_journal()
         if told:
             raise ReleaseFailed(
                 f"release {plan.release} of {self.stack.name} succeeded and serves, but {told}; correct the hook"

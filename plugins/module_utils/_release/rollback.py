@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._release.records import Kept
 from ansible_collections.slipway.ops.plugins.module_utils._stack.derived import routes
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
 
 SUCCEEDED = "succeeded"
 REMOVED = "removed"
@@ -30,8 +31,14 @@ class Target:
     notes: tuple[str, ...] = ()
 
 
-def choose(stack: str, history: Sequence[Record], kept: Callable[[int], Kept | None], wanted: int | None) -> Target:
-    """The release `wanted`, or else the last good one that differs from what serves now."""
+def choose(
+    stack: str,
+    history: Sequence[Record],
+    kept: Callable[[int], Kept | None],
+    wanted: int | None,
+    deployed: Mapping[str, Any] | None = None,
+) -> Target:
+    """The release `wanted`, or else the last good one that differs from what serves now, the model `deployed`."""
     good = [record for record in history if record.get("outcome") == SUCCEEDED]
     if not good:
         raise RollbackRefused(
@@ -39,19 +46,45 @@ def choose(stack: str, history: Sequence[Record], kept: Callable[[int], Kept | N
         )
     if history[-1].get("outcome") == REMOVED:
         raise RollbackRefused(f"stack {stack}: it was removed from this host; run deploy.yml to have it again")
-    current = good[-1]
-    now = kept(int(current["release"]))
-    found = _wanted(stack, history, kept, wanted) if wanted is not None else _last_good(stack, good, kept, now)
-    if now is not None and routes(now.model) != routes(found.model):
+    current = int(good[-1]["release"])
+    now = kept(current)
+    serves = now.model if now is not None else None
+    if deployed is not None and serves is not None and deployed != serves:
+        # What serves was never found good, so the last good one is where to go.
+        current, serves = int(history[-1]["release"]), deployed
+    if wanted is not None:
+        found = _wanted(stack, history, kept, wanted)
+    elif now is not None and serves is not now.model:
+        found = now
+    else:
+        found = _last_good(stack, good, kept, now)
+    if serves is not None:
+        _require_alike(stack, found, serves, current)
+    return Target(found, current, _notes(stack, history, found.release))
+
+
+def _require_alike(stack: str, found: Kept, serves: Mapping[str, Any], current: int) -> None:
+    """What other parts of the system were told of the release that serves must fit the one that comes back."""
+    if routes(serves) != routes(found.model):
         raise RollbackRefused(
-            f"stack {stack}: release {found.release} has other routes than release {now.release}, and nginx's sites "
+            f"stack {stack}: release {found.release} has other routes than release {current}, and nginx's sites "
             "come from the inventory; put the older Compose file there and run deploy.yml"
         )
-    return Target(found, int(current["release"]), _notes(stack, history, found.release))
+    if _alone(serves) != _alone(found.model):
+        raise RollbackRefused(
+            f"stack {stack}: release {found.release} has what runs exactly once on other hosts than release {current}; "
+            "put the older placement into the inventory and run deploy.yml"
+        )
+
+
+def _alone(model: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """The services that run exactly once here, and those that do so on other hosts."""
+    stack = Stack(model)
+    return sorted(name for name, service in stack.services.items() if service.single), dict(stack.elsewhere)
 
 
 def _wanted(stack: str, history: Sequence[Record], kept: Callable[[int], Kept | None], wanted: int) -> Kept:
-    record = next((record for record in history if record.get("release") == wanted), None)
+    record = next((record for record in reversed(history) if record.get("release") == wanted), None)
     if record is None:
         raise RollbackRefused(f"stack {stack}: there is no release {wanted}; see: slipway status {stack}")
     if record.get("outcome") != SUCCEEDED:

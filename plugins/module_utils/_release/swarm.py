@@ -28,6 +28,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release import observ
 from ansible_collections.slipway.ops.plugins.module_utils._release import swarm_observed, swarm_tasks
 from ansible_collections.slipway.ops.plugins.module_utils._release.compose import Limits
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import (
+    FINISH,
     Capabilities,
     EngineError,
     Progress,
@@ -400,14 +401,14 @@ class SwarmEngine:
     def undo(self, stack: Stack, plan: Plan, progress: Progress) -> list[str]:
         return self._put_back(stack, progress.plain())
 
-    def recover(self, stack: Stack, journal: Mapping[str, Any]) -> None:
+    def recover(self, stack: Stack, journal: Mapping[str, Any]) -> dict[str, Any]:
         """What an interrupted release left is taken away from any manager; what it was about to end, ends."""
-        removing = journal.get("removing") or []
-        if removing:
-            self._tasks.remove(stack, removing)
-            return
+        if journal.get("phase") == FINISH:
+            self._tasks.remove(stack, journal.get("removing") or [])
+            return {}
         # A service that does not come back was broken before; the release that follows is there to mend it.
         self._put_back(stack, journal)
+        return {}
 
     def _put_back(self, stack: Stack, journal: Mapping[str, Any]) -> list[str]:
         """Take away what was created, have again what was stopped; returns what could not be put back."""
@@ -419,8 +420,12 @@ class SwarmEngine:
         stopped = {name: count for name, count in scaled.items() if (there[name].replicas or 0) < count}
         # What was stopped first comes back first; its successor holds its port or its volume until then.
         down = {there[name].service for name in stopped}
-        with collected(left):
+        staying: list[str] = []
+        with collected(staying):
             self._tasks.remove(stack, [name for name in created if there[name].service in down])
+        if staying:
+            # Beside a successor that may still run it would write the same data.
+            return [*left, *staying]
         for name, count in stopped.items():
             with collected(left):
                 self._gateway.scale(name, count)
@@ -553,9 +558,9 @@ class SwarmEngine:
         closing: Served = {name: {} for name, weights in current.items() if weights and name not in wish}
         wish = {**wish, **closing}
         self._remember(progress)
-        if wish != current:
+        progress.reloaded = progress.reloaded or wish != current
+        if wish or current:
             self._tell(wish)
-            progress.reloaded = True
 
     def _remember(self, progress: Progress) -> None:
         if not progress.switched:

@@ -107,11 +107,20 @@ class SwarmService:
         return (0, task.node) if self.replicas is None else (task.slot, "")
 
     def newest(self) -> list[Task]:
-        """The last task of each place; those that were scaled away are none."""
+        """The last task of each place; those that were scaled away are none.
+
+        On a node that is drained or down a service for each node has no place; what ran there stays listed.
+        """
         found: dict[tuple[int, str], Task] = {}
         for task in sorted(self.tasks, key=lambda each: each.created):
             found[self.place(task)] = task
-        return [found[place] for place in sorted(found) if found[place].wanted != REMOVE]
+        placeless = self.replicas is None and not self.job
+        return [
+            found[place]
+            for place in sorted(found)
+            if found[place].wanted != REMOVE
+            and not (placeless and found[place].wanted == SHUTDOWN and found[place].state not in (*FAILED, COMPLETE))
+        ]
 
     def failures(self, task: Task) -> list[Task]:
         """Those in the place of the task that failed, the last one last."""

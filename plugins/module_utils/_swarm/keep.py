@@ -150,7 +150,7 @@ class Keeper:
         local, _root = observe_local(self._gateway)
         if local.locked_key:
             raise SwarmError(LOCKED_REASON)
-        Membership(self._gateway, local).recovered(number, address or local.default_address)
+        Membership(self._gateway, local).recovered(number, address)
 
     def _copy(self, method: str, source: str, target: str, key: str) -> float:
         begun = time.monotonic()

@@ -31,7 +31,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(cli, "tools_for", lambda stack, progress: replace(world.tools, progress=progress))
 
     @contextmanager
-    def local(name: str, owner: str, ttl_seconds: float = 300) -> Iterator[None]:
+    def local(name: str, owner: str, ttl_seconds: float = 300, steers: bool = True) -> Iterator[None]:
+        assert not steers
         with lease(name, owner, ttl_seconds, directory=str(tmp_path / "lease")):
             yield
 

@@ -192,7 +192,7 @@ class Docker:
             "Id": key,
             "Name": f"/{name}",
             "Image": self.images[body["Image"]],
-            "Config": {"Image": body["Image"], "Labels": body["Labels"], "Cmd": body.get("Cmd")},
+            "Config": {key: body.get(key) for key in ("Image", "Labels", "Cmd", "StopTimeout")},
             "HostConfig": {"NetworkMode": body["HostConfig"]["NetworkMode"]},
             "Mounts": body["HostConfig"].get("Mounts", []),
             "State": {"Status": "created", "ExitCode": 0},
@@ -305,8 +305,8 @@ class Host:
             upstreams=str(self.directory / "upstreams"),
         )
 
-    def lease(self, stack: str = "t") -> AbstractContextManager[Lease]:
-        return lease(stack, "tester", directory=self.places().leases)
+    def lease(self, stack: str = "t", steers: bool = True) -> AbstractContextManager[Lease]:
+        return lease(stack, "tester", directory=self.places().leases, steers=steers)
 
     def connect(self) -> Docker:
         if not self.connected:
@@ -315,7 +315,7 @@ class Host:
 
     def rollback(self, wanted: int | None = None) -> tuple[Release, Target]:
         records = self.records()
-        target = choose("t", records.history(), records.kept_release, wanted)
+        target = choose("t", records.history(), records.kept_release, wanted, records.model())
         return self.release(Stack(target.kept.model), target.kept), target
 
     def engine(self, name: str, secrets: Iterable[str] = ()) -> ComposeEngine:

@@ -372,7 +372,7 @@ class Cluster:
 
     def rollback(self, wanted: int | None = None) -> tuple[Release, Target]:
         records = self.records()
-        target = choose("t", records.history(), records.kept_release, wanted)
+        target = choose("t", records.history(), records.kept_release, wanted, records.model())
         return self.release(Stack(target.kept.model), target.kept), target
 
     def parts(self, name: str) -> Parts:
