@@ -63,14 +63,18 @@ class Nginx:
         try:
             for name in changed:
                 self._put(name, upstreams[name])
-            if self.runs():
-                self._test()
-                self._reload()
+            self.load()
         except (ProxyError, OSError, subprocess.SubprocessError) as error:
             for name in changed:
                 self._put(name, before.get(name, ""))
             raise ProxyError(f"nginx did not take the new upstreams, the old ones are back: {error}") from error
         return True
+
+    def load(self) -> None:
+        """Have nginx read the files as they are: who wrote them may have died before nginx was told."""
+        if self.runs():
+            self._test()
+            self._reload()
 
     def _put(self, name: str, content: str) -> None:
         path = os.path.join(self.directory, name)

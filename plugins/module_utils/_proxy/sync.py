@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import queue
+import subprocess
 import sys
 import threading
 import time
@@ -119,6 +120,10 @@ def watch(
     program = _program_version()
     gateway = connect()
     proxy = Nginx(places.upstreams)
+    try:
+        proxy.load()
+    except (ProxyError, OSError, subprocess.SubprocessError) as error:
+        say(str(error))
     events: queue.Queue[bool] = queue.Queue()
     of_swarm: queue.Queue[bool] = queue.Queue()
 

@@ -92,17 +92,21 @@ class ClusterRecords:
 
     def _put(self, key: str, value: Any, drop: frozenset[str] = frozenset()) -> None:
         """Make it the document of that key, and drop these others."""
+        data = self._packed(key, value)
+        fencing = self._state.require_held(self._state.read())
+        name = object_name(self.stack, f"{key}-{uuid.uuid4().hex[:8]}")
+        labels = {RECORD_LABEL: self.stack, FENCING_LABEL: str(fencing)}
+        self._state.gateway.create_config(name, labels, data)
+        self._list({key: name}, drop)
+
+    def _packed(self, key: str, value: Any) -> bytes:
         data = pack(value)
         if len(data) > MAXIMUM_BYTES:
             raise EngineError(
                 f"{key} of stack {self.stack}: {len(data) / 1024:.0f} KiB packed, a config object of Docker holds "
                 f"{MAXIMUM_BYTES / 1024:.0f} KiB; take large files out of configs and secrets of the Compose file"
             )
-        fencing = self._state.require_held(self._state.read())
-        name = object_name(self.stack, f"{key}-{uuid.uuid4().hex[:8]}")
-        labels = {RECORD_LABEL: self.stack, FENCING_LABEL: str(fencing)}
-        self._state.gateway.create_config(name, labels, data)
-        self._list({key: name}, drop)
+        return data
 
     def _list(self, add: Mapping[str, str], drop: frozenset[str]) -> None:
         gone: list[str] = []
@@ -154,6 +158,9 @@ class ClusterRecords:
 
     def add_history(self, record: Mapping[str, Any]) -> None:
         self._put(HISTORY, [*self.history(), dict(record)][-HISTORY_RECORDS:])
+
+    def require_room(self, kept: Kept) -> None:
+        self._packed(f"{RELEASE}-{kept.release}", kept.plain())
 
     def keep_release(self, kept: Kept) -> None:
         """Keep what a good release was, for the way back; the oldest beyond the limit go."""

@@ -100,6 +100,9 @@ class Records:
     def _releases(self) -> str:
         return self._kept("releases")
 
+    def require_room(self, kept: Kept) -> None:
+        """Files have no limit of their own."""
+
     def keep_release(self, kept: Kept) -> None:
         """Keep what a good release was, for the way back; the oldest beyond the limit go."""
         files.ensure_directory(self._releases, 0o700)

@@ -347,7 +347,10 @@ SUPPORT: dict[str, Support] = {
     ),
     "services.*.pull_refresh_after": _no("use pull_policy: always"),
     "services.*.read_only": _yes(),
-    "services.*.restart": _yes(swarm=honoured("without it any: else the tasks of a lost node would stay lost")),
+    "services.*.restart": _as(
+        "always is unless-stopped: what a release has stopped must not come back with the engine, beside its successor",
+        swarm=honoured("without it any: else the tasks of a lost node would stay lost"),
+    ),
     "services.*.runtime": _yes(swarm=refused(_NOT_IN_A_TASK)),
     "services.*.scale": _as("deploy.replicas"),
     "services.*.secrets": _yes(

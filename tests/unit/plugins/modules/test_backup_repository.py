@@ -27,7 +27,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(backup_repository, "tools_for", lambda stack, progress: replace(world.tools, progress=progress))
 
     @contextmanager
-    def free(name: str, owner: str, ttl_seconds: float = 300) -> Iterator[None]:
+    def free(name: str, owner: str, ttl_seconds: float = 300, steers: bool = True) -> Iterator[None]:
         yield
 
     monkeypatch.setattr(cli, "lease", free)

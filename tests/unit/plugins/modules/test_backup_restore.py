@@ -28,7 +28,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(backup_restore, "tools_for", lambda stack, progress: replace(world.tools, progress=progress))
 
     @contextmanager
-    def free(name: str, owner: str, ttl_seconds: float = 300) -> Iterator[None]:
+    def free(name: str, owner: str, ttl_seconds: float = 300, steers: bool = True) -> Iterator[None]:
         yield
 
     monkeypatch.setattr(cli, "lease", free)

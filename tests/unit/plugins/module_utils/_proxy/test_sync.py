@@ -50,6 +50,10 @@ class Engine:
 class Proxy:
     def __init__(self) -> None:
         self.files: dict[str, str] = {}
+        self.loaded = 0
+
+    def load(self) -> None:
+        self.loaded += 1
 
     def read(self, names: list[str]) -> dict[str, str]:
         return {name: self.files[name] for name in names if name in self.files}
@@ -142,9 +146,11 @@ class Cluster:
 
 def watch(monkeypatch: pytest.MonkeyPatch, places: Places, gateway: Any, cluster: Cluster) -> list[str]:
     said: list[str] = []
-    monkeypatch.setattr(sync, "Nginx", lambda directory: Proxy())
+    proxy = Proxy()
+    monkeypatch.setattr(sync, "Nginx", lambda directory: proxy)
     monkeypatch.setattr(sync, "DEBOUNCE_SECONDS", 0.01)
     sync.watch(places, lambda: gateway, said.append, lambda: cluster)  # type: ignore[arg-type,return-value]
+    assert proxy.loaded == 1
     return said
 
 

@@ -100,6 +100,10 @@ def test_standing(mine: ClusterRecords) -> None:
 def test_what_is_too_large_is_refused(raft: Raft, mine: ClusterRecords) -> None:
     with pytest.raises(EngineError, match=r"deployed of stack t: \d+ KiB packed, a config object of Docker holds 1000"):
         mine.write_deployed({"noise": os.urandom(1_100_000).hex()}, {})
+    large = Kept(1, {"noise": os.urandom(1_100_000).hex()}, {}, {})
+    with pytest.raises(EngineError, match="release-1 of stack t: "):
+        mine.require_room(large)
+    mine.require_room(kept(1))
     assert documents(raft) == []
 
 

@@ -63,6 +63,7 @@ def test_body(web: dict[str, Any], key: str, expected: Any) -> None:
     [
         ({}, "RestartPolicy", {"Name": "no", "MaximumRetryCount": 0}),
         ({"restart": "on-failure:4"}, "RestartPolicy", {"Name": "on-failure", "MaximumRetryCount": 4}),
+        ({"restart": "always"}, "RestartPolicy", {"Name": "unless-stopped", "MaximumRetryCount": 0}),
         ({"cpus": "0.5"}, "NanoCpus", 500_000_000),
         ({"mem_limit": "1m"}, "Memory", 2**20),
         ({"mem_reservation": "1m"}, "MemoryReservation", 2**20),

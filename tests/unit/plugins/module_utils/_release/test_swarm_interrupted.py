@@ -1,0 +1,129 @@
+"""What a Swarm's release that died leaves, and what the next one makes of it; nodes that are drained or down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
+from ansible_collections.slipway.ops.plugins.module_utils._release.records import Records
+from ansible_collections.slipway.ops.plugins.module_utils._release.release import ReleaseFailed
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
+
+from .swarm_world import Cluster, Killed, document
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    return Cluster(tmp_path)
+
+
+def dies(*_arguments: Any) -> None:
+    raise Killed
+
+
+def test_a_first_release_killed_at_its_end_goes_on_serving(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Records, "write_deployed", dies)
+        with pytest.raises(Killed):
+            cluster.release(document()).present(check=False)
+    names = cluster.swarm.names()
+    cluster.swarm.calls.clear()
+    cluster.release(document()).present(check=False)
+    assert cluster.swarm.names() == names
+    assert [call for call in cluster.swarm.calls if call.startswith(("create", "remove"))] == []
+
+
+def test_a_proxy_that_does_not_follow_is_asked_again_by_the_next_run(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Going back after a killed release: what a proxy still asks must not be removed."""
+    cluster.release(document("1")).present(check=False)
+    second = cluster.release(document("2"))
+    monkeypatch.setattr(second.engine, "watch", dies)
+    monkeypatch.setattr(second, "_give_up", dies)
+    with pytest.raises(Killed):
+        second.present(check=False)
+    cluster.serving.deaf = "the proxy on host-n2 did not follow"
+    with pytest.raises(ReleaseFailed, match="the proxy on host-n2 did not follow"):
+        cluster.release(document("1")).present(check=False)
+    assert "t_web-r2" in cluster.swarm.names()
+    cluster.serving.deaf = ""
+    cluster.release(document("1")).present(check=False)
+    assert "t_web-r2" not in cluster.swarm.names()
+
+
+def test_a_release_whose_end_could_not_be_seen_is_recorded_by_the_next_run(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.release(document("1")).present(check=False)
+    cluster.release(document("2")).present(check=False)
+    third = cluster.release(document("3"))
+
+    def refuse(*_arguments: Any) -> None:
+        raise EngineError("the Swarm does not have a leader")
+
+    monkeypatch.setattr(third.engine, "settle", refuse)
+    with pytest.raises(ReleaseFailed, match="does not run as asked"):
+        third.present(check=False)
+    outcome = cluster.release(document("3")).present(check=False)
+    assert (outcome.changed, outcome.release) == (True, 3)
+    _release, target = cluster.rollback()
+    assert (target.kept.release, target.current) == (2, 3)
+
+
+def test_no_number_is_given_twice(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.release(document("1")).present(check=False)
+    second = cluster.release(document("2"))
+    monkeypatch.setattr(second.engine, "settle", dies)
+    with pytest.raises(Killed):
+        second.present(check=False)
+    outcome = cluster.release(document("3")).present(check=False)
+    assert outcome.release == 3
+    assert "t_web-r3" in cluster.swarm.names()
+
+
+def test_a_store_does_not_come_back_beside_a_successor_that_may_still_run(cluster: Cluster) -> None:
+    cluster.release(document("1")).present(check=False)
+    broken = document("2unhealthy")
+    broken["services"]["db"]["environment"] = {"NEW": "1"}
+    cluster.swarm.fail_on = {"remove t_db-r2": "the Swarm does not have a leader"}
+    with pytest.raises(ReleaseFailed, match="could not be put back whole"):
+        cluster.release(broken).present(check=False)
+    assert "scale t_db-r1 1" not in cluster.swarm.calls
+    assert cluster.records().journal() is not None
+    cluster.swarm.fail_on = {}
+    cluster.release(document("1")).present(check=False)
+    assert sorted(cluster.swarm.running()) == ["t_db-r1", "t_web-r1", "t_worker-r1"]
+
+
+def everywhere(cluster: Cluster, other: str = "1") -> Stack:
+    services = {"agent": {"image": "agent:1"}, "other": {"image": f"other:{other}"}}
+    plain = cluster.stack({"services": services}).plain
+    agent = plain["services"]["agent"]
+    agent = {**agent, "deploy": {**agent["deploy"], "mode": "global"}}
+    return Stack({**plain, "services": {**plain["services"], "agent": agent}})
+
+
+@pytest.mark.parametrize(("node", "state"), [("ready-drained", "shutdown"), ("down", "running")])
+def test_a_service_for_each_node_has_no_place_on_a_node_that_is_away(cluster: Cluster, node: str, state: str) -> None:
+    cluster.release(everywhere(cluster)).present(check=False)
+    service = next(key for key, entry in cluster.swarm.there.items() if "agent" in entry["Spec"]["Name"])
+    cluster.swarm.hosts["n3"] = node
+    cluster.swarm.every_task.append(
+        {
+            "ID": "t900",
+            "ServiceID": service,
+            "Slot": 0,
+            "NodeID": "n3",
+            "DesiredState": "shutdown",
+            "CreatedAt": "000000.001",
+            "Spec": {"ContainerSpec": {}},
+            "Status": {"State": state},
+            "since": 0,
+        }
+    )
+    assert not cluster.release(everywhere(cluster)).present(check=False).changed
+    assert cluster.release(everywhere(cluster, "2")).present(check=False).changed
+    assert cluster.swarm.names() == ["t_agent-r1", "t_other-r2"]
