@@ -6,10 +6,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import Lease, LeaseError, lease
+from ansible_collections.slipway.ops.plugins.module_utils._raft.gateway import RaftGateway
+from ansible_collections.slipway.ops.plugins.module_utils._raft.lease import cluster_lease
+from ansible_collections.slipway.ops.plugins.module_utils._raft.records import cluster_stacks
+from ansible_collections.slipway.ops.plugins.module_utils._raft.state import ClusterState
 from ansible_collections.slipway.ops.plugins.module_utils._release import records
+from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
 from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
 
 LEASE_SECONDS = 300
@@ -22,10 +27,20 @@ class Busy(LeaseError):
 
 
 @contextlib.contextmanager
-def all_stacks(owner: str, places: Places, wait_seconds: float) -> Iterator[list[Lease]]:
-    """Hold the lease of every stack on this host."""
+def all_stacks(
+    owner: str,
+    places: Places,
+    wait_seconds: float,
+    swarm: Callable[[], RaftGateway] | None = None,
+) -> Iterator[list[Lease]]:
+    """Hold the lease of every stack on this host; with `swarm`, on a manager, also of those on its Swarm."""
     held: list[Lease] = []
     with contextlib.ExitStack() as ends:
+        for state in _states(swarm) if swarm else ():
+            try:
+                held.append(ends.enter_context(cluster_lease(state, owner, LEASE_SECONDS, wait_seconds)))
+            except (LeaseError, EngineError) as error:
+                raise Busy(str(error)) from error
         for name in records.stacks(places.stacks):
             try:
                 held.append(
@@ -34,3 +49,12 @@ def all_stacks(owner: str, places: Places, wait_seconds: float) -> Iterator[list
             except LeaseError as error:
                 raise Busy(str(error)) from error
         yield held
+
+
+def _states(connect: Callable[[], RaftGateway]) -> list[ClusterState]:
+    """Of the Swarm's stacks. Without an engine, on a worker and without a quorum nothing is released from here."""
+    try:
+        gateway = connect()
+        return [ClusterState(gateway, name) for name in (cluster_stacks(gateway) if gateway.node_id() else ())]
+    except EngineError:
+        return []

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from ansible_collections.slipway.ops.plugins.module_utils._proxy import upstreams
@@ -419,10 +419,9 @@ class SwarmEngine:
         scaled = {name: count for name, count in (journal.get("scaled") or {}).items() if name in there}
         stopped = {name: count for name, count in scaled.items() if (there[name].replicas or 0) < count}
         # What was stopped first comes back first; its successor holds its port or its volume until then.
-        down = {there[name].service for name in stopped}
         staying: list[str] = []
         with collected(staying):
-            self._tasks.remove(stack, [name for name in created if there[name].service in down])
+            self._tasks.remove(stack, _successors(there, created, stopped))
         if staying:
             # Beside a successor that may still run it would write the same data.
             return [*left, *staying]
@@ -475,6 +474,9 @@ class SwarmEngine:
                 continue
             self._await_dependencies(stack, name)
             goal = self._goal(stack, plan, entry)
+            for other in plan.services:
+                if other.gives_way_to == name:
+                    self._retire(stack, {_service_of(each) for each in other.old}, progress)
             if entry.action == STOP_FIRST:
                 self._retire(stack, {_service_of(each) for each in entry.old} - set(goal), progress)
                 moved.append(name)
@@ -616,6 +618,18 @@ class SwarmEngine:
             self._tasks.await_ready(
                 stack, [each.name for each in found if each.config_hash == wanted.get(each.service)]
             )
+
+
+def _successors(there: Mapping[str, SwarmService], created: Collection[str], stopped: Collection[str]) -> list[str]:
+    """Of what was created: the next of what was stopped, and what took the data of one that made room for it."""
+    down = {there[name].service for name in stopped}
+    data = {volume for name in stopped for volume in there[name].volumes}
+    before = {service.service for name, service in there.items() if name not in created}
+    return [
+        name
+        for name in created
+        if there[name].service in down or (there[name].service not in before and data & set(there[name].volumes))
+    ]
 
 
 def _service_of(container: Container) -> str:

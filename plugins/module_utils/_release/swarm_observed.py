@@ -91,6 +91,7 @@ class SwarmService:
     checked: bool = False
     grace_seconds: float = 10
     objects: frozenset[str] = frozenset()
+    volumes: tuple[str, ...] = ()  # those that it may write
     tasks: tuple[Task, ...] = ()
 
     @property
@@ -186,6 +187,11 @@ def parse_service(raw: Mapping[str, Any], tasks: Iterable[Task]) -> SwarmService
             for section, key in (("Configs", "ConfigID"), ("Secrets", "SecretID"))
             for each in container.get(section) or []
         ),
+        volumes=tuple(
+            str(each["Source"])
+            for each in container.get("Mounts") or []
+            if each.get("Type") == "volume" and each.get("Source") and not each.get("ReadOnly")
+        ),
         tasks=tuple(each for each in tasks if each.service == raw["ID"]),
     )
 
@@ -259,6 +265,7 @@ def _base(service: SwarmService, number: int, how: str) -> dict[str, Any]:
         "release": service.release,
         "oneoff": bool(service.purpose),
         "purpose": service.purpose,
+        "volumes": service.volumes,
     }
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 from typing import Any
 
+from ansible_collections.slipway.ops.plugins.module_utils._raft.gateway import RaftGateway
 from ansible_collections.slipway.ops.plugins.module_utils._release.quiet import all_stacks
 from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
 from ansible_collections.slipway.ops.plugins.module_utils._swarm import archive
@@ -61,7 +62,7 @@ def _backup(arguments: argparse.Namespace) -> dict[str, Any]:
     keeper = Keeper(SwarmGateway(), Dockerd())
     if method != STOP:
         return keeper.backup(Keeping(keeping.keep, method))
-    with all_stacks("swarm backup", Places(), LEASE_WAIT_SECONDS):
+    with all_stacks("swarm backup", Places(), LEASE_WAIT_SECONDS, RaftGateway.connect):
         return keeper.backup(Keeping(keeping.keep, method))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._docker.converge import ENGINE_PACKAGES
+from ansible_collections.slipway.ops.plugins.module_utils._raft.gateway import RaftGateway
 from ansible_collections.slipway.ops.plugins.module_utils._release.quiet import all_stacks
 from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
@@ -88,7 +89,8 @@ class Upgrade:
 
     def run(self) -> Outcome:
         machine, settings = self.machine, self.settings
-        with all_stacks(f"upgrade by {settings.actor}", self.places, settings.lease_wait_seconds) as leases:
+        owner = f"upgrade by {settings.actor}"
+        with all_stacks(owner, self.places, settings.lease_wait_seconds, RaftGateway.connect) as leases:
             machine.wait_for_lock(settings.lock_wait_seconds, self.outcome.warnings.append)
             with machine.lists():
                 # APT plans nothing before that.

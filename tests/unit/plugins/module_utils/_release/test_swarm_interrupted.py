@@ -127,3 +127,25 @@ def test_a_service_for_each_node_has_no_place_on_a_node_that_is_away(cluster: Cl
     assert not cluster.release(everywhere(cluster)).present(check=False).changed
     assert cluster.release(everywhere(cluster, "2")).present(check=False).changed
     assert cluster.swarm.names() == ["t_agent-r1", "t_other-r2"]
+
+
+def test_a_renamed_store_never_writes_beside_its_successor(cluster: Cluster) -> None:
+    def renamed(version: str) -> dict[str, Any]:
+        other = document(version)
+        services = other["services"]
+        services["postgres"] = services.pop("db")
+        for service in services.values():
+            if "db" in service.get("depends_on", {}):
+                service["depends_on"] = {"postgres": {"condition": "service_healthy"}}
+        return other
+
+    cluster.release(document()).present(check=False)
+    cluster.swarm.calls.clear()
+    with pytest.raises(ReleaseFailed, match="the old version serves on"):
+        cluster.release(renamed("2unhealthy")).present(check=False)
+    assert sorted(cluster.swarm.running()) == ["t_db-r1", "t_web-r1", "t_worker-r1"]
+    calls = cluster.swarm.calls
+    assert calls.index("scale t_db-r1 0") < calls.index("create t_postgres-r2") < calls.index("remove t_postgres-r2")
+    assert calls.index("remove t_postgres-r2") < calls.index("scale t_db-r1 1")
+    cluster.release(renamed("1")).present(check=False)
+    assert "t_db-r1" not in cluster.swarm.names()
