@@ -62,7 +62,7 @@ def test_the_point_holds_dump_files_and_environment(host: Host, first: dict[str,
     manifest = json.loads(host.file(f"{spool}/manifest.json").content_string)
     tables = manifest["sources"][0]["tables"]
     assert tables == {"orders": 5002, "odd`name": 2, "empty_table": 0}
-    assert host.file(f"{spool}/database-fleetbase.sql").sha256sum == manifest["sources"][0]["sha256"]
+    assert host.file("/tmp/look/mariadb-database-fleetbase.sql").sha256sum == manifest["sources"][0]["sha256"]
     photo = host.file("/tmp/look/var/lib/docker/volumes/fleet_uploads/_data/photos/a.jpg")
     assert (photo.content_string, photo.uid, photo.gid, photo.mode) == ("hello\n", 33, 34, 0o600)
     assert host.file("/tmp/look/etc/slipway/stacks/fleet/environment").content_string == "KEY=value\n"
@@ -139,7 +139,7 @@ def test_a_full_disk(host: Host, first: dict[str, Any]) -> None:
     try:
         done = host.run("slipway backup run")
         assert done.rc == 1
-        assert "are free and the dumps need about" in done.stderr
+        assert "are free, and a backup wants" in done.stderr
     finally:
         host.check_output(f"umount /var/lib/slipway/backup/fleet && umount {spool}.small && rmdir {spool}.small")
     assert points(host) == before

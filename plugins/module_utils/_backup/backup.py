@@ -1,13 +1,12 @@
 # Copyright: Slipway contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make a recovery point: dump, store, read back, and only then let old points go."""
+"""Make a recovery point: store, read back, and only then let old points go."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +15,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup import status 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     KIND_BEFORE_RESTORE,
     BackupError,
+    Catalogue,
+    Orphan,
+    Part,
     Place,
     Point,
     RefusedError,
@@ -23,22 +25,25 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     Settings,
     human_bytes,
     human_seconds,
+    local_path,
     parse_settings,
     point_name,
+    point_time,
     public_url,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.retention import plan_retention
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import (
-    Adapter,
-    SourceMissing,
+    Beside,
     Tools,
     adapter_for,
     adapter_of,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
-# What must stay free on the spool's disk beside the dumps: other programs of the host write there too.
+# What must be free on the disks that are written to: other programs of the host write there too.
 RESERVE_BYTES = 256 << 20
+# No job takes longer than this: nobody works any more on a part that is older and has no point, wherever it was begun.
+ORPHAN_SECONDS = 7 * 86400
 
 
 def load_settings(place: Place) -> Settings:
@@ -88,15 +93,18 @@ def make_point(tools: Tools, kind: str, accept_smaller: bool = False) -> dict[st
 def _make(tools: Tools, kind: str, accept_smaller: bool, started: datetime) -> tuple[dict[str, Any], dict[str, Any]]:
     settings, place, host = tools.settings, tools.place, tools.host
     point = point_name(started)
-    adapters = [adapter_for(source, tools) for source in settings.sources]
-    existing = tools.repository.points()
-    if any(other.name == point for other in existing):
+    catalogue = tools.repository.catalogue()
+    if any(other.name == point for other in catalogue.points):
         raise BackupError(f"point {point}: exists already; wait a second and run the backup again")
+    _check_space(tools)
+    tools.docker.end_leftovers(settings.stack)
+    _remove_orphans(tools, catalogue, started)
     host.make_empty(place.spool)
+    adapters = [adapter_for(source, tools) for source in settings.sources]
     if kind == KIND_BEFORE_RESTORE:
-        adapters = [adapter for adapter in adapters if _is_there(adapter)]
-    _check_space(tools, adapters)
-    records = [adapter.collect() for adapter in adapters]
+        adapters = [adapter for adapter in adapters if not isinstance(adapter, Beside) and adapter.present()]
+    _note_unfinished(tools, {*_unfinished(tools), point})
+    records = [adapter.collect(point) for adapter in adapters]
     last = files.read_json(place.last_manifest)
     if kind != KIND_BEFORE_RESTORE and not accept_smaller:
         doubts = [
@@ -120,6 +128,7 @@ def _make(tools: Tools, kind: str, accept_smaller: bool, started: datetime) -> t
         "sources": records,
     }
     files.write_json(f"{place.spool}/{manifests.NAME}", found)
+    parts = tuple(Part(str(record["part"]), str(record["snapshot"])) for record in records if "part" in record)
     paths = [place.spool, *(path for adapter, record in zip(adapters, records) for path in adapter.paths(record))]
     if host.exists(place.stack_files) and not any(path.startswith(f"{place.stack_files}/") for path in paths):
         paths.append(place.stack_files)
@@ -127,7 +136,8 @@ def _make(tools: Tools, kind: str, accept_smaller: bool, started: datetime) -> t
     stored, warnings = tools.repository.store(point, kind, list(dict.fromkeys(paths)))
     tools.progress(f"reading point {point} back")
     snapshot = str(stored["snapshot_id"])
-    evidence = read_back(tools, Point(point, kind, snapshot, False), found)
+    _note_unfinished(tools, _unfinished(tools) - {point})
+    evidence = read_back(tools, Point(point, kind, snapshot, False, (), parts), found)
     tools.repository.mark_verified(point, {"point": point, "verified": host.now().isoformat(), "files": evidence})
     total = manifests.totals(records)
     duration = round((host.now() - started).total_seconds(), 1)
@@ -141,32 +151,62 @@ def _make(tools: Tools, kind: str, accept_smaller: bool, started: datetime) -> t
         "started_epoch": int(started.timestamp()),
         "duration_seconds": duration,
         "size_bytes": total["bytes"],
-        "added_bytes": int(stored.get("data_added") or 0),
+        "added_bytes": int(stored.get("data_added") or 0) + sum(int(record.get("added") or 0) for record in records),
         "rows": total["rows"],
         "files": total["files"],
-        "points": len(existing) + 1,
+        "points": len(catalogue.points) + 1,
         "removed": [],
         "warnings": warnings,
     }, found
 
 
-def _is_there(adapter: Adapter) -> bool:
-    try:
-        adapter.estimate()
-    except SourceMissing as error:
-        adapter.tools.progress(f"nothing to save: {error}")
-        return False
-    return True
+def _unfinished(tools: Tools) -> set[str]:
+    """The points that jobs on this host began to store and did not end. The caller has the lease: none of them runs."""
+    value = files.read_json(tools.place.unfinished)
+    return {str(name) for name in value} if isinstance(value, list) else set()
 
 
-def _check_space(tools: Tools, adapters: Sequence[Adapter]) -> None:
-    needed = sum(adapter.estimate() for adapter in adapters) + RESERVE_BYTES
-    free = tools.host.free_bytes(tools.place.spool)
-    if free < needed:
-        raise BackupError(
-            f"{tools.place.spool}: {human_bytes(free)} are free and the dumps need about {human_bytes(needed)};"
-            " make room there. Nothing was stored and no old point was removed"
-        )
+def _note_unfinished(tools: Tools, points: set[str]) -> None:
+    files.write_json(tools.place.unfinished, sorted(points))
+
+
+def removable_orphans(catalogue: Catalogue, dead: set[str], now: datetime) -> list[Orphan]:
+    """The parts without a point that no running job can own: of this host's dead jobs, and very old ones. Where the
+    list of snapshots may be short of some, or the point was good once, a part may be all that is left of it."""
+    if not catalogue.whole:
+        return []
+    return [
+        orphan
+        for orphan in catalogue.orphans
+        if not orphan.proved
+        and (orphan.point in dead or (now - point_time(orphan.point)).total_seconds() > ORPHAN_SECONDS)
+    ]
+
+
+def _remove_orphans(tools: Tools, catalogue: Catalogue, now: datetime) -> None:
+    """Remove what killed and failed jobs left: before new data is stored, since they may be what fills the disk."""
+    orphans = removable_orphans(catalogue, _unfinished(tools), now)
+    if orphans:
+        tools.progress(f"removing {len(orphans)} parts of points that were never finished")
+        try:
+            tools.repository.remove_orphans(orphans)
+        except BackupError as error:
+            # They are no danger, and the next job tries again.
+            tools.progress(f"they stay for now: {error}")
+            return
+    _note_unfinished(
+        tools, {orphan.point for orphan in catalogue.orphans if orphan not in orphans} & _unfinished(tools)
+    )
+
+
+def _check_space(tools: Tools) -> None:
+    for path in filter(None, (tools.place.state, local_path(tools.settings.url))):
+        free = tools.host.free_bytes(path)
+        if free < RESERVE_BYTES:
+            raise BackupError(
+                f"{path}: {human_bytes(free)} are free, and a backup wants {human_bytes(RESERVE_BYTES)} at least; make"
+                " room there. Nothing was stored and no old point was removed"
+            )
 
 
 def read_back(tools: Tools, point: Point, expected: dict[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -183,15 +223,9 @@ def read_back(tools: Tools, point: Point, expected: dict[str, Any] | None = None
     outside: dict[str, tuple[str, int]] = {}
     for record in found["sources"]:
         adapter = adapter_of(record, tools)
-        for name in adapter.spooled(record):
-            digest, size = tools.repository.fetch(point.snapshot, name)
-            if (digest, size) != (record["sha256"], record["bytes"]):
-                raise BackupError(
-                    f"point {point.name}: {adapter.label} reads back as {size} bytes with another checksum than the"
-                    f" {record['bytes']} bytes that were stored; the point is not good. Check the repository:"
-                    f" slipway backup check --stack {tools.settings.stack}"
-                )
-            compared.append({"path": name, "sha256": digest, "bytes": size})
+        if "part" in record:
+            tools.fetch(point, record, adapter.label)
+            compared.append({"path": record["file"], "sha256": record["sha256"], "bytes": record["bytes"]})
         for name in adapter.paths(record):
             outside[name] = (adapter.label, int(record.get("files") or 0))
     counted = tools.repository.count(point.snapshot, sorted(outside)) if outside else {}

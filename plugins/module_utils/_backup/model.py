@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -90,6 +91,20 @@ class Source:
             return f"file {self.path}"
         return f"database {self.database} ({self.kind}, service {self.service})"
 
+    @property
+    def key(self) -> str:
+        """How parts, directories and the log name the source: letters, digits, `.`, `_` and `-` alone."""
+        words = (self.kind, self.service, self.database, self.volume, self.path)
+        text = "-".join(word for word in words if word)
+        plain = re.sub(r"[^A-Za-z0-9._-]", "_", text)
+        # Two names that differ only in what was replaced must not become one.
+        return plain if plain == text else f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+    @property
+    def server_key(self) -> str:
+        """How the log names the server that the source is on, whatever databases of it are saved."""
+        return Source(self.kind, self.service).key
+
     def as_dict(self) -> dict[str, str]:
         """Only what is set."""
         return {name: value for name, value in vars(self).items() if value}
@@ -172,6 +187,11 @@ class Place:
         return f"{self.state}/restore.json"
 
     @property
+    def unfinished(self) -> str:
+        """The points that jobs began and did not end."""
+        return f"{self.state}/unfinished.json"
+
+    @property
     def history(self) -> str:
         return f"{self.state}/history.jsonl"
 
@@ -181,14 +201,44 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A stream of a point, as a snapshot of its own."""
+
+    key: str
+    snapshot: str
+
+
+@dataclass(frozen=True)
+class StoredPart:
+    """What was stored of a stream. restic before 0.17 gives the first eight digits of the snapshot's name alone."""
+
+    snapshot: str
+    bytes: int
+    sha256: str
+    added: int
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """A part whose point is not there: a job that was killed left it, or one that works just now. `proved` says that
+    its point was there and good once."""
+
+    point: str
+    key: str
+    snapshot: str
+    proved: bool = False
+
+
+@dataclass(frozen=True)
 class Point:
-    """One recovery point: a snapshot with the data, and whether it was read back."""
+    """One recovery point: a snapshot with the manifest and the files, its parts, and whether it was read back."""
 
     name: str
     kind: str
     snapshot: str
     verified: bool
     evidence: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     @property
     def time(self) -> datetime:
@@ -202,6 +252,15 @@ class Point:
             "verified": self.verified,
             "snapshot": self.snapshot,
         }
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What a repository holds of a stack. It is not whole when restic could not read every snapshot's description."""
+
+    points: tuple[Point, ...] = ()
+    orphans: tuple[Orphan, ...] = ()
+    whole: bool = True
 
 
 def point_name(moment: datetime) -> str:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -120,7 +119,6 @@ class DumpFacts:
     """What was found in a dump."""
 
     bytes: int = 0
-    sha256: str = ""
     complete: bool = False
     tables: dict[str, int] = field(default_factory=dict)
 
@@ -130,7 +128,7 @@ class DumpFacts:
 
 
 class DumpReader:
-    """Reads a dump as it flows by: its size and checksum, its tables and how many rows the dump itself has for each.
+    """Reads a dump as it flows by: its size, its tables and how many rows the dump itself has for each.
 
     Counting in the dump, not in the live database, gives numbers that a restored database must show exactly. The dump
     tools escape line breaks inside values, so a line that begins with INSERT INTO begins a statement.
@@ -142,7 +140,6 @@ class DumpReader:
 
     def __init__(self) -> None:
         self.facts = DumpFacts()
-        self._hash = hashlib.sha256()
         self._rest = b""
         self._last = b""
         self._table: str | None = None
@@ -151,7 +148,6 @@ class DumpReader:
     def feed(self, chunk: bytes) -> None:
         """Take the next piece of the dump."""
         self.facts.bytes += len(chunk)
-        self._hash.update(chunk)
         lines = (self._rest + chunk if self._rest else chunk).split(b"\n")
         self._rest = lines.pop()
         for line in lines:
@@ -162,7 +158,6 @@ class DumpReader:
         if self._rest:
             self._line(self._rest)
             self._rest = b""
-        self.facts.sha256 = self._hash.hexdigest()
         self.facts.complete = self._last.startswith(TRAILER)
         return self.facts
 

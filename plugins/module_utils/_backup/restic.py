@@ -14,6 +14,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     POINT_KINDS,
     POINT_NAME,
     BackupError,
+    Catalogue,
+    Orphan,
+    Part,
     Place,
     Point,
     RepositoryMissing,
@@ -23,6 +26,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
 
 TAG = "slipway"
 TAG_VERIFIED = "slipway-verified"
+TAG_PART = "slipway-part"
 EXIT_INCOMPLETE = 3
 
 
@@ -55,11 +59,21 @@ def arguments(settings: Settings, *words: str) -> list[str]:
     return [*command, *words]
 
 
+def _limit(settings: Settings) -> list[str]:
+    return ["--limit-upload", str(settings.upload_limit_kib)] if settings.upload_limit_kib else []
+
+
 def backup(settings: Settings, point: str, kind: str, paths: Sequence[str]) -> list[str]:
     """Store the paths as one snapshot. It bears the stack's name as its host: a machine's own name may change."""
-    limit = ["--limit-upload", str(settings.upload_limit_kib)] if settings.upload_limit_kib else []
     tags = ["--tag", ",".join([TAG, f"point:{point}", f"kind:{kind}"])]
-    return arguments(settings, "backup", "--json", "--host", settings.stack, *tags, *limit, "--", *paths)
+    return arguments(settings, "backup", "--json", "--host", settings.stack, *tags, *_limit(settings), "--", *paths)
+
+
+def part(settings: Settings, point: str, key: str, file_name: str) -> list[str]:
+    """Store what comes on stdin as a part of a point."""
+    tags = ["--tag", ",".join([TAG_PART, f"point:{point}", f"part:{key}"])]
+    words = ["backup", "--json", "--host", settings.stack, *tags, *_limit(settings)]
+    return arguments(settings, *words, "--stdin", "--stdin-filename", file_name)
 
 
 def evidence(settings: Settings, point: str, file_name: str) -> list[str]:
@@ -74,31 +88,49 @@ def snapshots(settings: Settings) -> list[str]:
     return arguments(settings, "snapshots", "--json", "--no-lock", "--host", settings.stack)
 
 
-def forget(settings: Settings, snapshot_ids: Sequence[str]) -> list[str]:
+def forget(settings: Settings, snapshot_ids: Sequence[str], prune: bool = True) -> list[str]:
     """Remove exactly these snapshots: names, never a filter, which could match more than was meant."""
     if not snapshot_ids:
         raise ValueError("no snapshot named")
-    return arguments(settings, "forget", "--prune", *snapshot_ids)
+    return arguments(settings, "forget", *(["--prune"] if prune else []), *snapshot_ids)
 
 
-def parse_snapshots(text: str) -> list[Point]:
-    """The points in the output of `restic snapshots --json`, oldest first."""
+def parse_snapshots(text: str, complaints: str = "") -> Catalogue:
+    """The points in the output of `restic snapshots --json`, oldest first, and the parts that belong to none."""
     data: dict[str, tuple[str, str]] = {}
     proofs: dict[str, list[str]] = {}
+    parts: dict[str, list[Part]] = {}
     for snapshot in json.loads(text or "[]") or []:
         tags = [str(tag) for tag in snapshot.get("tags") or []]
-        named = [tag[len("point:") :] for tag in tags if tag.startswith("point:")]
-        if len(named) != 1 or not POINT_NAME.match(named[0]):
+        name, snapshot_id = _tagged(tags, "point:"), str(snapshot["id"])
+        if not POINT_NAME.match(name):
             continue
-        kinds = [tag[len("kind:") :] for tag in tags if tag.startswith("kind:")]
         if TAG in tags:
-            data[named[0]] = (str(snapshot["id"]), kinds[0] if kinds and kinds[0] in POINT_KINDS else KIND_MANUAL)
+            kind = _tagged(tags, "kind:")
+            data[name] = (snapshot_id, kind if kind in POINT_KINDS else KIND_MANUAL)
         elif TAG_VERIFIED in tags:
-            proofs.setdefault(named[0], []).append(str(snapshot["id"]))
-    return [
-        Point(name, kind, snapshot_id, name in proofs, tuple(proofs.get(name, ())))
+            proofs.setdefault(name, []).append(snapshot_id)
+        elif TAG_PART in tags and _tagged(tags, "part:"):
+            parts.setdefault(name, []).append(Part(_tagged(tags, "part:"), snapshot_id))
+    points = [
+        Point(name, kind, snapshot_id, name in proofs, tuple(proofs.get(name, ())), tuple(parts.get(name, ())))
         for name, (snapshot_id, kind) in sorted(data.items())
     ]
+    orphans = [
+        Orphan(name, part.key, part.snapshot, name in proofs)
+        for name, found in sorted(parts.items())
+        for part in found
+        if name not in data
+    ]
+    # restic passes over a snapshot that it cannot load, says so on stderr, and reports success.
+    whole = not any(word in complaints.lower() for word in ("ignoring", "could not load", "unable to load"))
+    return Catalogue(tuple(points), tuple(orphans), whole)
+
+
+def _tagged(tags: Iterable[str], prefix: str) -> str:
+    """What follows the prefix in the only tag that has it; empty when there is none, or more than one."""
+    found = [tag[len(prefix) :] for tag in tags if tag.startswith(prefix)]
+    return found[0] if len(found) == 1 else ""
 
 
 def parse_messages(lines: Iterable[str]) -> list[dict[str, Any]]:

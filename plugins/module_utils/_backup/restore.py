@@ -11,7 +11,6 @@ the live ones. A journal says how far a restore came; after a kill the same comm
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,10 +29,11 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     point_name,
     public_url,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_source import MysqlAdapter
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import (
     PREVIOUS,
     Adapter,
-    MysqlAdapter,
+    InPlace,
     SourceError,
     Tools,
     adapter_of,
@@ -273,14 +273,12 @@ class _Restore:
         tools, point = self.tools, self.plan.point
         tools.host.make_empty(tools.place.fetched)
         for adapter, record in self.adapters:
-            for path in adapter.spooled(record):
+            if "part" in record and isinstance(adapter, InPlace):
                 tools.progress(f"fetching {adapter.label}: {human_bytes(record['bytes'])}")
-                target = f"{tools.place.fetched}/{os.path.basename(path)}"
-                if tools.repository.fetch(point.snapshot, path, target) != (record["sha256"], record["bytes"]):
-                    raise BackupError(
-                        f"point {point.name}: {adapter.label} comes back with another checksum, so nothing was touched;"
-                        " choose another point"
-                    )
+                try:
+                    tools.fetch(point, record, adapter.label, f"{tools.place.fetched}/{record['file']}")
+                except BackupError as error:
+                    raise BackupError(f"{error}. Nothing was touched; choose another point") from error
 
     def save_present(self, safety: bool) -> None:
         """Save what is there; where the database cannot even be read, remember that it has to begin anew."""
@@ -318,6 +316,8 @@ class _Restore:
                 self.note(journal["step"])
         restored = []
         for adapter, record in self.adapters:
+            if not isinstance(adapter, InPlace):
+                continue
             result = adapter.restore(record, self.plan.point, journal["id"])
             restored.append(result)
             if result.get("previous") and tools.host.exists(result["previous"]):
@@ -384,6 +384,11 @@ def extract(tools: Tools, wanted: str, target: str) -> dict[str, Any]:
     if tools.host.names(target):
         raise RefusedError(f"{target}: is not empty; name a directory that does not exist yet")
     tools.repository.unpack(point.snapshot, target)
+    found = json.loads(tools.repository.fetch_text(point.snapshot, f"{tools.place.spool}/{manifests.NAME}"))
+    for adapter, record in _adapters(tools, manifests.check_manifest(found, tools.settings.stack, point.name)):
+        if "part" in record:
+            tools.progress(f"fetching {adapter.label}: {human_bytes(record['bytes'])}")
+            tools.fetch(point, record, adapter.label, f"{target}/{record['file']}")
     return {**point.as_dict(), "directory": target, "warnings": warnings}
 
 

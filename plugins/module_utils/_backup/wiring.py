@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup import backup as backups
-from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Docker, Host, Repository
+from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Docker, Host
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import STACK_NAME, Place, UsageError
+from ansible_collections.slipway.ops.plugins.module_utils._backup.repository import Repository
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
 
 

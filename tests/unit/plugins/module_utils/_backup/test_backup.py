@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import 
     load_settings,
     make_point,
     read_back,
+    removable_orphans,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     BackupError,
+    Catalogue,
+    Orphan,
+    Part,
     RefusedError,
     RepositoryMissing,
     Retention,
@@ -34,7 +39,7 @@ def test_a_point_is_stored_read_back_and_only_then_counted(world: World) -> None
     summary = make_point(world.tools, "scheduled")
     assert summary["point"] == "20260101T020001Z"
     assert (summary["rows"], summary["files"], summary["points"]) == (3, 1, 1)
-    assert world.events == ["dump", "store", "mark", "check"]
+    assert world.events == ["dump", "stored part", "store", "mark", "check"]
     assert world.points[summary["point"]].verified
     stored = world.snapshots[summary["snapshot"]]
     assert str(world.volume / "a.jpg") in stored
@@ -93,7 +98,7 @@ def fault(name: str, value: Any) -> Callable[[World], None]:
         pytest.param(fault("dump", "is cut off"), "ends without its last line", id="dump is cut off"),
         pytest.param(fault("dump", "is empty"), "ends without its last line after 0 B", id="empty dump"),
         pytest.param(fault("dump", "complains"), "the dump is not whole", id="dump complains"),
-        pytest.param(full, "are free and the dumps need about", id="full disk"),
+        pytest.param(full, "are free, and a backup wants", id="full disk"),
         pytest.param(stopped, "does not run", id="database stopped"),
         pytest.param(emptied, "has no row now and had 3", id="rows are gone"),
         pytest.param(dropped, "has no database of this name", id="database is gone"),
@@ -118,7 +123,7 @@ def test_a_bad_backup_fails_and_touches_no_good_point(
     assert "check" not in world.events[events:]
 
 
-@pytest.mark.parametrize("step", ["dump", "store", "mark", "check"])
+@pytest.mark.parametrize("step", ["dump", "stored part", "store", "mark", "check"])
 def test_a_backup_that_is_killed_leaves_the_good_points(world: World, step: str) -> None:
     first = make_point(world.tools, "scheduled")["point"]
     world.clock += timedelta(days=1)
@@ -131,6 +136,58 @@ def test_a_backup_that_is_killed_leaves_the_good_points(world: World, step: str)
     last = make_point(world.tools, "scheduled")["point"]
     assert world.points[last].verified
     assert all(point.verified for point in world.points.values())
+    assert {name for name, parts in world.parts.items() if parts} == set(world.points)
+
+
+def orphan(world: World, point: str, key: str = "mysql-database-fleetbase") -> str:
+    """A part that a job left behind."""
+    part = Part(key, f"lost-{point}")
+    world.parts.setdefault(point, []).append(part)
+    world.snapshots[part.snapshot] = {"/x.sql": b"x"}
+    return point
+
+
+def orphans(world: World) -> set[str]:
+    return {name for name, parts in world.parts.items() if parts and name not in world.points}
+
+
+@pytest.mark.parametrize("way", ["fails", "is killed"])
+def test_what_a_dead_job_left_goes_with_the_next_one(world: World, way: str) -> None:
+    make_point(world.tools, "scheduled")
+    world.faults["store"] = Killed() if way == "is killed" else BackupError("connection lost")
+    for _day in range(2):
+        world.clock += timedelta(days=1)
+        with pytest.raises((Killed, BackupError)):
+            make_point(world.tools, "scheduled")
+        # Never more than one job's parts wait.
+        assert len(orphans(world)) == 1
+    del world.faults["store"]
+    world.clock += timedelta(days=1)
+    make_point(world.tools, "scheduled")
+    assert orphans(world) == set()
+    assert json.loads(Path(world.place.unfinished).read_text(encoding="utf-8")) == []
+
+
+def test_parts_that_another_host_may_be_making_stay(world: World) -> None:
+    orphan(world, "20251231T020000Z")
+    very_old = orphan(world, "20251201T020000Z")
+    make_point(world.tools, "scheduled")
+    assert orphans(world) == {"20251231T020000Z"}
+    assert very_old not in world.parts or not world.parts[very_old]
+
+
+def test_parts_of_a_point_that_was_good_once_stay() -> None:
+    now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    good, bad = Orphan("20250101T000000Z", "k", "a", proved=True), Orphan("20250101T000000Z", "k", "b")
+    assert removable_orphans(Catalogue((), (good, bad)), set(), now) == [bad]
+    assert removable_orphans(Catalogue((), (good, bad), whole=False), {bad.point}, now) == []
+
+
+def test_orphans_that_cannot_be_removed_stop_nothing(world: World) -> None:
+    orphan(world, "20251201T020000Z")
+    world.faults["remove orphans"] = BackupError("access is denied")
+    assert world.points[make_point(world.tools, "scheduled")["point"]].verified
+    assert any("they stay for now: access is denied" in line for line in world.said)
 
 
 def test_smaller_data_can_be_accepted(world: World) -> None:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import os
-import shutil
+import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,7 @@ import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import (
     Docker,
     Host,
-    Repository,
-    run,
-)
-from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
-    BackupError,
-    Place,
-    RepositoryMissing,
-    Settings,
+    Isolated,
 )
 
 RECORD: dict[str, Any] = {
@@ -28,64 +22,20 @@ RECORD: dict[str, Any] = {
     "Name": "/fleet-database-1",
     "Image": "sha256:1",
     "RestartCount": 2,
-    "Config": {"Image": "mysql:8.4", "Labels": {"com.docker.compose.service": "database"}},
+    "Config": {
+        "Image": "mysql:8.4",
+        "Labels": {"com.docker.compose.service": "database"},
+        "Env": ["MYSQL_ROOT_PASSWORD=a=b", "PATH=/bin"],
+        "Entrypoint": ["docker-entrypoint.sh"],
+        "Cmd": ["mysqld", "--skip-name-resolve"],
+    },
+    "HostConfig": {"Memory": 1073741824},
     "State": {"Running": True, "Restarting": False, "Status": "running", "Health": {"Status": "healthy"}},
     "Mounts": [
         {"Type": "volume", "Name": "fleet_mysql", "Source": "/v/_data", "Destination": "/var/lib/mysql"},
         {"Type": "bind", "Source": "/etc/x", "Destination": "/x"},
     ],
 }
-
-
-def test_output_is_returned_or_goes_to_the_sink() -> None:
-    assert run(["sh", "-c", "echo out; echo err >&2; exit 3"]).__dict__ == {
-        "status": 3,
-        "stdout": "out\n",
-        "stderr": "err\n",
-    }
-    chunks: list[bytes] = []
-    outcome = run(["printf", "x%.0s", "1", "2", "3"], sink=chunks.append)
-    assert (b"".join(chunks), outcome.stdout) == (b"xxx", "")
-
-
-def test_input_is_a_text_or_a_file(tmp_path: Path) -> None:
-    assert run(["cat"], text="é").stdout == "é"
-    (tmp_path / "f").write_text("file", encoding="utf-8")
-    assert run(["cat"], source=str(tmp_path / "f")).stdout == "file"
-    assert run(["cat"]).stdout == ""
-
-
-def test_a_command_that_reads_nothing_does_not_hurt() -> None:
-    assert run(["true"], text="x" * 1_000_000).status == 0
-
-
-def test_a_chatty_command_does_not_hang_and_its_last_words_are_kept() -> None:
-    outcome = run(["sh", "-c", "yes warning | head -c 1000000 >&2; echo last >&2"])
-    assert outcome.stderr.endswith("last\n")
-    assert len(outcome.stderr) <= 64 * 1024
-
-
-def test_limits_and_decisive_words_end_a_command() -> None:
-    begun = time.monotonic()
-    assert "ended by the limit of 0 s" in run(["sleep", "30"], limit_seconds=0.2).stderr
-    outcome = run(
-        ["sh", "-c", "echo 'connection refused, retrying' >&2; exec sleep 30"], decisive=["connection refused"]
-    )
-    assert outcome.status != 0
-    assert time.monotonic() - begun < 10
-
-
-def test_a_program_that_is_missing_is_named() -> None:
-    with pytest.raises(BackupError, match="no-such-program: is not installed"):
-        run(["no-such-program"])
-
-
-def test_an_error_in_the_sink_ends_the_command() -> None:
-    def refuse(chunk: bytes) -> None:
-        raise OSError("no space left on device")
-
-    with pytest.raises(OSError, match="no space"):
-        run(["yes"], sink=refuse)
 
 
 def test_a_container_is_what_docker_says() -> None:
@@ -95,6 +45,66 @@ def test_a_container_is_what_docker_says() -> None:
         2,
     )
     assert container.volumes == {"/var/lib/mysql": ("fleet_mysql", "/v/_data")}
+    assert container.binds == {"/x": "/etc/x"}
+    assert container.environment["MYSQL_ROOT_PASSWORD"] == "a=b"
+    assert container.command == ("docker-entrypoint.sh", "mysqld", "--skip-name-resolve")
+    assert container.memory_bytes == 1 << 30
+    assert "a=b" not in repr(container)
+
+
+def test_an_isolated_container_reaches_nothing() -> None:
+    wish = Isolated(
+        name="slipway-x",
+        image="sha256:1",
+        entrypoint="postgres",
+        arguments=("-D", "/data"),
+        user="999:999",
+        labels={"slipway.stack": "fleet"},
+        mounts=(("/host/data", "/data", True), ("/host/log", "/slipway", False)),
+        memory_bytes=5,
+        environment={"LC_ALL": "C"},
+    )
+    words = wish.command()
+    text = " ".join(words)
+    assert words[:2] == ["docker", "run"]
+    for option in (
+        "--network none",
+        "--pull never",
+        "--restart no",
+        "--user 999:999",
+        "--cap-drop ALL",
+        "--security-opt no-new-privileges",
+        "--memory 5 --memory-swap 5",
+        "--label slipway.isolated=true --label slipway.stack=fleet",
+        "--env LC_ALL=C",
+        "--mount type=bind,src=/host/data,dst=/data --mount type=bind,src=/host/log,dst=/slipway,readonly",
+    ):
+        assert option in text
+    assert words[-5:] == ["--entrypoint", "postgres", "sha256:1", "-D", "/data"]
+    assert "com.docker.compose" not in text
+
+
+def test_a_program_in_a_container_is_found_by_its_mark() -> None:
+    container = Docker._container(RECORD)
+    stream = Docker().stream(container, ["mysqldump", "shop"], "fleet")
+    assert (stream.command[:3], stream.command[4:]) == (("docker", "exec", "--env"), ("abc", "mysqldump", "shop"))
+    mark = stream.command[3]
+    assert mark.startswith("SLIPWAY_JOB=fleet:")
+    process = subprocess.Popen(["sleep", "60"], env={"SLIPWAY_JOB": mark.partition("=")[2]})
+    other = subprocess.Popen(["sleep", "60"], env={"SLIPWAY_JOB": "fleet2:1"})
+    try:
+        # The child is our own image until it has become the other program.
+        deadline = time.monotonic() + 10
+        while process.poll() is None and time.monotonic() < deadline:
+            stream.end()
+            time.sleep(0.05)
+        assert process.returncode == -signal.SIGTERM
+        assert Docker().end_leftovers("fleet") == 0
+        assert other.poll() is None
+    finally:
+        process.kill()
+        other.kill()
+        other.wait()
 
 
 @pytest.mark.parametrize(
@@ -126,6 +136,15 @@ def test_measuring_and_emptying(tmp_path: Path) -> None:
     assert host.names(str(tmp_path / "nothing")) == []
 
 
+def test_a_directory_takes_the_mode_of_another_unless_the_world_has_a_part_in_it(tmp_path: Path) -> None:
+    for name, mode in (("closed", 0o750), ("open", 0o755), ("new", 0o700)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(mode)
+    for model, mode in (("closed", 0o750), ("open", 0o750), ("missing", 0o750)):
+        Host().take_mode(str(tmp_path / "new"), str(tmp_path / model))
+        assert (tmp_path / "new").stat().st_mode & 0o7777 == mode
+
+
 def test_a_directory_like_another(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir(mode=0o750)
     os.chmod(tmp_path / "model", 0o2751)
@@ -133,61 +152,3 @@ def test_a_directory_like_another(tmp_path: Path) -> None:
     assert (tmp_path / "new").stat().st_mode & 0o7777 == 0o2751
     Host().make_like(str(tmp_path / "other"), str(tmp_path / "missing"))
     assert (tmp_path / "other").is_dir()
-
-
-needs_restic = pytest.mark.skipif(shutil.which("restic") is None, reason="restic is not installed on this machine")
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    place = Place("fleet", configuration_root=str(tmp_path / "etc"), cache=str(tmp_path / "cache"))
-    Path(place.configuration).mkdir(parents=True)
-    Path(place.password).write_text("secret\n", encoding="utf-8")
-    return Repository(Settings("fleet", str(tmp_path / "repository"), ()), place)
-
-
-def test_a_missing_password_file_is_named(repository: Repository, tmp_path: Path) -> None:
-    os.unlink(tmp_path / "etc/fleet/repository.password")
-    with pytest.raises(BackupError, match=r"repository.password: is missing"):
-        repository.points()
-
-
-@needs_restic
-def test_a_real_repository(repository: Repository, tmp_path: Path) -> None:
-    with pytest.raises(RepositoryMissing):
-        repository.probe()
-    repository.initialise()
-    repository.probe()
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/f").write_text("hello", encoding="utf-8")
-    path = str(tmp_path / "data")
-    with pytest.raises(BackupError, match="has gone while the backup ran"):
-        repository.store("20260101T020000Z", "manual", [path, f"{path}/nothing"])
-    stored, warnings = repository.store("20260101T020000Z", "scheduled", [path])
-    assert warnings == []
-    (point,) = repository.points()
-    assert (point.name, point.kind, point.verified) == ("20260101T020000Z", "scheduled", False)
-    assert point.snapshot.startswith(stored["snapshot_id"])
-    repository.mark_verified(point.name, {"ok": True})
-    (point,) = repository.points()
-    assert point.verified
-    assert repository.fetch(point.snapshot, f"{path}/f", str(tmp_path / "back")) == (
-        "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
-        5,
-    )
-    assert (tmp_path / "back").read_text(encoding="utf-8") == "hello"
-    assert repository.fetch_text(point.snapshot, f"{path}/f") == "hello"
-    assert repository.count(point.snapshot, [path, "/nothing"]) == {path: (1, 5), "/nothing": (0, 0)}
-    repository.unpack(point.snapshot, str(tmp_path / "look"), path)
-    assert Path(f"{tmp_path}/look{path}/f").read_text(encoding="utf-8") == "hello"
-    repository.check()
-    repository.remove([point])
-    assert repository.points() == []
-
-
-@needs_restic
-def test_a_wrong_password_is_one_line(repository: Repository, tmp_path: Path) -> None:
-    repository.initialise()
-    (tmp_path / "etc/fleet/repository.password").write_text("other\n", encoding="utf-8")
-    with pytest.raises(BackupError, match="the repository's password is wrong"):
-        repository.points()

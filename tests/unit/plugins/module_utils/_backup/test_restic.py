@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._backup import restic
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     BackupError,
+    Catalogue,
     Place,
     RepositoryMissing,
     Settings,
@@ -68,15 +69,55 @@ def test_points_are_what_bears_our_tags() -> None:
             snapshot(5, "other"),
             {"id": "id6", "tags": None},
             snapshot(7, "slipway-verified", "point:20260103T020000Z"),
+            snapshot(8, "slipway-part", "point:20260102T020000Z", "part:mysql-db"),
+            snapshot(9, "slipway-part", "point:20260102T020000Z", "part:postgresql-db"),
+            snapshot(10, "slipway-part", "point:20260104T020000Z", "part:mysql-db"),
+            snapshot(11, "slipway-part", "point:20260103T020000Z", "part:mysql-db"),
+            snapshot(12, "slipway-part", "point:20260102T020000Z"),
         ]
     )
-    points = restic.parse_snapshots(text)
+    found = restic.parse_snapshots(text)
+    points = found.points
     assert [(point.name, point.kind, point.snapshot, point.verified, point.evidence) for point in points] == [
         ("20260101T020000Z", "manual", "id3", False, ()),
         ("20260102T020000Z", "scheduled", "id1", True, ("id2",)),
     ]
-    assert restic.parse_snapshots("null") == []
-    assert restic.parse_snapshots("") == []
+    assert [(part.key, part.snapshot) for part in points[1].parts] == [("mysql-db", "id8"), ("postgresql-db", "id9")]
+    assert [(orphan.point, orphan.key, orphan.snapshot, orphan.proved) for orphan in found.orphans] == [
+        ("20260103T020000Z", "mysql-db", "id11", True),
+        ("20260104T020000Z", "mysql-db", "id10", False),
+    ]
+    assert restic.parse_snapshots("null") == Catalogue()
+    assert restic.parse_snapshots("") == Catalogue()
+
+
+@pytest.mark.parametrize(
+    ("complaints", "whole"),
+    [
+        ("", True),
+        ("unable to open cache: mkdir /x: read-only file system\n", True),
+        ('Ignoring "3cf99567": could not load snapshot 3cf99567: ciphertext verification failed\n', False),
+        ("could not load snapshot 3cf99567: unexpected EOF\n", False),
+    ],
+)
+def test_whether_a_list_is_whole(complaints: str, whole: bool) -> None:
+    assert restic.parse_snapshots("[]", complaints).whole is whole
+
+
+def test_a_part_is_what_comes_on_stdin() -> None:
+    settings = Settings("fleet", "x", (), upload_limit_kib=100)
+    assert restic.part(settings, "20260102T020000Z", "mysql-db", "mysql-db.sql") == [
+        *(
+            "restic",
+            "backup",
+            "--json",
+            "--host",
+            "fleet",
+            "--tag",
+            "slipway-part,point:20260102T020000Z,part:mysql-db",
+        ),
+        *("--limit-upload", "100", "--stdin", "--stdin-filename", "mysql-db.sql"),
+    ]
 
 
 def test_a_backup_without_its_summary_is_not_believed() -> None:

@@ -52,7 +52,7 @@ def test_everything_comes_back_in_order(world: World) -> None:
     summary = restore(world.tools, "latest", "fleet")
     assert_whole(world)
     assert world.events == [
-        *("dump", "store", "mark"),
+        *("dump", "stored part", "store", "mark"),
         *("stop application", "stop database", "start database"),
         *("empty the database", "load the dump", "unpack", "move _data", "move _data"),
         "start application",
@@ -60,8 +60,8 @@ def test_everything_comes_back_in_order(world: World) -> None:
     assert summary["started_services"] == ["fleet-application-1"]
     (previous,) = summary["previous"]
     assert (Path(previous) / "new.jpg").read_text(encoding="utf-8") == "new"
-    saved = world.snapshots[f"snapshot-{summary['saved']}"]
-    assert any(b"'z'" in content for content in saved.values())
+    (part,) = world.points[summary["saved"]].parts
+    assert any(b"'z'" in content for content in world.snapshots[part.snapshot].values())
     assert not Path(world.place.fetched).exists()
 
 
@@ -103,7 +103,7 @@ def test_a_stack_that_is_not_deployed(world: World) -> None:
 
 def test_a_dump_that_comes_back_wrong_touches_nothing(world: World) -> None:
     world.faults["read back"] = "sql"
-    with pytest.raises(BackupError, match="so nothing was touched"):
+    with pytest.raises(BackupError, match="Nothing was touched"):
         restore(world.tools, "latest", "fleet")
     assert world.events == []
     assert all(world.running.values())
@@ -119,7 +119,16 @@ def test_a_repository_that_takes_no_safety_point_stops_the_restore(world: World)
     assert_whole(world)
 
 
-STEPS = ["dump", "store", "mark", "stop application", "stop database", "start database", "empty the database"]
+STEPS = [
+    "dump",
+    "stored part",
+    "store",
+    "mark",
+    "stop application",
+    "stop database",
+    "start database",
+    "empty the database",
+]
 STEPS += ["load the dump", "unpack", "move _data", "start application"]
 
 
@@ -136,8 +145,8 @@ def test_killed_at_any_step_the_same_command_ends_it_and_the_old_data_is_kept(wo
     assert summary["started_services"] == ["fleet-application-1"]
     (previous,) = summary["previous"]
     assert (Path(previous) / "new.jpg").exists()
-    saved = world.snapshots[f"snapshot-{summary['saved']}"]
-    assert any(b"'z'" in content for content in saved.values())
+    (part,) = world.points[summary["saved"]].parts
+    assert any(b"'z'" in content for content in world.snapshots[part.snapshot].values())
 
 
 def test_another_point_may_end_an_interrupted_restore(world: World) -> None:
@@ -262,6 +271,6 @@ def test_old_data_of_an_interrupted_restore_stays(world: World) -> None:
 def test_a_point_can_be_looked_into(world: World, tmp_path: Path) -> None:
     target = tmp_path / "look"
     extract(world.tools, "latest", str(target))
-    assert list(target.rglob("database-fleetbase.sql"))
+    assert list(target.rglob("mysql-database-fleetbase.sql"))
     with pytest.raises(RefusedError, match="is not empty"):
         extract(world.tools, "latest", str(target))

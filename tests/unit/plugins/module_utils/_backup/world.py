@@ -15,15 +15,20 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Container, Host, Outcome
+from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Container, Host
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     BackupError,
+    Catalogue,
+    Orphan,
+    Part,
     Place,
     Point,
     Retention,
     Settings,
     Source,
+    StoredPart,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome, Reader, Stream
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
 
 GIB = 1 << 30
@@ -42,6 +47,7 @@ class World:
         self.tables: dict[str, list[str]] | None = {"orders": ["a", "b", "c"], "drivers": []}
         self.snapshots: dict[str, dict[str, bytes]] = {}
         self.points: dict[str, Point] = {}
+        self.parts: dict[str, list[Part]] = {}
         self.events: list[str] = []
         self.said: list[str] = []
         self.clock = datetime(2026, 1, 1, 2, 0, tzinfo=timezone.utc)
@@ -121,6 +127,18 @@ class FakeHost(Host):
         self._world.happens(f"move {Path(path).name}")
 
 
+class FakeStream(Stream):
+    """What a command writes, and how it ends."""
+
+    def __init__(self, content: bytes, outcome: Outcome | None = None) -> None:
+        super().__init__(("fake",))
+        object.__setattr__(self, "content", content)
+        object.__setattr__(self, "outcome", outcome or Outcome(0, "", ""))
+
+    content: bytes
+    outcome: Outcome
+
+
 class FakeDocker:
     """One container a service, and a server that understands what the adapters say."""
 
@@ -187,27 +205,26 @@ class FakeDocker:
         asked = re.findall(r"SELECT (\d+), COUNT\(\*\) FROM `\w+`.`(\w+)`", text)
         return Outcome(0, "".join(f"{index}\t{len((world.tables or {})[name])}\n" for index, name in asked), "")
 
-    def execute_to(self, container: Container, command: Sequence[str], sink: Callable[[bytes], None]) -> Outcome:
+    def stream(self, container: Container, command: Sequence[str], owner: str) -> Stream:
         text = b""
         for name, rows in (self._world.tables or {}).items():
             text += f"CREATE TABLE `{name}` (\n);\n".encode()
             text += b"".join(f"INSERT INTO `{name}` VALUES ('{row}');\n".encode() for row in rows)
         text += b"-- Dump completed\n"
-        fault = self._world.faults.get("dump")
+        half, fault = text[: len(text) // 2], self._world.faults.get("dump")
         if fault == "dies":
-            sink(text[: len(text) // 2])
-            return Outcome(137, "", "Killed\n")
+            return FakeStream(half, Outcome(137, "", "Killed\n"))
         if fault == "is cut off":
-            sink(text[: len(text) // 2])
-            return Outcome(0, "", "")
+            return FakeStream(half)
         if fault == "is empty":
-            return Outcome(0, "", "")
+            return FakeStream(b"")
         if fault == "complains":
-            sink(text)
-            return Outcome(0, "", "mysqldump: Error: 'Access denied'\n")
-        sink(text)
+            return FakeStream(text, Outcome(0, "", "mysqldump: Error: 'Access denied'\n"))
         self._world.happens("dump")
-        return Outcome(0, "", "")
+        return FakeStream(text)
+
+    def end_leftovers(self, owner: str) -> int:
+        return 0
 
     def execute_from(self, container: Container, command: Sequence[str], path: str) -> Outcome:
         tables: dict[str, list[str]] = {}
@@ -227,13 +244,32 @@ class FakeRepository:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def points_now(self) -> list[Point]:
-        return [self._world.points[name] for name in sorted(self._world.points)]
-
     def points(self) -> list[Point]:
+        return list(self.catalogue().points)
+
+    def catalogue(self) -> Catalogue:
         if "repository" in self._world.faults:
             raise BackupError(self._world.faults["repository"])
-        return self.points_now()
+        points = [self._world.points[name] for name in sorted(self._world.points)]
+        orphans = [
+            Orphan(point, part.key, part.snapshot)
+            for point, parts in sorted(self._world.parts.items())
+            for part in parts
+            if point not in self._world.points
+        ]
+        return Catalogue(tuple(points), tuple(orphans), "short list" not in self._world.faults)
+
+    def store_stream(self, point: str, key: str, file_name: str, stream: FakeStream, reader: Reader) -> StoredPart:
+        for start in range(0, len(stream.content), 1000):
+            reader.feed(stream.content[start : start + 1000])
+        if "store part" in self._world.faults:
+            self._world.happens("store part")
+        reader.judge(stream.outcome)
+        snapshot = f"part-{point}-{key}"
+        self._world.snapshots[snapshot] = {f"/{file_name}": stream.content}
+        self._world.parts.setdefault(point, []).append(Part(key, snapshot))
+        self._world.happens("stored part")
+        return StoredPart(snapshot[:-1], len(stream.content), hashlib.sha256(stream.content).hexdigest(), 1)
 
     def store(self, point: str, kind: str, paths: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         content = {}
@@ -243,20 +279,30 @@ class FakeRepository:
         self._world.happens("store")
         snapshot = f"snapshot-{point}"
         self._world.snapshots[snapshot] = content
-        self._world.points[point] = Point(point, kind, snapshot, False)
+        parts = tuple(self._world.parts.get(point, ()))
+        self._world.points[point] = Point(point, kind, snapshot, False, (), parts)
         return {"snapshot_id": snapshot, "data_added": 1}, []
 
     def mark_verified(self, point: str, proof: dict[str, Any]) -> None:
         self._world.points[point] = replace(self._world.points[point], verified=True, evidence=(f"proof-{point}",))
         self._world.happens("mark")
 
-    def fetch(self, snapshot: str, path: str, target: str | None = None) -> tuple[str, int]:
-        content = self._world.snapshots[snapshot][path]
+    def fetch(
+        self, snapshot: str, path: str, target: str | None = None, sink: Callable[[bytes], None] | None = None
+    ) -> tuple[str, int]:
+        content = self._content(snapshot)[path]
         if self._world.faults.get("read back") == path.rsplit(".", 1)[-1]:
             content = content[:-1] + b"X"
         if target is not None:
             Path(target).write_bytes(content)
+        for start in range(0, len(content) if sink else 0, 1000):
+            sink(content[start : start + 1000])  # type: ignore[misc]
         return hashlib.sha256(content).hexdigest(), len(content)
+
+    def _content(self, snapshot: str) -> dict[str, bytes]:
+        """As restic finds a snapshot: by the beginning of its name."""
+        (found,) = [content for name, content in self._world.snapshots.items() if name.startswith(snapshot)]
+        return found
 
     def fetch_text(self, snapshot: str, path: str) -> str:
         if self._world.faults.get("read back") == "json":
@@ -286,7 +332,16 @@ class FakeRepository:
     def remove(self, points: Sequence[Point]) -> None:
         for point in points:
             del self._world.points[point.name]
+            self._world.parts.pop(point.name, None)
         self._world.happens("remove")
+
+    def remove_orphans(self, orphans: Sequence[Orphan]) -> None:
+        self._world.happens("remove orphans")
+        for orphan in orphans:
+            del self._world.snapshots[orphan.snapshot]
+            self._world.parts[orphan.point] = [
+                part for part in self._world.parts[orphan.point] if part.snapshot != orphan.snapshot
+            ]
 
 
 def wipe(path: Path) -> None:
