@@ -34,6 +34,13 @@ if [ -z "$password" ] && [ -n "${%(variable)s_FILE-}" ]; then password="$(cat "$
 MYSQL_PWD="$password"
 export MYSQL_PWD
 """
+
+
+def login(password_variable: str) -> str:
+    """The lines of a shell script that give the tools their password."""
+    return _LOGIN % {"variable": password_variable}
+
+
 DUMP_SCRIPT = (
     _LOGIN
     + """\
