@@ -30,7 +30,8 @@ RETURN = r"""
 _value:
   description:
     - C(kind) (mysql, mariadb, postgresql, redis, volume or file), C(name), C(stack), and by kind C(service),
-      C(database), C(user), C(password_variable), C(volumes), C(volume), C(services), C(path).
+      C(database), C(user), C(password_variable), C(volumes), C(volume), C(services), C(path). PostgreSQL is one
+      source for all databases of its server.
   type: list
   elements: dict
 """

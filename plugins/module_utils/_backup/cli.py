@@ -17,12 +17,14 @@ from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup import backup as backups
 from ansible_collections.slipway.ops.plugins.module_utils._backup import restore as restores
+from ansible_collections.slipway.ops.plugins.module_utils._backup.choice import choose
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     CONFIGURATION_DIRECTORY,
     KIND_BEFORE_RELEASE,
     KIND_BEFORE_RESTORE,
     KIND_MANUAL,
     POINT_KINDS,
+    POINT_NAME,
     BackupError,
     BusyError,
     Point,
@@ -35,6 +37,13 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
 from ansible_collections.slipway.ops.plugins.module_utils._backup.retention import plan_retention
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
 from ansible_collections.slipway.ops.plugins.module_utils._backup.status import overdue
+from ansible_collections.slipway.ops.plugins.module_utils._backup.target import (
+    EXAMPLES,
+    LATEST,
+    TIMELINE_LATEST,
+    Target,
+    parse_target,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._backup.wiring import tools_for
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import LeaseError, LeaseHeld, LeaseLost, lease
 
@@ -70,11 +79,42 @@ def run_backup(tools: Tools, kind: str, accept_smaller: bool = False) -> dict[st
         return backups.make_point(tools, kind, accept_smaller)
 
 
-def run_restore(tools: Tools, point: str, confirm: str, safety: bool = True) -> dict[str, Any]:
-    """Restore a point as the stack's only job."""
+def run_restore(tools: Tools, target: Target, confirm: str, safety: bool = True) -> dict[str, Any]:
+    """Restore as the stack's only job; and make a point where the log of a database begins anew, because nothing that
+    is written from then on could be recovered without one."""
     restores.check_confirmed(tools.settings.stack, confirm)
-    with held(tools.settings.stack, f"restore ({point})"):
-        return restores.restore(tools, point, confirm, safety)
+    with held(tools.settings.stack, f"restore ({target.text})"):
+        summary = restores.restore(tools, target, confirm, safety)
+        summary["point_after"] = ""
+        if summary["needs_point"]:
+            tools.progress("making a point: the log of what was restored begins anew")
+            try:
+                summary["point_after"] = backups.make_point(tools, KIND_MANUAL)["point"]
+            except BackupError as error:
+                summary["warnings"].append(
+                    f"the data is restored, but no point could be made of it: {error}. Until there is one, nothing"
+                    f" that is written now can be recovered: slipway backup run --stack {tools.settings.stack}"
+                )
+        return summary
+
+
+def run_abort(tools: Tools, confirm: str) -> dict[str, Any]:
+    """Take an interrupted restore back, as the stack's only job."""
+    restores.check_confirmed(tools.settings.stack, confirm)
+    with held(tools.settings.stack, "restore (abort)"):
+        return restores.abort(tools, confirm)
+
+
+def wanted_target(tools: Tools, point: str, to: str = "", before: bool = False, timeline: str = "") -> Target:
+    """What the words of a command line, or of a module, mean."""
+    if point not in ("", LATEST) and to:
+        raise UsageError(f"a point ({point}) and a target ({to}) were named; name one of them")
+    if point not in ("", LATEST) and not POINT_NAME.match(point):
+        raise UsageError(f"point {point!r}: is no name of a point; list them: slipway backup points")
+    target = parse_target(to or point or LATEST, tools.host.now(), not before, timeline or TIMELINE_LATEST)
+    if before and not target.needs_log:
+        raise UsageError(f"just before {target.describe()}: belongs to a time, a position or a transaction")
+    return target
 
 
 def full_status(tools: Tools, points: list[Point]) -> dict[str, Any]:
@@ -138,7 +178,7 @@ def _backup_parser() -> _Parser:
     run.add_argument("--accept-smaller", action="store_true", help="the data may be much less than last time")
     actions.add_parser("points", help="list the recovery points, and what the retention says of each")
     verify = actions.add_parser("verify", help="read a point back from the repository and compare it")
-    verify.add_argument("--point", default=restores.LATEST, help="the point (latest)")
+    verify.add_argument("--point", default=LATEST, help="the point (latest)")
     actions.add_parser("check", help="check the repository's structure")
     actions.add_parser("init", help="initialise the repository when there is none yet")
     actions.add_parser("status", help="how the backups stand; fails when the newest good point is too old")
@@ -178,7 +218,7 @@ def _points(wanted: argparse.Namespace, tools: Tools) -> int:
 
 
 def _verify(wanted: argparse.Namespace, tools: Tools) -> int:
-    point, warnings = restores.choose(tools.repository.points(), wanted.point, tools.settings.stack)
+    point, warnings = choose(tools.repository.points(), wanted.point, tools.settings.stack)
     compared = backups.read_back(tools, point)
     lines = [*warnings, f"point {point.name} reads back as it was stored: {len(compared)} parts compared"]
     return _tell(wanted, {**point.as_dict(), "compared": compared, "warnings": warnings}, lines)
@@ -232,42 +272,63 @@ def points(argv: list[str]) -> int:
     return backup(["points", *argv])
 
 
-def restore(argv: list[str]) -> int:
-    """`slipway restore ...`"""
+def _restore_parser() -> _Parser:
     parser = _Parser(prog="slipway restore", description="Bring a stack's data back from a recovery point.")
     _common(parser)
-    parser.add_argument("--point", default=restores.LATEST, help="the point; 'latest' is the newest good one (default)")
+    parser.add_argument("--point", default="", help="the point; 'latest' is the newest good one (default)")
+    parser.add_argument("--to", default="", metavar="TARGET", help=f"a moment, a place in the log: {EXAMPLES}")
+    parser.add_argument("--before", action="store_true", help="just before the target, and not with it")
+    parser.add_argument("--timeline", default="", help="PostgreSQL's timeline to follow, after earlier restores")
     parser.add_argument("--confirm", default="", metavar="STACK", help="the stack's name again: its data is replaced")
     parser.add_argument("--plan", action="store_true", help="only show what would be done")
     parser.add_argument("--without-safety-point", action="store_true", help="do not save the present data first")
+    parser.add_argument("--abort", action="store_true", help="take an interrupted restore back")
     parser.add_argument("--extract", metavar="DIRECTORY", help="only unpack the point into this new directory")
     parser.add_argument("--discard-previous", action="store_true", help="remove old data that restores put aside")
-    wanted = parser.parse_args(argv)
+    return parser
+
+
+def restore(argv: list[str]) -> int:
+    """`slipway restore ...`"""
+    wanted = _restore_parser().parse_args(argv)
     tools = tools_for(_stack(wanted.stack), _progress(wanted.json))
-    if wanted.extract:
-        result = restores.extract(tools, wanted.point, wanted.extract)
-        return _tell(wanted, result, [f"point {result['point']} is unpacked in {result['directory']}"])
     if wanted.discard_previous:
         removed = restores.discard_previous(tools, wanted.confirm)
         return _tell(wanted, {"removed": removed}, [f"{len(removed)} directories with old data were removed"])
+    if wanted.abort:
+        return _abort(wanted, tools)
+    target = wanted_target(tools, wanted.point, wanted.to, wanted.before, wanted.timeline)
+    if wanted.extract:
+        result = restores.extract(tools, target, wanted.extract)
+        return _tell(wanted, result, [f"point {result['point']} is unpacked in {result['directory']}"])
     safety = not wanted.without_safety_point
     if wanted.plan:
-        plan = restores.make_plan(tools, wanted.point, safety)
+        plan = restores.make_plan(tools, target, safety)
         lines = [*plan.warnings, *plan.lines, *(f"in the way: {problem}" for problem in plan.problems)]
         _tell(wanted, plan.as_dict(), lines)
         return RefusedError.exit_status if plan.problems else 0
-    summary = run_restore(tools, wanted.point, wanted.confirm, safety)
+    summary = run_restore(tools, target, wanted.confirm, safety)
     lines = [
         *(f"warning: {warning}" for warning in summary["warnings"]),
         f"stack {summary['stack']} is restored to point {summary['point']} in"
         f" {human_seconds(summary['duration_seconds'])}",
+        *(f"{found['label']}: {found['reached']}" for _key, found in sorted(summary["reached"].items())),
     ]
     if summary["saved"]:
         lines.append(f"what was there before is point {summary['saved']}")
+    if summary["point_after"]:
+        lines.append(f"point {summary['point_after']} was made of what is there now")
     lines += [f"old data is kept in {path}" for path in summary["previous"]]
     if summary["previous"]:
         lines.append(f"when all is well: slipway restore --discard-previous --confirm {summary['stack']}")
     return _tell(wanted, summary, lines)
+
+
+def _abort(wanted: argparse.Namespace, tools: Tools) -> int:
+    result = run_abort(tools, wanted.confirm)
+    lines = [*(f"warning: {warning}" for warning in result["warnings"]), *result["undone"]]
+    lines.append(f"the restore of point {result['point']} was taken back")
+    return _tell(wanted, result, lines)
 
 
 def _progress(as_json: bool) -> Callable[[str], None]:

@@ -78,7 +78,19 @@ class Isolated:
     def command(self) -> list[str]:
         """The command line that starts it."""
         words = ["docker", "run", "--detach", "--name", self.name, "--pull", "never", "--network", "none"]
-        words += ["--restart", "no", "--user", self.user, "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+        # Its last checkpoint may take long, and an end in the midst of it would be a crash.
+        words += [
+            "--stop-timeout",
+            "3600",
+            "--restart",
+            "no",
+            "--user",
+            self.user,
+            "--cap-drop",
+            "ALL",
+            "--security-opt",
+            "no-new-privileges",
+        ]
         # The weight gives way to whoever else wants the processors, and takes all of them when nobody does.
         words += ["--cpu-shares", "128", "--pids-limit", "512"]
         words += ["--log-driver", "json-file", "--log-opt", "max-size=16m"]
@@ -305,6 +317,35 @@ class Host:
             mode = os.stat(model).st_mode & 0o7777
             if mode & 0o7 == 0:
                 os.chmod(path, mode)
+
+    def make_directory(self, path: str, mode: int, uid: int = -1, gid: int = -1) -> None:
+        """A directory that is not there yet."""
+        os.mkdir(path, 0o700)
+        os.chown(path, uid, gid)
+        os.chmod(path, mode)
+
+    def write(self, path: str, text: str, mode: int, uid: int = -1, gid: int = -1) -> None:
+        """A small file."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            os.fchown(descriptor, uid, gid)
+            os.fchmod(descriptor, mode)
+            stream.write(text)
+
+    def read(self, path: str) -> bytes:
+        """A small file's content."""
+        with open(path, "rb") as stream:
+            return stream.read(1 << 20)
+
+    def copy(self, path: str, target: str) -> None:
+        shutil.copyfile(path, target)
+
+    def set_mode(self, path: str, mode: int) -> None:
+        os.chmod(path, mode)
+
+    def owner(self, path: str) -> tuple[int, int]:
+        status = os.stat(path)
+        return status.st_uid, status.st_gid
 
     def is_mount(self, path: str) -> bool:
         return os.path.ismount(path)

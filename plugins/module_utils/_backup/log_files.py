@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import Source
 from ansible_collections.slipway.ops.plugins.module_utils._backup.target import Target
@@ -16,7 +16,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.target import 
 
 @dataclass(frozen=True)
 class Coverage:
-    """What the log holds without a hole, from the position that was asked for."""
+    """What the log holds without a hole, from where a point's data ends."""
 
     # Positions as the server writes them: LSN, set of GTIDs, or file and offset.
     start: str
@@ -29,19 +29,30 @@ class Coverage:
 
 
 class LogFiles(Protocol):
-    """The log of the servers of one stack."""
+    """The logs of the servers of one stack.
 
-    def coverage(self, source: Source, lineage: str, start: str, timeline: str) -> Coverage | None:
-        """How far the log of a lineage reaches without a hole from a position on, by what is in the repository. None
-        when it does not hold that position. Fetches no more than it has to: it is asked for a plan."""
+    What a point knows of its place in the log stands in the source's record in the manifest: for PostgreSQL `lineage`
+    (the system identifier), `timeline`, `start_lsn`, `end_lsn`. The target says which timeline is to be followed.
+    """
+
+    def coverage(self, source: Source, record: Mapping[str, Any], target: Target) -> Coverage | None:
+        """How far the log reaches without a hole from a record's data on, along the target's timeline, by what is in
+        the repository. None when the log does not begin early enough, or when the record's data is not on that timeline
+        (it was made on a branch that a later restore left). Fetches no more than it has to: it is asked for a plan, and
+        for several points."""
 
     def fetch(
-        self, source: Source, lineage: str, start: str, target: Target, directory: str, say: Callable[[str], None]
-    ) -> Coverage:
-        """Write the files from a position on, as far as the target needs them, into an empty directory, each whole and
-        under its own name, and tell what they cover.
+        self,
+        source: Source,
+        record: Mapping[str, Any],
+        target: Target,
+        directory: str,
+        say: Callable[[str], None],
+    ) -> Coverage | None:
+        """Write the files that lead from a record's data to the target (for `latest`: all there are) into an empty
+        directory, each whole and under its own name, and tell what they cover.
 
         PostgreSQL reads a file only when it has its full length: the last one is filled up with zeros. All files
         `*.history` of the lineage belong to it, whatever the target: by them a server finds a timeline that is still
-        free. For a target that names a point, they are all that is needed.
+        free. For a target that is a point, they are all that is needed.
         """

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,9 +44,20 @@ def shrunk(before: Mapping[str, Any] | None, now: Mapping[str, Any], label: str)
     bytes_before, bytes_now = int(before.get("bytes") or 0), int(now.get("bytes") or 0)
     if bytes_before > SMALL_BYTES and bytes_now < bytes_before * SHRUNK_TO:
         problems.append(f"{label}: has {human_bytes(bytes_now)} now and had {human_bytes(bytes_before)}")
+    for name, facts in (before.get("databases") or {}).items():
+        found = (now.get("databases") or {}).get(name)
+        if facts.get("rows") and found is None:
+            problems.append(f"{label}: database {name} is not there now and had about {facts['rows']} rows")
+        elif facts.get("rows") and found is not None and found.get("rows") == 0 and rows_now != 0:
+            problems.append(f"{label}: database {name} has no row now and had about {facts['rows']}")
     if before.get("files") and now.get("files") == 0:
         problems.append(f"{label}: has no file now and had {before['files']}")
     return problems
+
+
+def parse(text: str) -> Any:
+    """A manifest's text. Raises ValueError."""
+    return json.loads(text)
 
 
 def check_manifest(value: Any, stack: str, point: str) -> dict[str, Any]:

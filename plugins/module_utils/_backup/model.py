@@ -31,7 +31,7 @@ SOURCE_POSTGRESQL = "postgresql"
 SOURCE_VOLUME = "volume"
 SOURCE_FILE = "file"
 SOURCE_REDIS = "redis"
-SOURCE_REFUSED = (SOURCE_POSTGRESQL, SOURCE_REDIS)
+SOURCE_REFUSED = (SOURCE_REDIS,)
 
 STACK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
@@ -89,6 +89,8 @@ class Source:
             return f"volume {self.volume}"
         if self.kind == SOURCE_FILE:
             return f"file {self.path}"
+        if not self.database:
+            return f"the databases of service {self.service} ({self.kind})"
         return f"database {self.database} ({self.kind}, service {self.service})"
 
     @property
@@ -326,11 +328,18 @@ SOURCE_FIELDS: dict[str, dict[str, re.Pattern[str]]] = {
         "user": DATABASE_NAME,
         "password_variable": VARIABLE_NAME,
     },
+    # The whole cluster: a base backup knows no single database.
+    SOURCE_POSTGRESQL: {"service": SERVICE_NAME, "user": DATABASE_NAME, "password_variable": VARIABLE_NAME},
     SOURCE_VOLUME: {"volume": VOLUME_NAME},
     SOURCE_FILE: {"path": re.compile(r"/\S.*\Z")},
 }
 SOURCE_FIELDS[SOURCE_MARIADB] = SOURCE_FIELDS[SOURCE_MYSQL]
-SOURCE_DEFAULTS = {"user": "root", "password_variable": "MYSQL_ROOT_PASSWORD"}
+SOURCE_DEFAULTS = {
+    SOURCE_MYSQL: {"user": "root", "password_variable": "MYSQL_ROOT_PASSWORD"},
+    SOURCE_MARIADB: {"user": "root", "password_variable": "MYSQL_ROOT_PASSWORD"},
+    # Without a user, the container's own POSTGRES_USER.
+    SOURCE_POSTGRESQL: {"user": "", "password_variable": "POSTGRES_PASSWORD"},
+}
 # What the stack says of a source besides, and a backup does not need.
 SOURCE_REMARKS = ("kind", "name", "stack", "services", "volumes")
 
@@ -354,8 +363,12 @@ def parse_source(value: Any, where: str, problems: list[str]) -> Source | None:
         problems.append(
             f"{where}: {', '.join(unknown)} not known for kind {kind}; it takes {', '.join(sorted(fields))}"
         )
-    filled = {key: value.get(key) or SOURCE_DEFAULTS.get(key) for key in fields}
-    return Source(kind=str(kind), **{key: _text(filled, key, fields[key], where, problems) for key in fields})
+    defaults = SOURCE_DEFAULTS.get(str(kind), {})
+    filled = {key: value.get(key) or defaults.get(key) for key in fields}
+    return Source(
+        kind=str(kind),
+        **{key: _text(filled, key, fields[key], where, problems) for key in fields if filled[key] != ""},
+    )
 
 
 def _count(value: Mapping[str, Any], key: str, default: int, where: str, problems: list[str]) -> int:

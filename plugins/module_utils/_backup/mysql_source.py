@@ -20,16 +20,16 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
 from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import (
     PREVIOUS,
+    USABLE_SECONDS,
     InPlace,
     SourceError,
     SourceMissing,
     last_line,
+    wait_ready,
 )
 
-# How long a server may take to start on the data it has, and to initialise itself on an empty volume.
-USABLE_SECONDS = 180
+# How long a server may take to initialise itself on an empty volume.
 READY_SECONDS = 300
-SILENT_SECONDS = 15
 
 
 class DumpJudge:
@@ -141,30 +141,6 @@ class MysqlAdapter(InPlace):
             return False
         return True
 
-    def wait_ready(self, seconds: float, give_up_early: bool) -> bool:
-        """Wait until the container is healthy and the server answers. A server that starts on data is given up as soon
-        as it is called unhealthy, ends again and again, or is healthy and yet does not answer; one that initialises
-        itself may be called anything for a while."""
-        host = self.tools.host
-        container = self._container()
-        restarts, begun = container.restarts, host.now().timestamp()
-        healthy_since = None
-        while True:
-            if container.ready and self.answers():
-                return True
-            now = host.now().timestamp()
-            healthy_since = (healthy_since or now) if container.health == "healthy" else None
-            hopeless = (
-                container.health == "unhealthy"
-                or container.ended
-                or container.restarts - restarts >= 3
-                or (healthy_since is not None and now - healthy_since >= SILENT_SECONDS)
-            )
-            if now - begun >= seconds or (give_up_early and hopeless):
-                return False
-            host.sleep(1)
-            container = self._container()
-
     def start(self, seconds: float = USABLE_SECONDS, give_up_early: bool = True) -> bool:
         """Start the container if need be; whether the server can be used then."""
         container = self._container()
@@ -175,7 +151,7 @@ class MysqlAdapter(InPlace):
             except BackupError as error:
                 self.tools.progress(str(error))
                 return False
-        return self.wait_ready(seconds, give_up_early)
+        return wait_ready(self.tools.host, self._container, self.answers, seconds, give_up_early)
 
     def restart(self) -> bool:
         """Stop the server and start it on what is really on the disk: one whose files were removed under it can go on

@@ -25,8 +25,11 @@ on from what they find on the disk, `discard` removes what is left. What a step 
 `Prepared` (which the restore's journal keeps), or on the disk under a name with the restore id; never in the adapter.
 
 Which point a target begins from is asked of the adapter too: `ends_before` says whether the data of a record was whole
-before the target, `reach` what stands in the way from there to the target (no log, a hole, the log's end), with the
-range that is covered.
+before the target, `reach` how far the log leads from there, and what stands in the way (no log, a hole, the log's end).
+
+A record of a database has, besides: `lineage` (what its log belongs to), `begin_time` and `end_time` (ISO 8601; by
+`end_time` its data is whole), `server` (the version), `image`, `image_id` and `image_digest`, `databases` (by name,
+with `bytes`, `tables` and `rows`, as far as they are known without reading everything) and `rows`, their sum.
 """
 
 from __future__ import annotations
@@ -38,11 +41,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Container, Docker, Host
-from ansible_collections.slipway.ops.plugins.module_utils._backup.log_files import LogFiles
+from ansible_collections.slipway.ops.plugins.module_utils._backup.log_files import Coverage, LogFiles
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     SOURCE_FILE,
     SOURCE_MARIADB,
     SOURCE_MYSQL,
+    SOURCE_POSTGRESQL,
     SOURCE_VOLUME,
     BackupError,
     Place,
@@ -197,9 +201,12 @@ class Adapter(ABC):
         """Where a restore writes, and how much."""
         return self.tools.place.state, 0
 
+    def replaced(self, restore_id: str) -> bool:
+        """Whether `restore` or `swap` put something else into the place of the live data, which `undo` can put back."""
+        return False
+
     def undo(self, restore_id: str) -> str:
-        """Put back what `restore` or `swap` replaced. Returns what was done, in a line; empty when nothing had been
-        replaced. Raises RefusedError when it cannot be put back."""
+        """Put back what was replaced. Returns what was done, in a line; empty when nothing had been replaced."""
         return ""
 
 
@@ -282,6 +289,16 @@ def data_place(container: Container, inside: str) -> DataPlace | None:
     return DataPlace(mounts[target] + inside[len(target.rstrip("/")) :], os.path.dirname(mounts[target]))
 
 
+@dataclass(frozen=True)
+class Reach:
+    """How far the log leads from a record's data towards a target."""
+
+    # None when there is no log, or none that is needed.
+    coverage: Coverage | None = None
+    # What stands in the way; each names the range that is covered.
+    problems: tuple[str, ...] = ()
+
+
 class Beside(Adapter):
     """A database that is put together beside the live one and exchanged for it."""
 
@@ -294,14 +311,14 @@ class Beside(Adapter):
         """Whether the record's data was whole before the target, so that the log can lead from there to it."""
 
     @abstractmethod
-    def reach(self, record: Mapping[str, Any], target: Target) -> list[str]:
-        """What stands between the record's data and the target. Names the range that is covered."""
+    def reach(self, record: Mapping[str, Any], target: Target) -> Reach:
+        """How far the log leads from the record's data towards the target."""
 
     # Beside the live data.
 
     def workspace(self, restore_id: str, purpose: str = PURPOSE_RESTORE) -> Workspace:
         """The workspace from which a swap can be made."""
-        return Workspace(restore_id, f"{self.live().outside}/{INCOMING}-{restore_id}", purpose)
+        return Workspace(restore_id, f"{self.live().outside}/.slipway-{purpose}-{restore_id}", purpose)
 
     @abstractmethod
     def prepare(
@@ -312,7 +329,7 @@ class Beside(Adapter):
         nothing behind but the message, in which the server's own last words stand."""
 
     @abstractmethod
-    def open(self, prepared: Prepared, workspace: Workspace) -> Container:
+    def open(self, record: Mapping[str, Any], prepared: Prepared, workspace: Workspace) -> Container:
         """Start the isolated server again on what was prepared, for a look; it runs until `discard`."""
 
     def discard(self, workspace: Workspace) -> None:
@@ -320,6 +337,16 @@ class Beside(Adapter):
         docker = self.tools.docker
         docker.remove(docker.isolated(self.labels(workspace)))
         self.tools.host.remove_tree(workspace.directory)
+
+    def sweep(self, keep: str) -> None:
+        """Remove what killed restores left, but for the one of this id."""
+        docker, host, outside = self.tools.docker, self.tools.host, self.live().outside
+        labels = self.labels(Workspace("", ""))
+        del labels["slipway.restore"]
+        docker.remove([item for item in docker.isolated(labels) if item.labels.get("slipway.restore") != keep])
+        for name in host.names(outside):
+            if name.startswith(f".slipway-{PURPOSE_RESTORE}-") and not name.endswith(f"-{keep}"):
+                host.remove_tree(f"{outside}/{name}")
 
     def labels(self, workspace: Workspace) -> dict[str, str]:
         """What the containers of a workspace bear, so that they are found after a kill."""
@@ -337,8 +364,9 @@ class Beside(Adapter):
         """Where the live data is. Raises RefusedError when it is nowhere that could be exchanged."""
 
     @abstractmethod
-    def serves(self) -> str:
-        """Wait until the live server serves; returns the reason why it does not, with its last words, or nothing."""
+    def serves(self, prepared: Prepared | None) -> str:
+        """Wait until the live server serves, on the data that was prepared for it if that is given; returns the reason
+        why it does not, with its last words, or nothing."""
 
     def container(self) -> Container:
         """The live server's container."""
@@ -368,7 +396,7 @@ class Beside(Adapter):
                 host.move(live, previous)
             host.take_mode(prepared.data, previous)
             host.move(prepared.data, live)
-        reason = self._start()
+        reason = self._start(prepared)
         if reason:
             failed = f"{self.label}: the restored data does not serve: {reason}"
             # It stays in the workspace, for a look at what is wrong with it.
@@ -376,8 +404,11 @@ class Beside(Adapter):
             raise BackupError(f"{failed}. The old data is back in its place")
         return {"label": self.label, "rows": prepared.rows, "reached": prepared.reached, "previous": previous}
 
+    def replaced(self, restore_id: str) -> bool:
+        return self.tools.host.exists(self.previous(restore_id))
+
     def undo(self, restore_id: str) -> str:
-        if not self.tools.host.exists(self.previous(restore_id)):
+        if not self.replaced(restore_id):
             return ""
         self._put_back(restore_id, "")
         return f"{self.label}: the old data is back in its place"
@@ -393,11 +424,11 @@ class Beside(Adapter):
                 else:
                     host.remove_tree(live)
             host.move(previous, live)
-        reason = self._start()
+        reason = self._start(None)
         if reason:
             raise BackupError(f"{self.label}: its old data is back in its place and does not serve: {reason}")
 
-    def _start(self) -> str:
+    def _start(self, prepared: Prepared | None) -> str:
         container = self.container()
         if not container.running:
             self.tools.progress(f"starting {container.name}")
@@ -405,18 +436,20 @@ class Beside(Adapter):
                 self.tools.docker.start([container])
             except BackupError as error:
                 return str(error)
-        return self.serves()
+        return self.serves(prepared)
 
 
 def _adapters() -> dict[str, type[Adapter]]:
     """The kinds of sources. Imported here because each of them imports this file for the contract."""
     from ansible_collections.slipway.ops.plugins.module_utils._backup.file_source import FileAdapter
     from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_source import MysqlAdapter
+    from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_source import PostgresqlAdapter
     from ansible_collections.slipway.ops.plugins.module_utils._backup.volume_source import VolumeAdapter
 
     return {
         SOURCE_MYSQL: MysqlAdapter,
         SOURCE_MARIADB: MysqlAdapter,
+        SOURCE_POSTGRESQL: PostgresqlAdapter,
         SOURCE_VOLUME: VolumeAdapter,
         SOURCE_FILE: FileAdapter,
     }
@@ -444,6 +477,41 @@ def adapter_of(record: Mapping[str, Any], tools: Tools) -> Adapter:
         if same == (source.kind, source.service, source.database, source.volume) and kind != SOURCE_FILE:
             source = present
     return adapter_for(source, tools)
+
+
+# How long a server may take to start on the data it has; and how long one that calls itself healthy may say nothing.
+USABLE_SECONDS = 180
+SILENT_SECONDS = 15
+
+
+def wait_ready(
+    host: Host,
+    find: Callable[[], Container],
+    answers: Callable[[], bool],
+    seconds: float = USABLE_SECONDS,
+    give_up_early: bool = True,
+) -> bool:
+    """Wait until a container is healthy and its server answers. One that starts on data is given up as soon as it is
+    called unhealthy, ends again and again, or is healthy and yet does not answer; one that initialises itself may be
+    called anything for a while."""
+    container = find()
+    restarts, begun = container.restarts, host.now().timestamp()
+    healthy_since = None
+    while True:
+        if container.ready and answers():
+            return True
+        now = host.now().timestamp()
+        healthy_since = (healthy_since or now) if container.health == "healthy" else None
+        hopeless = (
+            container.health == "unhealthy"
+            or container.ended
+            or container.restarts - restarts >= 3
+            or (healthy_since is not None and now - healthy_since >= SILENT_SECONDS)
+        )
+        if now - begun >= seconds or (give_up_early and hopeless):
+            return False
+        host.sleep(1)
+        container = find()
 
 
 def last_line(stderr: str) -> str:

@@ -49,7 +49,7 @@ class VolumeAdapter(InPlace):
     def restore(self, record: Mapping[str, Any], point: Point, restore_id: str) -> dict[str, Any]:
         host, directory = self.tools.host, self._directory()
         parent = os.path.dirname(directory)
-        incoming, previous = f"{parent}/{INCOMING}", f"{parent}/{PREVIOUS}{restore_id}"
+        incoming, previous = f"{parent}/{INCOMING}", self._previous(restore_id)
         self.tools.progress(f"unpacking {self.label}: {record['files']} files, {human_bytes(record['bytes'])}")
         host.make_empty(incoming)
         self.tools.repository.unpack(point.snapshot, incoming, str(record["path"]))
@@ -67,11 +67,16 @@ class VolumeAdapter(InPlace):
         files, size = host.measure(directory)
         return {"label": self.label, "files": files, "bytes": size, "previous": previous}
 
+    def _previous(self, restore_id: str) -> str:
+        return f"{os.path.dirname(self._directory())}/{PREVIOUS}{restore_id}"
+
+    def replaced(self, restore_id: str) -> bool:
+        return self.tools.host.exists(self._previous(restore_id))
+
     def undo(self, restore_id: str) -> str:
-        host, directory = self.tools.host, self._directory()
-        previous = f"{os.path.dirname(directory)}/{PREVIOUS}{restore_id}"
-        if not host.exists(previous):
+        if not self.replaced(restore_id):
             return ""
+        host, directory = self.tools.host, self._directory()
         host.remove_tree(directory)
-        host.move(previous, directory)
+        host.move(self._previous(restore_id), directory)
         return f"{self.label}: the old files are back in their place"

@@ -326,6 +326,12 @@ def parse_listing(text: str, prefix: str = "") -> list[Piece]:
     return found
 
 
+# An object that is not what was stored. The third is said of one that ends early; of a connection that does, as well.
+DAMAGES = (
+    *("failed to authenticate decrypted block", "bad password", "unexpected eof"),
+    *("not an encrypted file", "too short to be encrypted"),
+)
+GONE = ("object not found", "directory not found", "nosuchkey")
 EXPLANATIONS = (
     (("invalidaccesskeyid", "access key id you provided does not exist"), "the S3 access key is not known there"),
     (("signaturedoesnotmatch",), "the S3 secret is wrong for this access key"),
@@ -362,14 +368,16 @@ EXPLANATIONS = (
     ),
     (("read-only file system",), "the repository's file system is read-only; look at its disk"),
     (("permission denied", "operation not permitted"), "the files cannot be reached; check owner and rights"),
-    (
-        ("failed to authenticate decrypted block", "not an encrypted file", "too short to be encrypted"),
-        "an object cannot be decrypted: it is damaged, or was written with another password",
-    ),
+    (DAMAGES, "an object cannot be decrypted: it is damaged, or was written with another password"),
 )
 
 # Which of these say that something may not be done, and waiting is of no use.
 DENIALS = ("access is denied", "check owner and rights", "is read-only")
+
+
+def is_damaged(text: str) -> bool:
+    """Whether a complaint is about one object and not about the way to it."""
+    return any(needle in text.lower() for needle in (*DAMAGES, *GONE))
 
 
 def explain(repository: LogRepository, attempt: str, text: str) -> BackupError:

@@ -144,8 +144,8 @@ class Store:
         return sorted(line.rstrip("/") for line in outcome.stdout.splitlines() if line.endswith("/"))
 
     def fetch(self, pieces: Iterable[Piece], directory: str) -> None:
-        """Bring objects below a directory, under their own paths. Raises UnreadableError for the first that does not
-        come, whatever rclone says: it passes over what it does not find."""
+        """Bring objects below a directory, under their own paths. Raises UnreadableError for one that is not there any
+        more, which rclone passes over, or is damaged; and BackupError when the repository cannot be reached."""
         wanted = list(pieces)
         if not wanted:
             return
@@ -158,11 +158,12 @@ class Store:
             limit_seconds=_limit(sum(max(piece.stored, piece.size) for piece in wanted)),
         )
         missing = [piece for piece in wanted if not os.path.isfile(f"{directory}/{piece.path}")]
-        if outcome.status != 0 and not missing:
+        if outcome.status != 0:
+            for piece in missing if rclone.is_damaged(outcome.stderr) else ():
+                self.check(piece)
             raise rclone.explain(self.repository, "fetch the log", outcome.stderr)
         if missing:
-            reason = str(rclone.explain(self.repository, "fetch the log", outcome.stderr)) if outcome.status else ""
-            raise UnreadableError(reason or f"{missing[0].path}: is not in the repository any more", missing[0])
+            raise UnreadableError(f"{missing[0].path}: is not in the repository any more", missing[0])
 
     def delete(self, pieces: Iterable[Piece]) -> None:
         """Delete exactly these objects; one that is not there any more is no fault."""
@@ -175,17 +176,24 @@ class Store:
         when that is not as many bytes as its name says, or nothing that can be read."""
         self.access.demand()
         measure = Measure()
-        outcome = run(
+        outcome = self._read(piece, measure)
+        if outcome.status != 0 and rclone.is_damaged(outcome.stderr):
+            # A connection that ends early says the same as an object that does.
+            measure = Measure()
+            outcome = self._read(piece, measure)
+        if outcome.status != 0:
+            error = rclone.explain(self.repository, f"read {piece.path} back", outcome.stderr)
+            raise UnreadableError(str(error), piece) if rclone.is_damaged(outcome.stderr) else error
+        measure.demand(piece)
+        return measure.crc
+
+    def _read(self, piece: Piece, measure: Measure) -> Outcome:
+        return run(
             rclone.read(piece),
             environment=self.access.environment(),
             sink=measure.feed,
             limit_seconds=_limit(max(piece.stored, piece.size)),
         )
-        if outcome.status != 0:
-            reason = rclone.explain(self.repository, "read the log back", outcome.stderr)
-            raise UnreadableError(f"{piece.path}: {reason}", piece)
-        measure.demand(piece)
-        return measure.crc
 
 
 @dataclass

@@ -98,18 +98,20 @@ def databases(model: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def _database_source(database: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ["stack", "service", "user", "password_variable", "volumes"]
+    name = database["service"]
+    # PostgreSQL is saved as a whole cluster, whatever databases it has.
+    if database["kind"] != "postgresql":
+        keys.append("database")
+        name = f"{name}-{database['database']}" if database["database"] else name
+    return {"kind": database["kind"], "name": name, **{key: database[key] for key in keys}}
+
+
 def backup_sources(model: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What a backup holds: databases, the volumes named in x-slipway, and the files that describe the deployment."""
     stack = Stack(model)
-    sources: list[dict[str, Any]] = [
-        {
-            "kind": database["kind"],
-            "name": f"{database['service']}-{database['database']}" if database["database"] else database["service"],
-            **{key: database[key] for key in ("stack", "service", "database", "user", "password_variable", "volumes")},
-        }
-        for database in databases(model)
-        if database["backup"]
-    ]
+    sources: list[dict[str, Any]] = [_database_source(database) for database in databases(model) if database["backup"]]
     for key in stack.plain["slipway"]["backup"]["volumes"]:
         sources.append(
             {

@@ -33,8 +33,8 @@ def test_what_it_writes_the_host_program_reads() -> None:
         ("text", "needs a list of sources, not str"),
         ([], "sources: is empty"),
         (
-            [{"kind": "postgresql", "service": "database"}],
-            "sources[0].kind: postgresql is not backed up by this version",
+            [{"kind": "redis", "service": "cache"}],
+            "sources[0].kind: redis is not backed up by this version",
         ),
         ([{"kind": "volume"}, {"kind": "file", "path": "x"}], "sources[0].volume: None"),
     ],

@@ -21,7 +21,7 @@ DOCUMENT = {
     "x-slipway": {"backup": {"volumes": ["files"]}},
 }
 EXPECTED: list[Any] = [
-    {"kind": "postgresql", "name": "db-shop"},
+    {"kind": "postgresql", "name": "db", "service": "db", "user": ""},
     {"kind": "volume", "volume": "t_files"},
     {"kind": "file", "path": "/etc/slipway/stacks/t/environment"},
     {"kind": "file", "path": "/etc/slipway/stacks/t/stack.json"},

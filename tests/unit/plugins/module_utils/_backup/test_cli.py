@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     UsageError,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import lease
-from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import World
+from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.cluster import Cluster
+from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import Killed, World
 
 
 @pytest.fixture
@@ -91,6 +93,63 @@ def test_a_plan_that_cannot_be_followed_fails(world: World) -> None:
     cli.backup(["run"])
     world.free = 0
     assert cli.restore(["--plan"]) == RefusedError.exit_status
+
+
+def test_restore_to_a_target(
+    tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(World(tmp_path / "cluster"))
+    monkeypatch.setattr(cli, "tools_for", lambda stack, progress: replace(cluster.tools(), progress=progress))
+    assert cli.backup(["run"]) == 0
+    good = cluster.add("good")
+    bad = cluster.add("bad")
+    cluster.world.clock += timedelta(minutes=1)
+    assert cli.restore(["--to", f"xid:{cluster.xid}", "--before", "--plan"]) == 0
+    assert f"just before transaction {cluster.xid}" in capsys.readouterr().out
+    assert cluster.rows == ["one", "two", "good", "bad"]
+    assert cli.restore(["--to", f"{bad:%Y-%m-%d %H:%M:%S}", "--before", "--confirm", "fleet", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert cluster.rows == ["one", "two", "good"]
+    assert summary["reached"]["postgresql-postgres"]["time"] == good.isoformat()
+    # The log begins anew, and so there is a point at once.
+    assert cluster.world.points[summary["point_after"]].verified
+
+
+def test_a_restore_without_a_point_after_it_is_said(
+    tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(World(tmp_path / "cluster"))
+    monkeypatch.setattr(cli, "tools_for", lambda stack, progress: replace(cluster.tools(), progress=progress))
+    assert cli.backup(["run"]) == 0
+    cluster.world.faults["took a base backup"] = BackupError("the repository is read-only")
+    assert cli.restore(["--confirm", "fleet"]) == 0
+    assert "warning: the data is restored, but no point could be made of it" in capsys.readouterr().out
+
+
+def test_an_interrupted_restore_is_taken_back(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.backup(["run"])
+    world.faults["stop application"] = Killed()
+    with pytest.raises(Killed):
+        cli.restore(["--confirm", "fleet"])
+    del world.faults["stop application"]
+    assert cli.restore(["--abort", "--confirm", "fleet"]) == 0
+    assert "was taken back" in capsys.readouterr().out
+    assert all(world.running.values())
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--point", "20260101T020001Z", "--to", "now"], "name one of them"),
+        (["--point", "yesterday"], "is no name of a point"),
+        (["--to", "yesterday"], "cannot be understood"),
+        (["--before"], "belongs to a time, a position or a transaction"),
+        (["--timeline", "x"], "timeline 'x'"),
+    ],
+)
+def test_targets_that_are_unclear(world: World, argv: list[str], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        cli.restore(argv)
 
 
 def test_one_job_at_a_time(world: World, tmp_path: Path) -> None:

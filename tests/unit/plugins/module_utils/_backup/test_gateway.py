@@ -145,6 +145,23 @@ def test_a_directory_takes_the_mode_of_another_unless_the_world_has_a_part_in_it
         assert (tmp_path / "new").stat().st_mode & 0o7777 == mode
 
 
+def test_small_files_and_directories(tmp_path: Path) -> None:
+    host = Host()
+    host.make_directory(str(tmp_path / "d"), 0o755, os.getuid(), os.getgid())
+    assert (tmp_path / "d").stat().st_mode & 0o777 == 0o755
+    path = str(tmp_path / "d/f")
+    host.write(path, "text", 0o640)
+    assert host.read(path) == b"text"
+    host.set_mode(path, 0o600)
+    assert (tmp_path / "d/f").stat().st_mode & 0o777 == 0o600
+    host.copy(path, f"{path}2")
+    host.move(f"{path}2", f"{path}3")
+    assert host.names(str(tmp_path / "d")) == ["f", "f3"]
+    assert host.owner(path) == (os.getuid(), os.getgid())
+    assert not host.is_mount(str(tmp_path))
+    assert host.is_mount("/proc")
+
+
 def test_a_directory_like_another(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir(mode=0o750)
     os.chmod(tmp_path / "model", 0o2751)

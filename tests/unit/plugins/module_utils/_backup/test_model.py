@@ -42,9 +42,14 @@ def test_what_the_stack_says_besides_is_passed_over() -> None:
         ({"sources": ["x"]}, "sources[0]: must be a mapping"),
         (
             {"sources": [{"kind": "tape"}]},
-            "sources[0].kind: 'tape' is not known; use one of file, mariadb, mysql, volume",
+            "sources[0].kind: 'tape' is not known; use one of file, mariadb, mysql, postgresql, volume",
         ),
-        ({"sources": [{"kind": "postgresql"}]}, "sources[0].kind: postgresql is not backed up by this version"),
+        ({"sources": [{"kind": "redis"}]}, "sources[0].kind: redis is not backed up by this version"),
+        ({"sources": [{"kind": "postgresql"}]}, "sources[0].service: None is not a valid name"),
+        (
+            {"sources": [{"kind": "postgresql", "service": "db", "database": "shop"}]},
+            "sources[0]: database not known for kind postgresql; it takes password_variable, service, user",
+        ),
         ({"sources": [{**VOLUME, "path": "/x"}]}, "sources[0]: path not known for kind volume; it takes volume"),
         ({"sources": [VOLUME, VOLUME]}, "sources[1]: volume fleet_uploads is listed twice"),
         ({"sources": [{"kind": "volume", "volume": "../etc"}]}, "sources[0].volume: '../etc' is not a valid name"),

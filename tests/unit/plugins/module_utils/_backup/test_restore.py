@@ -5,25 +5,44 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._backup import restore as restores
 from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point
+from ansible_collections.slipway.ops.plugins.module_utils._backup.choice import choose
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     BackupError,
     Point,
     RefusedError,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.restore import (
-    choose,
+    abort,
     discard_previous,
-    extract,
     is_store,
-    make_plan,
     read_journal,
-    restore,
     restore_status,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
+from ansible_collections.slipway.ops.plugins.module_utils._backup.target import Target, parse_target
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import Killed, World, wipe
+
+
+def target(tools: Tools, words: str) -> Target:
+    return parse_target(words, tools.host.now())
+
+
+def restore(tools: Tools, words: str, confirm: str, safety: bool = True) -> dict[str, Any]:
+    return restores.restore(tools, target(tools, words), confirm, safety)
+
+
+def make_plan(tools: Tools, words: str, safety: bool = True) -> restores.Plan:
+    return restores.make_plan(tools, target(tools, words), safety)
+
+
+def extract(tools: Tools, words: str, directory: str) -> dict[str, Any]:
+    return restores.extract(tools, target(tools, words), directory)
+
 
 GOOD = {"orders": ["a", "b", "c"], "drivers": []}
 
@@ -147,6 +166,34 @@ def test_killed_at_any_step_the_same_command_ends_it_and_the_old_data_is_kept(wo
     assert (Path(previous) / "new.jpg").exists()
     (part,) = world.points[summary["saved"]].parts
     assert any(b"'z'" in content for content in world.snapshots[part.snapshot].values())
+
+
+@pytest.mark.parametrize("step", ["dump", "mark", "stop application"])
+def test_before_anything_is_written_over_it_can_be_taken_back(world: World, step: str) -> None:
+    world.faults[step] = Killed()
+    with pytest.raises(Killed):
+        restore(world.tools, "latest", "fleet")
+    del world.faults[step]
+    abort(world.tools, "fleet")
+    assert world.tables == {"orders": ["z"], "drivers": ["y"]}
+    assert world.uploads == {"new.jpg": "new"}
+    assert all(world.running.values())
+    assert restore_status(world.tools)["interrupted_restore"] is None
+
+
+def test_a_database_that_is_being_loaded_cannot_be_taken_back(world: World) -> None:
+    world.faults["empty the database"] = Killed()
+    with pytest.raises(Killed):
+        restore(world.tools, "latest", "fleet")
+    journal = read_journal(world.tools)
+    assert journal is not None
+    with pytest.raises(RefusedError, match=f"so it cannot be taken back; .* is point {journal['saved']}"):
+        abort(world.tools, "fleet")
+
+
+def test_only_a_point_can_be_extracted(world: World, tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="--beside"):
+        extract(world.tools, "now", str(tmp_path / "look"))
 
 
 def test_another_point_may_end_an_interrupted_restore(world: World) -> None:

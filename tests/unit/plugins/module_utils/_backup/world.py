@@ -49,6 +49,7 @@ class World:
         self.points: dict[str, Point] = {}
         self.parts: dict[str, list[Part]] = {}
         self.events: list[str] = []
+        self.dies_after = 0
         self.said: list[str] = []
         self.clock = datetime(2026, 1, 1, 2, 0, tzinfo=timezone.utc)
         self.free = 100 * GIB
@@ -99,8 +100,10 @@ class World:
         return dict(json.loads(Path(self.place.status).read_text(encoding="utf-8")))
 
     def happens(self, step: str) -> None:
-        """Note a step; a fault of its name is raised after it."""
+        """Note a step; a fault of its name is raised after it, and the process dies after the step of that number."""
         self.events.append(step)
+        if len(self.events) == self.dies_after:
+            raise Killed
         error = self.faults.get(step)
         if error is not None:
             raise error
@@ -157,7 +160,7 @@ class FakeDocker:
                     name,
                     name,
                     service,
-                    images[service],
+                    images.get(service, f"{service}:17"),
                     "sha256:x",
                     running,
                     health="unhealthy" if broken else "healthy",

@@ -1,0 +1,362 @@
+# Copyright: Slipway contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+"""PostgreSQL for real: a server in a container, restic, recovery to every kind of target. Where this machine has
+Docker, restic and the lab's stand-in, and not otherwise."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._backup import postgresql as pg
+from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point, read_back
+from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Docker, Host
+from ansible_collections.slipway.ops.plugins.module_utils._backup.log_files import Coverage
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
+    BackupError,
+    Place,
+    Point,
+    Settings,
+    Source,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_source import PostgresqlAdapter
+from ansible_collections.slipway.ops.plugins.module_utils._backup.repository import Repository
+from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools, adapter_of
+from ansible_collections.slipway.ops.plugins.module_utils._backup.target import Target, parse_target
+
+IMAGE = "slipway-lab/standin-postgres:17-alpine"
+STACK = "slipwaytest"
+NAME = f"{STACK}-database-1"
+VOLUME = f"{STACK}_pg"
+
+
+def _available() -> bool:
+    if shutil.which("restic") is None or shutil.which("docker") is None or os.getuid() != 0:
+        return False
+    return subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True).returncode == 0
+
+
+pytestmark = pytest.mark.skipif(
+    not _available(), reason="needs root, Docker, restic and the lab's stand-in of PostgreSQL"
+)
+
+
+def docker(*words: str, check: bool = True) -> str:
+    done = subprocess.run(["docker", *words], capture_output=True, text=True)
+    assert not check or done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def sql(text: str, database: str = "shop", container: str = NAME) -> str:
+    """Each statement by itself."""
+    command = ["exec", "-i", container, "psql", "-XAtq", "--set=ON_ERROR_STOP=1", "-U", "fleet", "-d", database]
+    done = subprocess.run(["docker", *command], input=text, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+class ServerLog:
+    """The log as the live server itself still has it: enough for a test, and what the log package gives in earnest."""
+
+    def __init__(self, world: RealWorld) -> None:
+        self._world = world
+
+    def coverage(self, source: Source, record: Mapping[str, Any], target: Target) -> Coverage | None:
+        end, at = sql("SELECT pg_current_wal_flush_lsn() || '|' || clock_timestamp()").split("|")
+        moment = datetime.fromisoformat(at.replace("+00", "+00:00"))
+        return Coverage(record["end_lsn"], end, moment, 1)
+
+    def fetch(
+        self,
+        source: Source,
+        record: Mapping[str, Any],
+        target: Target,
+        directory: str,
+        say: Callable[[str], None],
+    ) -> Coverage | None:
+        found = self.coverage(source, record, target)
+        sql("SELECT pg_switch_wal()")
+        wal = f"{self._world.live}/pg_wal"
+        for name in os.listdir(wal):
+            if name.endswith(".history") or (len(name) == 24 and target.kind != "point"):
+                shutil.copyfile(f"{wal}/{name}", f"{directory}/{name}")
+        return found
+
+
+@dataclass
+class RealWorld:
+    """A running server with a database, and a repository."""
+
+    tools: Tools
+    live: str
+
+    @property
+    def adapter(self) -> PostgresqlAdapter:
+        found = adapter_of({"kind": "postgresql", "service": "database"}, self.tools)
+        assert isinstance(found, PostgresqlAdapter)
+        return found
+
+    def manifest(self) -> tuple[dict[str, Any], Point]:
+        point = self.tools.repository.points()[-1]
+        path = f"{self.tools.place.spool}/manifest.json"
+        import json
+
+        return json.loads(self.tools.repository.fetch_text(point.snapshot, path))["sources"][0], point
+
+
+def wait_for_server(seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        done = subprocess.run(
+            ["docker", "exec", NAME, "psql", "-h", "127.0.0.1", "-U", "fleet", "-d", "shop", "-c", "SELECT 1"],
+            capture_output=True,
+            env={**os.environ},
+        )
+        # The server of the first start listens on no address; a refused login shows that the real one is there.
+        if b"password" in done.stderr or done.returncode == 0:
+            return
+        time.sleep(0.3)
+    raise AssertionError(docker("logs", NAME))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealWorld]:
+    root = tmp_path_factory.mktemp("postgresql")
+    remove()
+    place = Place(
+        STACK,
+        configuration_root=str(root / "etc"),
+        state_root=str(root / "state"),
+        stacks_root=str(root / "stacks"),
+        cache=str(root / "cache"),
+        metrics=str(root / "metrics"),
+    )
+    Path(place.configuration).mkdir(parents=True)
+    Path(place.password).write_text("secret\n", encoding="utf-8")
+    found = os.path.dirname(shutil.which("restic") or "")
+    Path(place.environment).write_text(f"PATH={found}:/usr/bin:/bin\n", encoding="utf-8")
+    source = Source("postgresql", "database", password_variable="POSTGRES_PASSWORD")
+    settings = Settings(STACK, str(root / "repository"), (source,))
+    try:
+        docker(
+            *("run", "-d", "--name", NAME, "--cpus", "1", "-v", f"{VOLUME}:/var/lib/postgresql/data"),
+            *("--label", f"com.docker.compose.project={STACK}", "--label", "com.docker.compose.service=database"),
+            *("--label", "com.docker.compose.oneoff=False", "-e", "POSTGRES_PASSWORD=a 'quoted' $ecret"),
+            *("-e", "POSTGRES_USER=fleet", "-e", "POSTGRES_DB=shop", IMAGE),
+        )
+        wait_for_server()
+        sql("CREATE TABLE orders (id serial PRIMARY KEY, note text); INSERT INTO orders (note) VALUES ('first');")
+        sql("CREATE TABLE padding AS SELECT repeat(md5(n::text), 20) FROM generate_series(1, 20000) n;")
+        sql("ANALYZE")
+        live = docker("volume", "inspect", "--format", "{{.Mountpoint}}", VOLUME)
+        repository = Repository(settings, place)
+        repository.initialise()
+        tools = Tools(settings, place, Docker(), Host(), repository, print)
+        yield RealWorld(tools, live)
+    finally:
+        remove()
+
+
+def remove() -> None:
+    for name in docker("ps", "-aq", "--filter", f"label=slipway.stack={STACK}").split():
+        docker("rm", "-f", "-v", name)
+    docker("rm", "-f", "-v", NAME, check=False)
+    docker("volume", "rm", VOLUME, check=False)
+
+
+def test_a_point_is_a_base_backup_that_reads_back(world: RealWorld) -> None:
+    summary = make_point(world.tools, "manual")
+    record, point = world.manifest()
+    assert (record["part"], record["login"], record["major"]) == ("postgresql-database", "fleet", 17)
+    assert record["rows"] == 20001
+    assert record["counts"] == {"shop.public.orders": [1, 1]}
+    assert record["databases"]["shop"]["tables"] == 2
+    assert pg.lsn_number(record["start_lsn"]) < pg.lsn_number(record["end_lsn"])
+    assert record["begin_time"] < record["end_time"]
+    assert [part.key for part in point.parts] == ["postgresql-database"]
+    assert summary["size_bytes"] == record["bytes"] > 20 << 20
+    assert read_back(world.tools, point)[0]["sha256"] == record["sha256"]
+
+
+@dataclass
+class Story:
+    """What was written after the point, with the moments and places between."""
+
+    moments: dict[str, datetime]
+    positions: dict[str, str]
+    transactions: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def story(world: RealWorld) -> Story:
+    found = Story({}, {}, {})
+    for name in ("second", "third", "fourth"):
+        found.transactions[name] = sql(
+            f"BEGIN; INSERT INTO orders (note) VALUES ('{name}'); SELECT txid_current(); COMMIT;"
+        )
+        time.sleep(0.2)
+        at, position = sql("SELECT clock_timestamp() || '|' || pg_current_wal_insert_lsn()").split("|")
+        found.moments[name] = datetime.fromisoformat(at.replace("+00", "+00:00"))
+        found.positions[name] = position
+        time.sleep(0.2)
+    return found
+
+
+def logged(world: RealWorld) -> PostgresqlAdapter:
+    adapter = world.adapter
+    adapter.tools = replace(world.tools, log=ServerLog(world))
+    return adapter
+
+
+def look(adapter: PostgresqlAdapter, world: RealWorld, target: Target, thorough: bool = False) -> tuple[list[str], Any]:
+    """What the orders are at a target."""
+    record, point = world.manifest()
+    workspace = adapter.workspace("20260101T000000Z", "drill")
+    prepared = adapter.prepare(record, point, target, workspace, thorough)
+    try:
+        assert docker("ps", "-aq", "--filter", f"label=slipway.stack={STACK}") == ""
+        container = adapter.open(record, prepared, workspace)
+        return sql("SELECT note FROM orders ORDER BY id", container=container.name).splitlines(), prepared
+    finally:
+        adapter.discard(workspace)
+        assert not Path(workspace.directory).exists()
+        assert docker("ps", "-aq", "--filter", f"label=slipway.stack={STACK}") == ""
+
+
+def at(text: str, inclusive: bool = True) -> Target:
+    return parse_target(text, datetime.now(timezone.utc), inclusive)
+
+
+def test_the_point_alone(world: RealWorld, story: Story) -> None:
+    found, prepared = look(world.adapter, world, Target(), thorough=True)
+    assert found == ["first"]
+    assert prepared.facts["amcheck"] == "no damage"
+    assert (prepared.timeline, prepared.warnings) == ("2", ())
+
+
+def test_as_far_as_the_log_reaches(world: RealWorld, story: Story) -> None:
+    found, prepared = look(logged(world), world, Target())
+    assert found == ["first", "second", "third", "fourth"]
+    assert prepared.rows == 20004
+    assert prepared.time > story.moments["third"].isoformat()
+
+
+def test_every_kind_of_target(world: RealWorld, story: Story) -> None:
+    adapter = logged(world)
+    moment = story.moments["second"].isoformat(" ")
+    assert look(adapter, world, at(moment))[0] == ["first", "second"]
+    assert look(adapter, world, at(f"lsn:{story.positions['third']}"))[0] == ["first", "second", "third"]
+    assert look(adapter, world, at(f"xid:{story.transactions['third']}"))[0] == ["first", "second", "third"]
+    assert look(adapter, world, at(f"xid:{story.transactions['third']}", inclusive=False))[0] == ["first", "second"]
+
+
+def test_a_quiet_hour_after_the_last_transaction(world: RealWorld, story: Story) -> None:
+    found, _prepared = look(logged(world), world, at(story.moments["fourth"].isoformat(" ")))
+    assert found == ["first", "second", "third", "fourth"]
+
+
+def test_what_is_not_in_the_log(world: RealWorld, story: Story) -> None:
+    with pytest.raises(BackupError, match="transaction 4000000 is not in the log between"):
+        look(logged(world), world, at("xid:4000000"))
+
+
+def test_a_record_that_is_damaged_in_the_log(world: RealWorld, story: Story) -> None:
+    """A server takes the first record that it cannot read for the end of its log."""
+
+    class Damaged(ServerLog):
+        def fetch(self, source: Source, record: Mapping[str, Any], target: Target, directory: str, say: Any) -> Any:
+            sql("CREATE TABLE much AS SELECT md5(n::text) FROM generate_series(1, 600000) n; DROP TABLE much")
+            found = super().fetch(source, record, target, directory, say)
+            path = sorted(Path(directory).glob("0000000100*"))[1]
+            with path.open("r+b") as stream:
+                stream.write(bytes(1 << 20))
+            return found
+
+    adapter = world.adapter
+    adapter.tools = replace(world.tools, log=Damaged(world))
+    with pytest.raises(BackupError, match=r"its log goes on to .* and cannot be read after"):
+        look(adapter, world, Target())
+
+
+def test_a_file_of_the_log_that_cannot_be_copied_ends_the_recovery(world: RealWorld, story: Story) -> None:
+    """The server would take it for one that is not there, and the log for ended."""
+
+    class Closing(Host):
+        def set_mode(self, path: str, mode: int) -> None:
+            super().set_mode(path, 0 if path.endswith("4") else mode)
+
+    adapter = world.adapter
+    adapter.tools = replace(world.tools, log=ServerLog(world), host=Closing())
+    with pytest.raises(BackupError, match="the server could not recover: FATAL"):
+        look(adapter, world, Target())
+
+
+def test_an_exchange_and_the_way_back(world: RealWorld, story: Story) -> None:
+    adapter = logged(world)
+    record, point = world.manifest()
+    workspace = adapter.workspace("20260102T000000Z")
+    prepared = adapter.prepare(record, point, at(story.moments["second"].isoformat(" ")), workspace)
+    assert adapter.check_target(record) == []
+    before = os.stat(world.live)
+    summary = adapter.swap(prepared, workspace.id)
+    after = os.stat(world.live)
+    assert (before.st_uid, before.st_gid, before.st_mode) == (after.st_uid, after.st_gid, after.st_mode)
+    assert sql("SELECT note FROM orders ORDER BY id").splitlines() == ["first", "second"]
+    assert sql("SELECT timeline_id FROM pg_control_checkpoint()") == prepared.timeline
+    sql("INSERT INTO orders (note) VALUES ('new life')")
+    assert Path(summary["previous"]).is_dir()
+    assert adapter.swap(prepared, workspace.id)["previous"] == summary["previous"]
+    assert adapter.undo(workspace.id)
+    assert sql("SELECT note FROM orders ORDER BY id").splitlines() == ["first", "second", "third", "fourth"]
+    assert adapter.undo(workspace.id) == ""
+    adapter.discard(workspace)
+
+
+def test_data_that_does_not_serve_is_taken_back(world: RealWorld, story: Story) -> None:
+    adapter = world.adapter
+    record, point = world.manifest()
+    workspace = adapter.workspace("20260103T000000Z")
+    prepared = adapter.prepare(record, point, Target(), workspace)
+    Path(f"{prepared.data}/global/pg_control").unlink()
+    with pytest.raises(BackupError, match=r"does not serve: .*pg_control.*The old data is back in its place"):
+        adapter.swap(prepared, workspace.id)
+    assert sql("SELECT note FROM orders ORDER BY id").splitlines() == ["first", "second", "third", "fourth"]
+    adapter.discard(workspace)
+
+
+def test_a_base_backup_that_is_ended_leaves_no_part(world: RealWorld) -> None:
+    class Ending(Docker):
+        def stream(self, container: Any, command: Any, owner: str) -> Any:
+            found = super().stream(container, command, owner)
+            subprocess.Popen(["sh", "-c", f"sleep 0.4; docker exec {NAME} pkill -9 pg_basebackup"])
+            return found
+
+    sql("CREATE TABLE large AS SELECT repeat(md5(n::text), 20) FROM generate_series(1, 200000) n")
+    points = world.tools.repository.points()
+    tools = replace(world.tools, docker=Ending())
+    try:
+        with pytest.raises(BackupError, match="the base backup ended with exit status 137"):
+            make_point(tools, "manual")
+    finally:
+        sql("DROP TABLE large")
+    assert world.tools.repository.points() == points
+    assert world.tools.repository.catalogue().orphans == ()
+
+
+def test_a_tablespace_is_refused(world: RealWorld) -> None:
+    docker("exec", NAME, "sh", "-c", "mkdir -p /tmp/space && chown postgres /tmp/space")
+    sql("CREATE TABLESPACE elsewhere LOCATION '/tmp/space'")
+    try:
+        with pytest.raises(BackupError, match=r"has tablespaces \(elsewhere\)"):
+            make_point(world.tools, "manual")
+    finally:
+        sql("DROP TABLESPACE elsewhere")
