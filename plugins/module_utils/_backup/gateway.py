@@ -340,6 +340,11 @@ class Host:
     def copy(self, path: str, target: str) -> None:
         shutil.copyfile(path, target)
 
+    def give(self, path: str, mode: int, uid: int, gid: int) -> None:
+        """Give a file or directory to somebody."""
+        os.chown(path, uid, gid, follow_symlinks=False)
+        os.chmod(path, mode)
+
     def set_mode(self, path: str, mode: int) -> None:
         os.chmod(path, mode)
 

@@ -32,8 +32,14 @@ class LogFiles(Protocol):
     """The logs of the servers of one stack.
 
     What a point knows of its place in the log stands in the source's record in the manifest: for PostgreSQL `lineage`
-    (the system identifier), `timeline`, `start_lsn`, `end_lsn`. The target says which timeline is to be followed.
+    (the system identifier), `timeline`, `start_lsn`, `end_lsn`. The target says which timeline is to be followed. For
+    MySQL and MariaDB `lineage`, `binlog_file` and `binlog_position` (every transaction before it is in the data; with
+    `binlog_exact` none after it), and `gtid`.
     """
+
+    def lineage(self, source: Source) -> str:
+        """What the log calls the data that a server works on now; empty when it is not followed. MariaDB's data has no
+        name of its own."""
 
     def coverage(self, source: Source, record: Mapping[str, Any], target: Target) -> Coverage | None:
         """How far the log reaches without a hole from a record's data on, along the target's timeline, by what is in
@@ -55,4 +61,7 @@ class LogFiles(Protocol):
         PostgreSQL reads a file only when it has its full length: the last one is filled up with zeros. All files
         `*.history` of the lineage belong to it, whatever the target: by them a server finds a timeline that is still
         free. For a target that is a point, they are all that is needed.
+
+        Of a binary log, the last file ends where the target is, behind a whole transaction; the others are as their
+        server closed them, from `binlog_file` on.
         """

@@ -47,31 +47,6 @@ def backup_command(user: str, password_variable: str) -> list[str]:
     return ["sh", "-c", script, "slipway", f"--user={user}", "--target-dir=/tmp/slipway-backup"]
 
 
-# The id that tells the log of one data directory from that of another, which MariaDB does not have of itself. It lies
-# within the directory; a backup does not take it along, so restored data begins a lineage of its own.
-LINEAGE_FILE = ".slipway-lineage"
-_LINEAGE = """\
-cd "$1" || exit 1
-if [ ! -s "$2" ]; then
-  umask 077
-  word="$(od -An -N16 -tx1 /dev/urandom | tr -d ' \\n')"
-  ( set -C; printf '%s\\n' "$word" > "$2.$$" ) && { ln "$2.$$" "$2" 2>/dev/null; rm -f "$2.$$"; }
-fi
-cat "$2"
-"""
-
-
-def lineage_command(data_directory: str) -> list[str]:
-    """Print the id of a data directory, which is made the first time."""
-    return ["sh", "-c", _LINEAGE, "slipway", data_directory, LINEAGE_FILE]
-
-
-def parse_lineage(answer: str) -> str:
-    """What `lineage_command` printed; empty when it is no such id."""
-    word = answer.strip()
-    return word if re.fullmatch(r"[0-9a-f]{32}", word) else ""
-
-
 _EXPLANATIONS = (
     (
         ("missing required privilege", "access denied; you need"),

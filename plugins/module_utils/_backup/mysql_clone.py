@@ -123,19 +123,17 @@ def why_not(
 
 # The dump of everything.
 
-DUMP_ARGUMENTS = (
-    "--all-databases",
-    "--source-data=2",
-    "--set-gtid-purged=COMMENTED",
-    *mysql.DUMP_ARGUMENTS,
-)
 _DUMP = 'exec mysqldump "$@"\n'
 
 
-def dump_command(user: str, password_variable: str) -> list[str]:
-    """Dump all databases with the users, as of one moment, with the place in the log."""
+def dump_command(user: str, password_variable: str, version: str, logs: bool) -> list[str]:
+    """Dump all databases with the users, as of one moment, with the place in the log if there is one."""
+    number = version_of(version)
+    arguments = ["--all-databases", f"--set-gtid-purged={'COMMENTED' if number >= (8, 0, 17) else 'OFF'}"]
+    if logs:
+        arguments.append("--source-data=2" if number >= (8, 0, 26) else "--master-data=2")
     script = mysql.login(password_variable) + _DUMP
-    return ["sh", "-c", script, "slipway", f"--user={user}", *DUMP_ARGUMENTS]
+    return ["sh", "-c", script, "slipway", f"--user={user}", *arguments, *mysql.DUMP_ARGUMENTS]
 
 
 _SOURCE = re.compile(

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql import identifier
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_server import (
     INSIDE_LOG,
+    LogPlace,
     rows,
     server_arguments,
     shorten,
@@ -76,6 +77,20 @@ def _number(name: str) -> int:
     return int(found["number"])
 
 
+def behind(files: Sequence[LogFile], place: LogPlace) -> tuple[LogFile, ...]:
+    """Those of the files that hold something behind a place, from its own file on. Raises ValueError when that is not
+    among them, and later ones are."""
+    if not place.file:
+        return ()
+    number = _number(place.file)
+    found = tuple(file for file in files if _number(file.name) >= number)
+    if not found or (len(found) == 1 and found[0].name == place.file and found[0].size <= place.position):
+        return ()
+    if found[0].name != place.file:
+        raise ValueError(f"{place.file} is missing, in which the data's end lies")
+    return found
+
+
 def index_text(files: Iterable[LogFile]) -> str:
     """The index of the relay logs."""
     return "".join(f"{INSIDE_LOG}/{file.name}\n" for file in files)
@@ -90,6 +105,8 @@ def isolated_arguments(settings: Mapping[str, str], data_directory: str, relay: 
         *server_arguments(settings),
         f"--datadir={data_directory}",
         "--loose-mysqlx=OFF",
+        # What it is by default is a directory that the image need not have.
+        "--secure-file-priv=NULL",
         "--loose-persisted-globals-load=OFF",
         "--gtid-mode=OFF_PERMISSIVE",
         "--enforce-gtid-consistency=OFF",
@@ -103,6 +120,19 @@ def isolated_arguments(settings: Mapping[str, str], data_directory: str, relay: 
             "--relay-log-purge=OFF",
         ]
     return found
+
+
+def initialize_arguments(settings: Mapping[str, str], data_directory: str) -> list[str]:
+    """Make an empty data directory, as a dump is loaded into it."""
+    kept = [word for word in server_arguments(settings) if word.startswith("--loose-")]
+    options = [
+        "--no-defaults",
+        "--initialize-insecure",
+        "--secure-file-priv=NULL",
+        f"--datadir={data_directory}",
+        *kept,
+    ]
+    return ["-c", 'exec mysqld "$@"\n', "slipway", *options]
 
 
 def start_sql(first: LogFile, position: int) -> str:
@@ -221,7 +251,7 @@ _RENAMED = re.compile(
 
 EVENTS_SQL = "SELECT event_schema, event_name, status FROM information_schema.events ORDER BY 1, 2;\n"
 ENABLED, DISABLED = "ENABLED", "DISABLED"
-_SIDE = ("SLAVESIDE_DISABLED", "REPLICA_SIDE_DISABLED")
+OFF_BY_REPLAY = ("SLAVESIDE_DISABLED", "REPLICA_SIDE_DISABLED")
 
 
 def _bare(name: str | None) -> str:
@@ -271,7 +301,7 @@ def event_states(
 
 def _state(clauses: str) -> str:
     if re.search(r"\bDISABLE\s+ON\s+(SLAVE|REPLICA)\b", clauses, re.IGNORECASE):
-        return _SIDE[1]
+        return OFF_BY_REPLAY[1]
     if re.search(r"\bDISABLE\b", clauses, re.IGNORECASE):
         return DISABLED
     return ENABLED if re.search(r"\bENABLE\b", clauses, re.IGNORECASE) else ""
@@ -282,7 +312,7 @@ def mend_events(found: Mapping[tuple[str, str], str], meant: Mapping[tuple[str, 
     statements, unknown = [], []
     for key, state in found.items():
         wanted = meant.get(key, "")
-        if state not in _SIDE or wanted in _SIDE:
+        if state not in OFF_BY_REPLAY or wanted in OFF_BY_REPLAY:
             continue
         name = ".".join(identifier(word) for word in key)
         if wanted == ENABLED:

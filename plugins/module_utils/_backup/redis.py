@@ -295,6 +295,15 @@ def server_arguments(settings: Settings, data_directory: str) -> list[str]:
     ]
 
 
+def last_words(lines: Sequence[str]) -> str:
+    """The lines of a server's log that say why it ended, or its last ones: it closes with a list of figures."""
+    wrong = [
+        line for line in lines if re.search(r"error|wrong|corrupt|crc|can't|fail|fatal|denied", line, re.IGNORECASE)
+    ]
+    found = " / ".join(" ".join(line.split()) for line in (wrong[:3] or list(lines)[-3:]))
+    return found[:500] or "nothing"
+
+
 SERVER_SCRIPT = """\
 tool=redis-server
 command -v "$tool" >/dev/null 2>&1 || tool=valkey-server

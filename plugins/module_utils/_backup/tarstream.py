@@ -4,19 +4,23 @@
 """A tar archive read as it flows by.
 
 The library's own `tarfile` pulls from a file object; here a pump pushes. What PostgreSQL writes is plain ustar
-(src/port/tar.c): files, directories and links with short names, no extended headers. Anything else is refused.
+(src/port/tar.c): files, directories and links with short names, no extended headers. Docker's engine writes such a
+header (POSIX.1-2001) before a file whose name or size does not fit. Anything else is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 BLOCK = 512
 FILE = "file"
 DIRECTORY = "directory"
 LINK = "link"
-_KINDS = {b"0": FILE, b"\0": FILE, b"5": DIRECTORY, b"2": LINK}
+EXTENDED = "extended"
+_KINDS = {b"0": FILE, b"\0": FILE, b"5": DIRECTORY, b"2": LINK, b"x": EXTENDED}
+_EXTENDED_BYTES = 1 << 20
 _ZEROS = bytes(BLOCK)
 
 
@@ -52,6 +56,7 @@ class TarReader:
         self._left = 0
         self._padding = 0
         self._zeros = 0
+        self._extended = bytearray()
 
     @property
     def complete(self) -> bool:
@@ -89,8 +94,15 @@ class TarReader:
         if self._zeros:
             raise TarError("something follows the archive's end")
         entry = parse_header(header)
+        if entry.kind == EXTENDED:
+            if entry.size > _EXTENDED_BYTES:
+                raise TarError(f"an extended header has {entry.size} bytes")
+            self._extended = bytearray()
+            self._take = self._extended.extend
+        else:
+            entry, self._extended = extend(entry, bytes(self._extended)), bytearray()
+            self._take = self._begin(entry)
         self._entry = entry
-        self._take = self._begin(entry)
         self._left = entry.size
         self._padding = -entry.size % BLOCK
         if not self._left:
@@ -98,7 +110,7 @@ class TarReader:
 
     def _finish(self) -> None:
         entry, self._entry, self._take = self._entry, None, None
-        if entry is not None:
+        if entry is not None and entry.kind != EXTENDED:
             self._end(entry)
 
 
@@ -109,19 +121,41 @@ def parse_header(header: bytes) -> Entry:
         raise TarError("a header has another checksum than its own")
     kind = _KINDS.get(header[156:157])
     if kind is None:
-        raise TarError(f"an entry is of the type {header[156:157]!r}, which PostgreSQL does not write")
+        raise TarError(f"an entry is of the type {header[156:157]!r}, which is not known")
     prefix = _text(header[345:500]) if header[257:262] == b"ustar" else ""
     name = _text(header[:100])
     size = _number(header[124:136])
     return Entry(
         name=f"{prefix}/{name}" if prefix else name,
         kind=kind,
-        size=size if kind == FILE else 0,
+        size=size if kind in (FILE, EXTENDED) else 0,
         mode=_number(header[100:108]) & 0o7777,
         uid=_number(header[108:116]),
         gid=_number(header[116:124]),
         target=_text(header[157:257]),
     )
+
+
+def extend(entry: Entry, records: bytes) -> Entry:
+    """An entry with what the extended header before it says: lines `<length> <key>=<value>`."""
+    values: dict[str, bytes] = {}
+    while records:
+        digits, _space, _rest = records.partition(b" ")
+        length = int(digits) if digits.isdigit() else 0
+        line = records[len(digits) + 1 : length]
+        key, equals, value = line.partition(b"=")
+        if not equals or len(records) < length or not line.endswith(b"\n"):
+            raise TarError("an extended header cannot be read")
+        values[key.decode("utf-8", "replace")] = value[:-1]
+        records = records[length:]
+    changes: dict[str, Any] = {}
+    if "path" in values:
+        changes["name"] = values["path"].decode("utf-8", "surrogateescape")
+    if "size" in values and entry.kind == FILE:
+        if not values["size"].isdigit():
+            raise TarError("an extended header cannot be read")
+        changes["size"] = int(values["size"])
+    return replace(entry, **changes)
 
 
 def _text(field: bytes) -> str:

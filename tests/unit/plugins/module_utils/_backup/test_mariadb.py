@@ -3,9 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._backup import mariadb
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_server import LogPlace
@@ -106,15 +103,6 @@ def test_all_files_are_replayed_in_one_go() -> None:
 )
 def test_errors_of_a_replay(stderr: str, words: str) -> None:
     assert words in mariadb.explain_replay(stderr)
-
-
-def test_the_id_of_a_data_directory_stays(tmp_path: Path) -> None:
-    command = mariadb.lineage_command(str(tmp_path))
-    first = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert mariadb.parse_lineage(first)
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == first
-    assert [path.name for path in tmp_path.iterdir()] == [mariadb.LINEAGE_FILE]
-    assert mariadb.parse_lineage("cat: nothing\n") == ""
 
 
 def test_the_healthcheck_of_the_image_gets_a_new_password() -> None:

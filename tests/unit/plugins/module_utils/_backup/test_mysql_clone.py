@@ -67,9 +67,11 @@ def test_what_lies_beside_the_tables_is_saved_too() -> None:
 
 
 def test_the_dump_has_everything_and_its_place() -> None:
-    command = clone.dump_command("root", "MYSQL_ROOT_PASSWORD")
+    command = clone.dump_command("root", "MYSQL_ROOT_PASSWORD", "8.4.3", True)
     assert {"--all-databases", "--source-data=2", "--single-transaction"} <= set(command)
     assert not [word for word in command[3:] if "password" in word.lower()]
+    assert "--master-data=2" in clone.dump_command("root", "MYSQL_ROOT_PASSWORD", "5.7.44", True)
+    assert not [word for word in clone.dump_command("root", "PW", "8.4.3", False) if "-data=" in word]
 
 
 # As mysqldump of 9.7 and of 8.0 write it.

@@ -8,9 +8,11 @@ import tarfile
 
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._backup.tarstream import (
+    FILE,
     Entry,
     TarError,
     TarReader,
+    extend,
     parse_header,
 )
 
@@ -84,7 +86,7 @@ def test_what_is_no_archive_is_refused() -> None:
     with pytest.raises(TarError, match="follows the archive's end"):
         Seen().reader.feed(bytes(1024) + archive())
     entry = tarfile.TarInfo("x" * 200)
-    with pytest.raises(TarError, match=r"of the type b'L', which PostgreSQL does not write"):
+    with pytest.raises(TarError, match=r"of the type b'L', which is not known"):
         Seen().reader.feed(entry.tobuf(format=tarfile.GNU_FORMAT))
 
 
@@ -92,3 +94,38 @@ def test_a_size_that_has_no_room_in_octal_digits() -> None:
     entry = tarfile.TarInfo("large")
     entry.size = 9 << 30
     assert parse_header(entry.tobuf(format=tarfile.GNU_FORMAT)).size == 9 << 30
+
+
+def test_extended_headers() -> None:
+    long = "directory/" + "n" * 150
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, data in ((long, b"one"), ("short", b"two")):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    seen = Seen()
+    for start in range(0, len(buffer.getvalue()), 700):
+        seen.reader.feed(buffer.getvalue()[start : start + 700])
+    assert seen.content == {long: b"one", "short": b"two"}
+    assert seen.ended == [long, "short"]
+
+
+@pytest.mark.parametrize(
+    ("records", "name", "size"),
+    [
+        (b"", "a", 3),
+        (b"12 path=b/c\n", "b/c", 3),
+        (b"20 size=10000000000\n", "a", 10_000_000_000),
+        (b"9 x=y=z\n\n", "a", 3),
+    ],
+)
+def test_what_an_extended_header_says(records: bytes, name: str, size: int) -> None:
+    found = extend(Entry("a", FILE, 3, 0o600, 0, 0), records)
+    assert (found.name, found.size) == (name, size)
+
+
+@pytest.mark.parametrize("records", [b"nonsense", b"99 path=a\n", b"11 size=ten\n", b"7 path\n"])
+def test_an_extended_header_that_cannot_be_read(records: bytes) -> None:
+    with pytest.raises(TarError, match="cannot be read"):
+        extend(Entry("a", FILE, 3, 0o600, 0, 0), records)
