@@ -22,7 +22,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_beside i
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_logfiles import Replay, event_statements
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_restore import RestoreServer
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_server import Content, LogPlace
-from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome, Stream
+from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import SourceError, Workspace, last_line
 from ansible_collections.slipway.ops.plugins.module_utils._backup.tarstream import (
     DIRECTORY,
@@ -220,8 +220,7 @@ class MysqlServerAdapter(MysqlFamilyAdapter):
             if outcome.status != 0:
                 raise SourceError(f"{self.label}: copy what lies beside the tables: {last_line(outcome.stderr)}")
             judge = CloneJudge(self.label)
-            # The engine makes the archive: the image has no tar, and the engine follows no link out of the container.
-            stream = Stream(("docker", "cp", f"{container.id}:{mysql_clone.DIRECTORY}", "-"))
+            stream = docker.copy_out(container, mysql_clone.DIRECTORY)
             part = tools.store(point, source, f"{source.key}.tar", stream, judge)
         finally:
             with suppress(BackupError):
