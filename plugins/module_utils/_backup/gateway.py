@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError
-from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome, Stream, run
+from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome, Reader, Stream, pump, run
 
 LABEL_STACK = "com.docker.compose.project"
 LABEL_SERVICE = "com.docker.compose.service"
@@ -177,6 +177,25 @@ class Docker:
         token = f"{owner}:{secrets.token_hex(8)}"
         words = ["docker", "exec", "--env", f"{MARK}={token}", container.id, *command]
         return Stream(tuple(words), lambda: end_marked(token))
+
+    def pipe(
+        self,
+        stream: Stream,
+        reader: Reader,
+        container: Container,
+        command: Sequence[str],
+        owner: str,
+        before: str = "",
+        after: str = "",
+    ) -> Outcome:
+        """Let a stream flow into a command in a container. `after` follows only when the stream was whole."""
+        token = f"{owner}:{secrets.token_hex(8)}"
+        words = ["docker", "exec", "--interactive", "--env", f"{MARK}={token}", container.id, *command]
+        try:
+            return pump(stream, reader, words, before=before.encode(), after=after.encode())
+        except BaseException:
+            end_marked(token)
+            raise
 
     def end_leftovers(self, owner: str) -> int:
         """End what jobs of the owner left running within containers; returns how many there were."""

@@ -31,6 +31,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_bac
     BaseBackupReader,
     Unpacker,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_copy import Copier
 from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_recovery import (
     RecoveryServer,
     ends_at_point,
@@ -41,9 +42,11 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import
     USABLE_SECONDS,
     Beside,
     DataPlace,
+    Opened,
     Prepared,
     Reach,
     SourceError,
+    Wanted,
     Workspace,
     data_place,
     last_line,
@@ -586,6 +589,17 @@ class PostgresqlAdapter(Beside):
         if not wait_ready(host, lambda: docker.state(container) or container, answers):
             raise BackupError(f"{self.label}: {container.name} does not answer: {last_words(self._log(container))}")
         return container
+
+    def visit(self, container: Container) -> str:
+        return f"docker exec -it {container.name} psql"
+
+    def copy(self, opened: Opened, wanted: Wanted, copy_id: str) -> dict[str, Any]:
+        live = self.container()
+        if not live.running or not self._answers(None):
+            raise RefusedError(f"{self.label}: {live.name} does not serve, so nothing can be copied into it")
+        copier = Copier(self.tools, self.label, opened.container, str(opened.record["login"]), live)
+        copier.by(self.source.user, self.source.password_variable)
+        return copier.table(wanted, copy_id) if wanted.table else copier.database(wanted, copy_id)
 
 
 def _describe(record: Mapping[str, Any], recovery: pg.Recovery, position: str) -> str:

@@ -271,6 +271,28 @@ def prepared_from(value: Mapping[str, Any]) -> Prepared:
 
 
 @dataclass(frozen=True)
+class Opened:
+    """What was prepared and opened for a look."""
+
+    record: Mapping[str, Any]
+    container: Container
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be copied out of it: a whole database, or one table."""
+
+    database: str
+    schema: str = ""
+    table: str = ""
+
+    @property
+    def text(self) -> str:
+        """As it is typed."""
+        return ".".join(word for word in (self.database, self.schema, self.table) if word)
+
+
+@dataclass(frozen=True)
 class DataPlace:
     """Where a server's live data is on the host."""
 
@@ -331,6 +353,15 @@ class Beside(Adapter):
     @abstractmethod
     def open(self, record: Mapping[str, Any], prepared: Prepared, workspace: Workspace) -> Container:
         """Start the isolated server again on what was prepared, for a look; it runs until `discard`."""
+
+    def visit(self, container: Container) -> str:
+        """How a person looks into what was opened."""
+        return f"docker exec -it {container.name} sh"
+
+    def copy(self, opened: Opened, wanted: Wanted, copy_id: str) -> dict[str, Any]:
+        """Bring one database or one table from what was opened into the live server. What has its name there is kept
+        under another one, with the id in it. Returns `copied`, `kept`, `rows` and `warnings`."""
+        raise RefusedError(f"{self.label}: single databases and tables cannot be copied for this kind")
 
     def discard(self, workspace: Workspace) -> None:
         """Remove what was prepared, and the containers that worked on it."""
