@@ -90,7 +90,8 @@ def run_restore(tools: Tools, target: Target, confirm: str, safety: bool = True)
         if summary["needs_point"]:
             tools.progress("making a point: the log of what was restored begins anew")
             try:
-                summary["point_after"] = backups.make_point(tools, KIND_MANUAL)["point"]
+                # Nothing goes now: what was there before the restore may be the oldest that is kept.
+                summary["point_after"] = backups.make_point(tools, KIND_MANUAL, tidy=False)["point"]
             except BackupError as error:
                 summary["warnings"].append(
                     f"the data is restored, but no point could be made of it: {error}. Until there is one, nothing"

@@ -74,6 +74,8 @@ class Isolated:
     mounts: tuple[tuple[str, str, bool], ...]
     memory_bytes: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
+    # How it is asked to end; empty for what the image says.
+    stop_signal: str = ""
 
     def command(self) -> list[str]:
         """The command line that starts it."""
@@ -93,6 +95,7 @@ class Isolated:
         ]
         # The weight gives way to whoever else wants the processors, and takes all of them when nobody does.
         words += ["--cpu-shares", "128", "--pids-limit", "512"]
+        words += ["--stop-signal", self.stop_signal] if self.stop_signal else []
         words += ["--log-driver", "json-file", "--log-opt", "max-size=16m"]
         if self.memory_bytes:
             words += ["--memory", str(self.memory_bytes), "--memory-swap", str(self.memory_bytes)]

@@ -111,8 +111,9 @@ def test_restore_to_a_target(
     summary = json.loads(capsys.readouterr().out)
     assert cluster.rows == ["one", "two", "good"]
     assert summary["reached"]["postgresql-postgres"]["time"] == good.isoformat()
-    # The log begins anew, and so there is a point at once.
+    # The log begins anew, and so there is a point at once; what was there before is not its price.
     assert cluster.world.points[summary["point_after"]].verified
+    assert cluster.world.points[summary["saved"]].verified
 
 
 def test_a_restore_without_a_point_after_it_is_said(
