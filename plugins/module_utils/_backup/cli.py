@@ -17,6 +17,7 @@ from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup import backup as backups
 from ansible_collections.slipway.ops.plugins.module_utils._backup import beside as besides
+from ansible_collections.slipway.ops.plugins.module_utils._backup import drill as drills
 from ansible_collections.slipway.ops.plugins.module_utils._backup import restore as restores
 from ansible_collections.slipway.ops.plugins.module_utils._backup.choice import choose
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
@@ -287,6 +288,9 @@ def _restore_parser() -> _Parser:
     parser.add_argument(
         "--beside", action="store_true", help="only open the databases beside the live ones, for a look"
     )
+    parser.add_argument(
+        "--drill", action="store_true", help="only try it: put together, check all of it, throw it away"
+    )
     parser.add_argument("--discard-beside", action="store_true", help="remove what --beside opened")
     parser.add_argument("--database", default="", help="copy this database from what --beside opened")
     parser.add_argument("--table", default="", metavar="[SCHEMA.]TABLE", help="copy only this table of the database")
@@ -311,6 +315,8 @@ def restore(argv: list[str]) -> int:
     if wanted.database or wanted.table:
         return _copy(wanted, tools)
     target = wanted_target(tools, wanted.point, wanted.to, wanted.before, wanted.timeline)
+    if wanted.drill:
+        return _drill(wanted, tools, target)
     if wanted.beside:
         return _beside(wanted, tools, target)
     if wanted.extract:
@@ -354,6 +360,17 @@ def _beside(wanted: argparse.Namespace, tools: Tools, target: Target) -> int:
     stack = tools.settings.stack
     lines.append(f"copy from it: slipway restore --database NAME [--table TABLE] --stack {stack} --confirm {stack}")
     lines.append(f"when all is done: slipway restore --discard-beside --stack {stack}")
+    return _tell(wanted, result, lines)
+
+
+def _drill(wanted: argparse.Namespace, tools: Tools, target: Target) -> int:
+    with held(f"{tools.settings.stack}.drill", f"restore --drill ({target.text})"):
+        result = drills.drill(tools, target)
+    lines = [f"warning: {warning}" for warning in result["warnings"]]
+    for key, found in sorted(result["databases"].items()):
+        lines.append(f"{key}: {found['reached']}, {found['rows']} rows, in {human_seconds(found['seconds'])}")
+    lines += [f"{part['part']} reads back as it was stored" for part in result["parts"]]
+    lines.append(f"point {result['point']} can be restored: {human_seconds(result['duration_seconds'])} for all of it")
     return _tell(wanted, result, lines)
 
 

@@ -369,14 +369,14 @@ class Beside(Adapter):
         docker.remove(docker.isolated(self.labels(workspace)))
         self.tools.host.remove_tree(workspace.directory)
 
-    def sweep(self, keep: str) -> None:
-        """Remove what killed restores left, but for the one of this id."""
+    def sweep(self, keep: str, purpose: str = PURPOSE_RESTORE) -> None:
+        """Remove what killed jobs of a purpose left, but for the one of this id."""
         docker, host, outside = self.tools.docker, self.tools.host, self.live().outside
-        labels = self.labels(Workspace("", ""))
+        labels = self.labels(Workspace("", "", purpose))
         del labels["slipway.restore"]
         docker.remove([item for item in docker.isolated(labels) if item.labels.get("slipway.restore") != keep])
         for name in host.names(outside):
-            if name.startswith(f".slipway-{PURPOSE_RESTORE}-") and not name.endswith(f"-{keep}"):
+            if name.startswith(f".slipway-{purpose}-") and not name.endswith(f"-{keep}"):
                 host.remove_tree(f"{outside}/{name}")
 
     def labels(self, workspace: Workspace) -> dict[str, str]:

@@ -159,6 +159,8 @@ def test_a_look_and_what_is_copied_from_it(
     cluster = Cluster(World(tmp_path / "cluster"))
     monkeypatch.setattr(cli, "tools_for", lambda stack, progress: replace(cluster.tools(), progress=progress))
     assert cli.backup(["run"]) == 0
+    assert cli.restore(["--drill"]) == 0
+    assert "can be restored" in capsys.readouterr().out
     assert cli.restore(["--beside", "--plan"]) == 0
     assert cli.restore(["--beside", "--point", "latest"]) == 0
     said = capsys.readouterr().out
