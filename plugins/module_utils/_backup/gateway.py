@@ -340,6 +340,10 @@ class Host:
             if mode & 0o7 == 0:
                 os.chmod(path, mode)
 
+    def make_parents(self, path: str) -> None:
+        """The directories above a path, where they are missing."""
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+
     def make_directory(self, path: str, mode: int, uid: int = -1, gid: int = -1) -> None:
         """A directory that is not there yet."""
         os.mkdir(path, 0o700)

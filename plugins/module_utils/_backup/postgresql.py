@@ -24,7 +24,9 @@ DEFAULT_PASSWORD_VARIABLE = "POSTGRES_PASSWORD"  # noqa: S105 (a variable's name
 
 # Facts are asked for in passing: they must not wait behind a lock, nor count for long. Messages come in English,
 # because they are read.
-_OPTIONS = "-c lc_messages=C -c lock_timeout=2s -c statement_timeout=20s -c idle_in_transaction_session_timeout=0"
+_OPTIONS = (
+    "-c lc_messages=C -c jit=off -c lock_timeout=2s -c statement_timeout=20s -c idle_in_transaction_session_timeout=0"
+)
 # How many tables of a database are counted, and how large one may be for that.
 COUNTED_TABLES = 20
 COUNTED_BYTES = 1 << 20

@@ -177,6 +177,7 @@ def server_settings(record: Mapping[str, Any]) -> dict[str, str]:
         "max_logical_replication_workers": "0",
         "autovacuum": "off",
         "archive_mode": "off",
+        "jit": "off",
         "primary_conninfo": "",
         "synchronous_standby_names": "",
         # What it writes is read: in English, on stderr, and with a sign of life.

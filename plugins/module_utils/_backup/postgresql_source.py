@@ -39,7 +39,6 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_rec
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import (
-    USABLE_SECONDS,
     Beside,
     DataPlace,
     Opened,
@@ -62,6 +61,8 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.target import 
 )
 
 MEMORY_BYTES = 1 << 30
+# A server that was killed at the end of its grace replays its log first.
+SERVING_SECONDS = 900
 # The last page of a log may be begun and hold no record.
 TAIL_BYTES = 64 << 10
 # Replication slots of our own are made again by who uses them.
@@ -353,9 +354,9 @@ class PostgresqlAdapter(Beside):
 
     def serves(self, prepared: Prepared | None) -> str:
         container = self.container()
-        if wait_ready(self.tools.host, self.container, lambda: self._answers(prepared)):
+        if wait_ready(self.tools.host, self.container, lambda: self._answers(prepared), SERVING_SECONDS):
             return ""
-        return f"{container.name} did not become ready within {USABLE_SECONDS} s: {last_words(self._log(container))}"
+        return f"{container.name} did not become ready within {SERVING_SECONDS} s: {last_words(self._log(container))}"
 
     def _log(self, container: Container) -> list[str]:
         return self.tools.docker.logs(container)

@@ -299,6 +299,12 @@ class DataPlace:
     # The data directory itself, and the directory beside the whole volume, where no container looks.
     directory: str
     outside: str
+    # What the names there begin with: a volume has its own directory around it, a bind mount has not.
+    prefix: str = ""
+
+    def beside(self, name: str) -> str:
+        """A path beside the live data, on its file system."""
+        return f"{self.outside}/{self.prefix}{name}"
 
 
 def data_place(container: Container, inside: str) -> DataPlace | None:
@@ -308,7 +314,9 @@ def data_place(container: Container, inside: str) -> DataPlace | None:
     if not above:
         return None
     target = max(above, key=len)
-    return DataPlace(mounts[target] + inside[len(target.rstrip("/")) :], os.path.dirname(mounts[target]))
+    source = mounts[target].rstrip("/")
+    prefix = "" if target in container.volumes else os.path.basename(source)
+    return DataPlace(source + inside[len(target.rstrip("/")) :], os.path.dirname(source), prefix)
 
 
 @dataclass(frozen=True)
@@ -340,7 +348,7 @@ class Beside(Adapter):
 
     def workspace(self, restore_id: str, purpose: str = PURPOSE_RESTORE) -> Workspace:
         """The workspace from which a swap can be made."""
-        return Workspace(restore_id, f"{self.live().outside}/.slipway-{purpose}-{restore_id}", purpose)
+        return Workspace(restore_id, self.live().beside(f".slipway-{purpose}-{restore_id}"), purpose)
 
     @abstractmethod
     def prepare(
@@ -371,13 +379,13 @@ class Beside(Adapter):
 
     def sweep(self, keep: str, purpose: str = PURPOSE_RESTORE) -> None:
         """Remove what killed jobs of a purpose left, but for the one of this id."""
-        docker, host, outside = self.tools.docker, self.tools.host, self.live().outside
+        docker, host, live = self.tools.docker, self.tools.host, self.live()
         labels = self.labels(Workspace("", "", purpose))
         del labels["slipway.restore"]
         docker.remove([item for item in docker.isolated(labels) if item.labels.get("slipway.restore") != keep])
-        for name in host.names(outside):
-            if name.startswith(f".slipway-{purpose}-") and not name.endswith(f"-{keep}"):
-                host.remove_tree(f"{outside}/{name}")
+        for name in host.names(live.outside):
+            if name.startswith(f"{live.prefix}.slipway-{purpose}-") and not name.endswith(f"-{keep}"):
+                host.remove_tree(f"{live.outside}/{name}")
 
     def labels(self, workspace: Workspace) -> dict[str, str]:
         """What the containers of a workspace bear, so that they are found after a kill."""
@@ -410,7 +418,7 @@ class Beside(Adapter):
 
     def previous(self, restore_id: str) -> str:
         """Where a swap keeps the old data."""
-        return f"{self.live().outside}/{PREVIOUS}{restore_id}"
+        return self.live().beside(f"{PREVIOUS}{restore_id}")
 
     def swap(self, prepared: Prepared, restore_id: str) -> dict[str, Any]:
         """Stop the live server, put the prepared data into the place of its own, and start it. A server that does not
@@ -426,6 +434,7 @@ class Beside(Adapter):
             elif host.exists(live):
                 host.move(live, previous)
             host.take_mode(prepared.data, previous)
+            host.make_parents(live)
             host.move(prepared.data, live)
         reason = self._start(prepared)
         if reason:
