@@ -20,6 +20,10 @@ def sql(host: Host, text: str) -> str:
     return host.check_output(f"echo '{text}' | fleet-sql")
 
 
+def pg(host: Host, text: str, container: str = "fleet-postgres-1") -> str:
+    return host.check_output(f'echo "{text}" | fleet-pg shop {container}')
+
+
 def regular(host: Host) -> list[str]:
     return [point["point"] for point in slipway(host, "points")["points"] if point["kind"] == "manual"]
 
@@ -34,13 +38,18 @@ def assert_whole(host: Host) -> None:
         == "new_order"
     )
     assert "nothing" in sql(host, "SHOW PROCEDURE STATUS WHERE db = DATABASE()")
+    assert pg(host, "SELECT count(*), max(id) FROM trips") == "1000|1000"
+    assert pg(host, "SELECT count(*) FROM long_trips") == "100"
+    assert pg(host, "SELECT count(*) FROM stops") == "10"
     photo = host.file(f"{VOLUMES}/fleet_uploads/_data/photos/a.jpg")
     assert (photo.content_string, photo.uid, photo.gid, photo.mode) == ("hello\n", 33, 34, 0o600)
     assert host.file(f"{VOLUMES}/fleet_uploads/_data").uid == 33
     assert not host.file(f"{VOLUMES}/fleet_uploads/_data/new").exists
     assert host.check_output("docker exec fleet-application-1 cat /data/photos/a.jpg") == "hello"
     names = host.check_output("docker ps --format '{{.Names}}'").split()
-    assert sorted(names) == ["fleet-application-1", "fleet-cache-1", "fleet-database-1"]
+    services = ["application", "cache", "database", "postgres"]
+    assert sorted(names) == [f"fleet-{service}-1" for service in services]
+    assert host.check_output(f"ls -A {VOLUMES}/fleet_pg | grep -v previous") == "_data"
 
 
 def test_the_play_brought_everything_back(host: Host) -> None:
@@ -51,8 +60,16 @@ def test_what_was_there_before_is_kept(host: Host) -> None:
     saved = [point for point in slipway(host, "points")["points"] if point["kind"] == "before-restore"]
     assert saved
     assert saved[0]["verified"]
-    (previous,) = slipway(host, "backup status")["previous"]
+    (cluster, previous) = slipway(host, "backup status")["previous"]
     assert host.file(f"{previous}/new").content_string == "new\n"
+    assert "fleet_pg" in cluster
+    assert host.file(f"{cluster}/PG_VERSION").exists
+
+
+def test_what_was_restored_is_a_point_of_its_own(host: Host) -> None:
+    """Its log begins anew, on a timeline of its own."""
+    assert len(regular(host)) == 2
+    assert pg(host, "SELECT timeline_id FROM pg_control_checkpoint()") == "2"
 
 
 def test_latest_is_never_what_a_restore_replaced(host: Host) -> None:
@@ -95,6 +112,67 @@ def test_a_killed_restore_is_ended_by_the_same_command(host: Host) -> None:
     assert slipway(host, "backup status")["interrupted_restore"] is None
     (kept,) = [path for path in done["previous"] if "fleet_uploads" in path]
     assert host.file(f"{kept}/precious").content_string == "precious\n"
+
+
+def test_killed_while_the_database_recovers_the_old_one_serves(host: Host) -> None:
+    pg(host, "DELETE FROM trips WHERE id > 500")
+    host.run(
+        "slipway restore --confirm fleet >/tmp/killed 2>&1 & pid=$!;"
+        " until grep -q ^recovering /tmp/killed; do sleep 0.05; done; kill -9 $pid; wait $pid; true"
+    )
+    assert pg(host, "SELECT count(*) FROM trips") == "500"
+    assert host.check_output("docker ps --format '{{.Names}}'").count("application") == 1
+    assert slipway(host, "restore --abort --confirm fleet")["started_services"] == []
+    assert pg(host, "SELECT count(*) FROM trips") == "500"
+    assert host.check_output(f"ls -A {VOLUMES}/fleet_pg | grep -v previous") == "_data"
+    assert host.check_output("docker ps --all --quiet --filter label=slipway.isolated") == ""
+    slipway(host, "restore --confirm fleet")
+    assert_whole(host)
+
+
+def test_killed_after_the_exchange_it_can_be_taken_back(host: Host) -> None:
+    pg(host, "DELETE FROM trips WHERE id > 500")
+    host.run(
+        "slipway restore --confirm fleet >/tmp/killed 2>&1 & pid=$!;"
+        " until grep -q ^exchanging /tmp/killed; do sleep 0.02; done; kill -9 $pid; wait $pid; true"
+    )
+    slipway(host, "restore --abort --confirm fleet")
+    assert pg(host, "SELECT count(*) FROM trips") == "500"
+    slipway(host, "restore --confirm fleet")
+    assert_whole(host)
+
+
+def test_a_look_and_one_table_from_it(host: Host) -> None:
+    pg(host, "DELETE FROM trips WHERE id > 500")
+    (opened,) = slipway(host, "restore --beside")["opened"]
+    name = opened["container"]
+    assert host.check_output(f"echo 'SELECT count(*) FROM trips' | fleet-pg shop {name}") == "1000"
+    assert host.check_output(f"docker inspect --format '{{{{.HostConfig.NetworkMode}}}}' {name}") == "none"
+    done = slipway(host, "restore --database shop --table trips --confirm fleet")
+    assert done["rows"] == 1000
+    assert pg(host, f"SELECT count(*) FROM {done['kept']}") == "500"
+    slipway(host, "restore --discard-beside")
+    pg(host, f"DROP TABLE {done['kept']}; DELETE FROM stops; INSERT INTO stops SELECT generate_series(1, 1000, 100)")
+    assert_whole(host)
+
+
+def test_a_target_needs_a_log(host: Host) -> None:
+    done = host.run("slipway restore --to now-1min --confirm fleet")
+    assert done.rc == 3
+    assert "only points can be restored" in done.stderr
+    done = host.run("slipway restore --to yesterday --confirm fleet")
+    assert done.rc == 2
+    assert_whole(host)
+
+
+def test_a_destroyed_cluster_comes_back(host: Host) -> None:
+    host.check_output("docker stop fleet-postgres-1")
+    host.check_output(f"rm -rf {VOLUMES}/fleet_pg/_data/global")
+    slipway(host, "restore --confirm fleet")
+    assert_whole(host)
+    host.check_output("docker restart fleet-postgres-1")
+    host.check_output("until echo 'SELECT 1' | fleet-pg >/dev/null 2>&1; do sleep 0.5; done")
+    assert_whole(host)
 
 
 def test_a_restore_outlives_the_connection_that_began_it(host: Host) -> None:

@@ -57,7 +57,7 @@ def load_settings(place: Place) -> Settings:
     return settings
 
 
-def make_point(tools: Tools, kind: str, accept_smaller: bool = False) -> dict[str, Any]:
+def make_point(tools: Tools, kind: str, accept_smaller: bool = False, tidy: bool = True) -> dict[str, Any]:
     """Make one point; the caller holds the lease. Returns the summary; a failure leaves its reason in the status."""
     started = tools.host.now()
     files.ensure_directory(tools.place.state, 0o700)
@@ -80,6 +80,8 @@ def make_point(tools: Tools, kind: str, accept_smaller: bool = False) -> dict[st
     after = statuses.succeeded(before, summary)
     files.write_json(tools.place.last_manifest, found)
     _publish(tools, after)
+    if not tidy:
+        return summary
     try:
         after.update(_tidy(tools, after))
     except BackupError as error:

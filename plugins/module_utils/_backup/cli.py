@@ -16,6 +16,8 @@ from types import FrameType
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup import backup as backups
+from ansible_collections.slipway.ops.plugins.module_utils._backup import beside as besides
+from ansible_collections.slipway.ops.plugins.module_utils._backup import drill as drills
 from ansible_collections.slipway.ops.plugins.module_utils._backup import restore as restores
 from ansible_collections.slipway.ops.plugins.module_utils._backup.choice import choose
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
@@ -89,7 +91,8 @@ def run_restore(tools: Tools, target: Target, confirm: str, safety: bool = True)
         if summary["needs_point"]:
             tools.progress("making a point: the log of what was restored begins anew")
             try:
-                summary["point_after"] = backups.make_point(tools, KIND_MANUAL)["point"]
+                # Nothing goes now: what was there before the restore may be the oldest that is kept.
+                summary["point_after"] = backups.make_point(tools, KIND_MANUAL, tidy=False)["point"]
             except BackupError as error:
                 summary["warnings"].append(
                     f"the data is restored, but no point could be made of it: {error}. Until there is one, nothing"
@@ -282,6 +285,16 @@ def _restore_parser() -> _Parser:
     parser.add_argument("--confirm", default="", metavar="STACK", help="the stack's name again: its data is replaced")
     parser.add_argument("--plan", action="store_true", help="only show what would be done")
     parser.add_argument("--without-safety-point", action="store_true", help="do not save the present data first")
+    parser.add_argument(
+        "--beside", action="store_true", help="only open the databases beside the live ones, for a look"
+    )
+    parser.add_argument(
+        "--drill", action="store_true", help="only try it: put together, check all of it, throw it away"
+    )
+    parser.add_argument("--discard-beside", action="store_true", help="remove what --beside opened")
+    parser.add_argument("--database", default="", help="copy this database from what --beside opened")
+    parser.add_argument("--table", default="", metavar="[SCHEMA.]TABLE", help="copy only this table of the database")
+    parser.add_argument("--service", default="", help="which database server, where the stack has several")
     parser.add_argument("--abort", action="store_true", help="take an interrupted restore back")
     parser.add_argument("--extract", metavar="DIRECTORY", help="only unpack the point into this new directory")
     parser.add_argument("--discard-previous", action="store_true", help="remove old data that restores put aside")
@@ -297,7 +310,15 @@ def restore(argv: list[str]) -> int:
         return _tell(wanted, {"removed": removed}, [f"{len(removed)} directories with old data were removed"])
     if wanted.abort:
         return _abort(wanted, tools)
+    if wanted.discard_beside:
+        return _discard_beside(wanted, tools)
+    if wanted.database or wanted.table:
+        return _copy(wanted, tools)
     target = wanted_target(tools, wanted.point, wanted.to, wanted.before, wanted.timeline)
+    if wanted.drill:
+        return _drill(wanted, tools, target)
+    if wanted.beside:
+        return _beside(wanted, tools, target)
     if wanted.extract:
         result = restores.extract(tools, target, wanted.extract)
         return _tell(wanted, result, [f"point {result['point']} is unpacked in {result['directory']}"])
@@ -322,6 +343,60 @@ def restore(argv: list[str]) -> int:
     if summary["previous"]:
         lines.append(f"when all is well: slipway restore --discard-previous --confirm {summary['stack']}")
     return _tell(wanted, summary, lines)
+
+
+def _beside(wanted: argparse.Namespace, tools: Tools, target: Target) -> int:
+    if wanted.plan:
+        plan = besides.look(tools, target, wanted.service, plan_only=True)
+        lines = [*plan["warnings"], *plan["plan"], *(f"in the way: {problem}" for problem in plan["problems"])]
+        _tell(wanted, plan, lines)
+        return RefusedError.exit_status if plan["problems"] else 0
+    # Not the stack's lease: nothing live is touched, and a look may take long. Only two looks at once are kept apart.
+    with held(f"{tools.settings.stack}.beside", f"restore --beside ({target.text})"):
+        result = besides.look(tools, target, wanted.service)
+    lines = [f"warning: {warning}" for warning in result["warnings"]]
+    for opened in result["opened"]:
+        lines += [f"{opened['container']} is open: {opened['reached']}", f"look: {opened['visit']}"]
+    stack = tools.settings.stack
+    lines.append(f"copy from it: slipway restore --database NAME [--table TABLE] --stack {stack} --confirm {stack}")
+    lines.append(f"when all is done: slipway restore --discard-beside --stack {stack}")
+    return _tell(wanted, result, lines)
+
+
+def _drill(wanted: argparse.Namespace, tools: Tools, target: Target) -> int:
+    with held(f"{tools.settings.stack}.drill", f"restore --drill ({target.text})"):
+        result = drills.drill(tools, target)
+    lines = [f"warning: {warning}" for warning in result["warnings"]]
+    for key, found in sorted(result["databases"].items()):
+        lines.append(f"{key}: {found['reached']}, {found['rows']} rows, in {human_seconds(found['seconds'])}")
+    lines += [f"{part['part']} reads back as it was stored" for part in result["parts"]]
+    lines.append(f"point {result['point']} can be restored: {human_seconds(result['duration_seconds'])} for all of it")
+    return _tell(wanted, result, lines)
+
+
+def _discard_beside(wanted: argparse.Namespace, tools: Tools) -> int:
+    with held(f"{tools.settings.stack}.beside", "restore --discard-beside"):
+        removed = besides.discard_look(tools)
+    return _tell(wanted, {"removed": removed}, [f"removed: {', '.join(removed)}" if removed else "there was nothing"])
+
+
+def _copy(wanted: argparse.Namespace, tools: Tools) -> int:
+    if wanted.to or wanted.point or wanted.beside:
+        raise UsageError("a database or a table is copied from what --beside has opened before: do these one by one")
+    if not wanted.database:
+        raise UsageError(f"table {wanted.table}: say of which database; add --database NAME")
+    what = besides.parse_wanted(wanted.database, wanted.table)
+    if wanted.plan:
+        plan = besides.copy(tools, what, wanted.confirm, wanted.service, plan_only=True)
+        return _tell(wanted, plan, plan["plan"])
+    restores.check_confirmed(tools.settings.stack, wanted.confirm)
+    with held(tools.settings.stack, f"restore ({what.text})"):
+        result = besides.copy(tools, what, wanted.confirm, wanted.service)
+    lines = [*(f"warning: {warning}" for warning in result["warnings"])]
+    lines.append(f"{result['copied']} is in the live server, with {result['rows']} rows")
+    if result["kept"]:
+        lines.append(f"what was there before is {result['kept']}")
+    return _tell(wanted, result, lines)
 
 
 def _abort(wanted: argparse.Namespace, tools: Tools) -> int:

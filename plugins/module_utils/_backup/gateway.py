@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError
-from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome, Stream, run
+from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome, Reader, Stream, pump, run
 
 LABEL_STACK = "com.docker.compose.project"
 LABEL_SERVICE = "com.docker.compose.service"
@@ -74,6 +74,8 @@ class Isolated:
     mounts: tuple[tuple[str, str, bool], ...]
     memory_bytes: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
+    # How it is asked to end; empty for what the image says.
+    stop_signal: str = ""
 
     def command(self) -> list[str]:
         """The command line that starts it."""
@@ -93,6 +95,7 @@ class Isolated:
         ]
         # The weight gives way to whoever else wants the processors, and takes all of them when nobody does.
         words += ["--cpu-shares", "128", "--pids-limit", "512"]
+        words += ["--stop-signal", self.stop_signal] if self.stop_signal else []
         words += ["--log-driver", "json-file", "--log-opt", "max-size=16m"]
         if self.memory_bytes:
             words += ["--memory", str(self.memory_bytes), "--memory-swap", str(self.memory_bytes)]
@@ -182,6 +185,25 @@ class Docker:
         """A directory in the container as a tar archive. The engine makes it: the image need not have the program, and
         no link leads out of the container."""
         return Stream(("docker", "cp", f"{container.id}:{path}", "-"))
+
+    def pipe(
+        self,
+        stream: Stream,
+        reader: Reader,
+        container: Container,
+        command: Sequence[str],
+        owner: str,
+        before: str = "",
+        after: str = "",
+    ) -> Outcome:
+        """Let a stream flow into a command in a container. `after` follows only when the stream was whole."""
+        token = f"{owner}:{secrets.token_hex(8)}"
+        words = ["docker", "exec", "--interactive", "--env", f"{MARK}={token}", container.id, *command]
+        try:
+            return pump(stream, reader, words, before=before.encode(), after=after.encode())
+        except BaseException:
+            end_marked(token)
+            raise
 
     def end_leftovers(self, owner: str) -> int:
         """End what jobs of the owner left running within containers; returns how many there were."""
@@ -322,6 +344,10 @@ class Host:
             mode = os.stat(model).st_mode & 0o7777
             if mode & 0o7 == 0:
                 os.chmod(path, mode)
+
+    def make_parents(self, path: str) -> None:
+        """The directories above a path, where they are missing."""
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
 
     def make_directory(self, path: str, mode: int, uid: int = -1, gid: int = -1) -> None:
         """A directory that is not there yet."""

@@ -185,6 +185,16 @@ class Place:
         return f"{self.state}/manifest.json"
 
     @property
+    def drill(self) -> str:
+        """What the last trial of a restore found."""
+        return f"{self.state}/drill.json"
+
+    @property
+    def look(self) -> str:
+        """What was put together beside the live data for a look."""
+        return f"{self.state}/look.json"
+
+    @property
     def journal(self) -> str:
         return f"{self.state}/restore.json"
 

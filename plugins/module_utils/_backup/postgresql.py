@@ -24,7 +24,9 @@ DEFAULT_PASSWORD_VARIABLE = "POSTGRES_PASSWORD"  # noqa: S105 (a variable's name
 
 # Facts are asked for in passing: they must not wait behind a lock, nor count for long. Messages come in English,
 # because they are read.
-_OPTIONS = "-c lc_messages=C -c lock_timeout=2s -c statement_timeout=20s -c idle_in_transaction_session_timeout=0"
+_OPTIONS = (
+    "-c lc_messages=C -c jit=off -c lock_timeout=2s -c statement_timeout=20s -c idle_in_transaction_session_timeout=0"
+)
 # How many tables of a database are counted, and how large one may be for that.
 COUNTED_TABLES = 20
 COUNTED_BYTES = 1 << 20
@@ -57,7 +59,8 @@ exec "$@"
 """
 
 
-def _within(user: str, variable: str, options: str, *words: str) -> list[str]:
+def within(user: str, variable: str, options: str, *words: str) -> list[str]:
+    """A tool within the server's container, logged in as the image's own user unless another is named."""
     script = _LOGIN % {"variable": variable or DEFAULT_PASSWORD_VARIABLE, "options": options}
     return ["sh", "-c", script, "slipway", user, *words]
 
@@ -65,14 +68,14 @@ def _within(user: str, variable: str, options: str, *words: str) -> list[str]:
 def client_command(user: str, variable: str = "", database: str = "postgres") -> list[str]:
     """Run SQL from stdin; rows come back bare. What fails is on stderr, and the rest is run all the same."""
     words = ["psql", "--no-psqlrc", "--no-password", "--quiet", "--no-align", "--tuples-only"]
-    return _within(user, variable, _OPTIONS, *words, f"--dbname={conninfo(database)}")
+    return within(user, variable, _OPTIONS, *words, f"--dbname={conninfo(database)}")
 
 
 def backup_command(user: str, variable: str, point: str) -> list[str]:
     """A base backup to stdout, with the WAL that it needs and a manifest at its end."""
     words = ["pg_basebackup", "--pgdata=-", "--format=tar", "--wal-method=fetch", "--checkpoint=fast"]
     words += ["--manifest-checksums=SHA256", f"--label=slipway {point}", "--no-password"]
-    return _within(user, variable, "-c lc_messages=C", *words)
+    return within(user, variable, "-c lc_messages=C", *words)
 
 
 def conninfo(database: str) -> str:

@@ -31,6 +31,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_bac
     BaseBackupReader,
     Unpacker,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_copy import Copier
 from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_recovery import (
     RecoveryServer,
     ends_at_point,
@@ -38,12 +39,13 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_rec
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import (
-    USABLE_SECONDS,
     Beside,
     DataPlace,
+    Opened,
     Prepared,
     Reach,
     SourceError,
+    Wanted,
     Workspace,
     data_place,
     last_line,
@@ -59,6 +61,8 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.target import 
 )
 
 MEMORY_BYTES = 1 << 30
+# A server that was killed at the end of its grace replays its log first.
+SERVING_SECONDS = 900
 # The last page of a log may be begun and hold no record.
 TAIL_BYTES = 64 << 10
 # Replication slots of our own are made again by who uses them.
@@ -350,9 +354,9 @@ class PostgresqlAdapter(Beside):
 
     def serves(self, prepared: Prepared | None) -> str:
         container = self.container()
-        if wait_ready(self.tools.host, self.container, lambda: self._answers(prepared)):
+        if wait_ready(self.tools.host, self.container, lambda: self._answers(prepared), SERVING_SECONDS):
             return ""
-        return f"{container.name} did not become ready within {USABLE_SECONDS} s: {last_words(self._log(container))}"
+        return f"{container.name} did not become ready within {SERVING_SECONDS} s: {last_words(self._log(container))}"
 
     def _log(self, container: Container) -> list[str]:
         return self.tools.docker.logs(container)
@@ -586,6 +590,17 @@ class PostgresqlAdapter(Beside):
         if not wait_ready(host, lambda: docker.state(container) or container, answers):
             raise BackupError(f"{self.label}: {container.name} does not answer: {last_words(self._log(container))}")
         return container
+
+    def visit(self, container: Container) -> str:
+        return f"docker exec -it {container.name} psql"
+
+    def copy(self, opened: Opened, wanted: Wanted, copy_id: str) -> dict[str, Any]:
+        live = self.container()
+        if not live.running or not self._answers(None):
+            raise RefusedError(f"{self.label}: {live.name} does not serve, so nothing can be copied into it")
+        copier = Copier(self.tools, self.label, opened.container, str(opened.record["login"]), live)
+        copier.by(self.source.user, self.source.password_variable)
+        return copier.table(wanted, copy_id) if wanted.table else copier.database(wanted, copy_id)
 
 
 def _describe(record: Mapping[str, Any], recovery: pg.Recovery, position: str) -> str:

@@ -13,7 +13,7 @@ restore that fails once it has stopped the services takes itself back, as long a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -129,7 +129,7 @@ def make_plan(tools: Tools, target: Target, safety: bool = True) -> Plan:
     # What was prepared is on the disk already.
     prepared = bool(journal) and _continues(journal or {}, target) and bool((journal or {}).get("prepared"))
     if not problems and not prepared:
-        problems += _space_problems(tools, adapters, choice, journal)
+        problems += space_problems(tools, adapters, choice, journal)
     lines = [_origin(tools, choice), *_way(target, choice)]
     if journal:
         lines.append(f"goes on with the restore that was interrupted: {journal['step']}")
@@ -204,12 +204,13 @@ def _way(target: Target, choice: Choice) -> list[str]:
     return lines
 
 
-def _space_problems(
+def space_problems(
     tools: Tools,
-    adapters: Sequence[tuple[Adapter, dict[str, Any]]],
+    adapters: Sequence[tuple[Adapter, Mapping[str, Any]]],
     choice: Choice,
     journal: dict[str, Any] | None,
 ) -> list[str]:
+    """Where there is not enough room for what a restore puts together."""
     needed: dict[str, int] = {}
     for adapter, record in adapters:
         path, size = adapter.space_needed(record)

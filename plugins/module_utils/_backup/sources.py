@@ -271,12 +271,40 @@ def prepared_from(value: Mapping[str, Any]) -> Prepared:
 
 
 @dataclass(frozen=True)
+class Opened:
+    """What was prepared and opened for a look."""
+
+    record: Mapping[str, Any]
+    container: Container
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be copied out of it: a whole database, or one table."""
+
+    database: str
+    schema: str = ""
+    table: str = ""
+
+    @property
+    def text(self) -> str:
+        """As it is typed."""
+        return ".".join(word for word in (self.database, self.schema, self.table) if word)
+
+
+@dataclass(frozen=True)
 class DataPlace:
     """Where a server's live data is on the host."""
 
     # The data directory itself, and the directory beside the whole volume, where no container looks.
     directory: str
     outside: str
+    # What the names there begin with: a volume has its own directory around it, a bind mount has not.
+    prefix: str = ""
+
+    def beside(self, name: str) -> str:
+        """A path beside the live data, on its file system."""
+        return f"{self.outside}/{self.prefix}{name}"
 
 
 def data_place(container: Container, inside: str) -> DataPlace | None:
@@ -286,7 +314,9 @@ def data_place(container: Container, inside: str) -> DataPlace | None:
     if not above:
         return None
     target = max(above, key=len)
-    return DataPlace(mounts[target] + inside[len(target.rstrip("/")) :], os.path.dirname(mounts[target]))
+    source = mounts[target].rstrip("/")
+    prefix = "" if target in container.volumes else os.path.basename(source)
+    return DataPlace(source + inside[len(target.rstrip("/")) :], os.path.dirname(source), prefix)
 
 
 @dataclass(frozen=True)
@@ -318,7 +348,7 @@ class Beside(Adapter):
 
     def workspace(self, restore_id: str, purpose: str = PURPOSE_RESTORE) -> Workspace:
         """The workspace from which a swap can be made."""
-        return Workspace(restore_id, f"{self.live().outside}/.slipway-{purpose}-{restore_id}", purpose)
+        return Workspace(restore_id, self.live().beside(f".slipway-{purpose}-{restore_id}"), purpose)
 
     @abstractmethod
     def prepare(
@@ -332,21 +362,30 @@ class Beside(Adapter):
     def open(self, record: Mapping[str, Any], prepared: Prepared, workspace: Workspace) -> Container:
         """Start the isolated server again on what was prepared, for a look; it runs until `discard`."""
 
+    def visit(self, container: Container) -> str:
+        """How a person looks into what was opened."""
+        return f"docker exec -it {container.name} sh"
+
+    def copy(self, opened: Opened, wanted: Wanted, copy_id: str) -> dict[str, Any]:
+        """Bring one database or one table from what was opened into the live server. What has its name there is kept
+        under another one, with the id in it. Returns `copied`, `kept`, `rows` and `warnings`."""
+        raise RefusedError(f"{self.label}: single databases and tables cannot be copied for this kind")
+
     def discard(self, workspace: Workspace) -> None:
         """Remove what was prepared, and the containers that worked on it."""
         docker = self.tools.docker
         docker.remove(docker.isolated(self.labels(workspace)))
         self.tools.host.remove_tree(workspace.directory)
 
-    def sweep(self, keep: str) -> None:
-        """Remove what killed restores left, but for the one of this id."""
-        docker, host, outside = self.tools.docker, self.tools.host, self.live().outside
-        labels = self.labels(Workspace("", ""))
+    def sweep(self, keep: str, purpose: str = PURPOSE_RESTORE) -> None:
+        """Remove what killed jobs of a purpose left, but for the one of this id."""
+        docker, host, live = self.tools.docker, self.tools.host, self.live()
+        labels = self.labels(Workspace("", "", purpose))
         del labels["slipway.restore"]
         docker.remove([item for item in docker.isolated(labels) if item.labels.get("slipway.restore") != keep])
-        for name in host.names(outside):
-            if name.startswith(f".slipway-{PURPOSE_RESTORE}-") and not name.endswith(f"-{keep}"):
-                host.remove_tree(f"{outside}/{name}")
+        for name in host.names(live.outside):
+            if name.startswith(f"{live.prefix}.slipway-{purpose}-") and not name.endswith(f"-{keep}"):
+                host.remove_tree(f"{live.outside}/{name}")
 
     def labels(self, workspace: Workspace) -> dict[str, str]:
         """What the containers of a workspace bear, so that they are found after a kill."""
@@ -379,7 +418,7 @@ class Beside(Adapter):
 
     def previous(self, restore_id: str) -> str:
         """Where a swap keeps the old data."""
-        return f"{self.live().outside}/{PREVIOUS}{restore_id}"
+        return self.live().beside(f"{PREVIOUS}{restore_id}")
 
     def swap(self, prepared: Prepared, restore_id: str) -> dict[str, Any]:
         """Stop the live server, put the prepared data into the place of its own, and start it. A server that does not
@@ -395,6 +434,7 @@ class Beside(Adapter):
             elif host.exists(live):
                 host.move(live, previous)
             host.take_mode(prepared.data, previous)
+            host.make_parents(live)
             host.move(prepared.data, live)
         reason = self._start(prepared)
         if reason:

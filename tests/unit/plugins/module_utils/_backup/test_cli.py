@@ -111,8 +111,9 @@ def test_restore_to_a_target(
     summary = json.loads(capsys.readouterr().out)
     assert cluster.rows == ["one", "two", "good"]
     assert summary["reached"]["postgresql-postgres"]["time"] == good.isoformat()
-    # The log begins anew, and so there is a point at once.
+    # The log begins anew, and so there is a point at once; what was there before is not its price.
     assert cluster.world.points[summary["point_after"]].verified
+    assert cluster.world.points[summary["saved"]].verified
 
 
 def test_a_restore_without_a_point_after_it_is_said(
@@ -150,6 +151,34 @@ def test_an_interrupted_restore_is_taken_back(world: World, capsys: pytest.Captu
 def test_targets_that_are_unclear(world: World, argv: list[str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         cli.restore(argv)
+
+
+def test_a_look_and_what_is_copied_from_it(
+    tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(World(tmp_path / "cluster"))
+    monkeypatch.setattr(cli, "tools_for", lambda stack, progress: replace(cluster.tools(), progress=progress))
+    assert cli.backup(["run"]) == 0
+    assert cli.restore(["--drill"]) == 0
+    assert "can be restored" in capsys.readouterr().out
+    assert cli.restore(["--beside", "--plan"]) == 0
+    assert cli.restore(["--beside", "--point", "latest"]) == 0
+    said = capsys.readouterr().out
+    assert "look: docker exec -it slipway-look-fleet-postgresql-postgres-" in said
+    assert "slipway restore --discard-beside --stack fleet" in said
+    assert cli.restore(["--database", "shop", "--table", "orders", "--plan"]) == 0
+    with pytest.raises(RefusedError, match="nothing was named"):
+        cli.restore(["--database", "shop"])
+    with pytest.raises(UsageError, match="do these one by one"):
+        cli.restore(["--database", "shop", "--to", "now", "--confirm", "fleet"])
+    with pytest.raises(UsageError, match="add --database"):
+        cli.restore(["--table", "orders", "--confirm", "fleet"])
+    # Nothing live is touched by a look, so it waits for no other job.
+    with lease("fleet", "release", directory=str(tmp_path / "lease")):
+        assert cli.restore(["--discard-beside"]) == 0
+        with pytest.raises(BusyError):
+            cli.restore(["--database", "shop", "--confirm", "fleet"])
+    assert cluster.isolated == {}
 
 
 def test_one_job_at_a_time(world: World, tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_an_isolated_container_reaches_nothing() -> None:
         mounts=(("/host/data", "/data", True), ("/host/log", "/slipway", False)),
         memory_bytes=5,
         environment={"LC_ALL": "C"},
+        stop_signal="SIGINT",
     )
     words = wish.command()
     text = " ".join(words)
@@ -77,6 +78,7 @@ def test_an_isolated_container_reaches_nothing() -> None:
         "--memory 5 --memory-swap 5",
         "--label slipway.isolated=true --label slipway.stack=fleet",
         "--env LC_ALL=C",
+        "--stop-signal SIGINT",
         "--mount type=bind,src=/host/data,dst=/data --mount type=bind,src=/host/log,dst=/slipway,readonly",
     ):
         assert option in text

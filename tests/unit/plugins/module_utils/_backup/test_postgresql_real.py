@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 """PostgreSQL for real: a server in a container, restic, recovery to every kind of target. Where this machine has
-Docker, restic and the lab's stand-in, and not otherwise."""
+Docker, restic and the lab's stand-in: pytest -m long tests/unit/plugins/module_utils/_backup/test_postgresql_real.py"""
 
 import os
 import shutil
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._backup import beside as besides
 from ansible_collections.slipway.ops.plugins.module_utils._backup import postgresql as pg
 from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point, read_back
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Docker, Host
@@ -45,9 +46,10 @@ def _available() -> bool:
     return subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True).returncode == 0
 
 
-pytestmark = pytest.mark.skipif(
-    not _available(), reason="needs root, Docker, restic and the lab's stand-in of PostgreSQL"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not _available(), reason="needs root, Docker, restic and the lab's stand-in of PostgreSQL"),
+]
 
 
 def docker(*words: str, check: bool = True) -> str:
@@ -331,6 +333,127 @@ def test_data_that_does_not_serve_is_taken_back(world: RealWorld, story: Story) 
         adapter.swap(prepared, workspace.id)
     assert sql("SELECT note FROM orders ORDER BY id").splitlines() == ["first", "second", "third", "fourth"]
     adapter.discard(workspace)
+
+
+@pytest.fixture
+def opened(world: RealWorld) -> Iterator[Tools]:
+    """Tables that hang together are saved, opened beside, and then lose rows in the live server."""
+    sql(
+        """
+        DROP SCHEMA IF EXISTS trade CASCADE; CREATE SCHEMA trade;
+        CREATE TABLE trade.parts (id serial PRIMARY KEY, name text UNIQUE, price int CHECK (price > 0));
+        CREATE INDEX by_price ON trade.parts (price);
+        CREATE TABLE trade.lines
+            (part int REFERENCES trade.parts ON DELETE CASCADE, n int GENERATED ALWAYS AS IDENTITY);
+        CREATE VIEW trade.dear WITH (security_barrier) AS SELECT name FROM trade.parts WHERE price > 10;
+        CREATE STATISTICS trade.both ON name, price FROM trade.parts;
+        INSERT INTO trade.parts (name, price) VALUES ('wheel', 20), ('nail', 1), ('it''s', 5);
+        INSERT INTO trade.lines (part) VALUES (1), (2);
+        """
+    )
+    make_point(world.tools, "manual")
+    found = besides.look(world.tools, Target())
+    assert [item["container"] for item in found["opened"]] == [
+        f"slipway-look-{STACK}-postgresql-database-{found['id']}"
+    ]
+    sql("DELETE FROM trade.parts WHERE name <> 'nail'; INSERT INTO trade.parts (name, price) VALUES ('new', 7)")
+    try:
+        yield world.tools
+    finally:
+        assert besides.discard_look(world.tools) == ["postgresql-database"]
+        assert docker("ps", "-aq", "--filter", f"label=slipway.stack={STACK}") == ""
+        for name in docker("exec", NAME, "psql", "-XAtU", "fleet", "-c", DATABASES, "postgres").split():
+            sql(f'DROP DATABASE "{name}"', "postgres")
+        sql("DROP SCHEMA trade CASCADE")
+
+
+DATABASES = "SELECT datname FROM pg_database WHERE datname ~ '(_before_|_restored_)'"
+
+
+def parts() -> list[str]:
+    return sql("SELECT name FROM trade.parts ORDER BY id").splitlines()
+
+
+def test_one_table_comes_back_in_its_place(opened: Tools) -> None:
+    with pytest.raises(BackupError, match="nothing was named"):
+        besides.copy(opened, besides.parse_wanted("shop", "trade.parts"), "")
+    result = besides.copy(opened, besides.parse_wanted("shop", "trade.parts"), STACK)
+    assert (result["copied"], result["rows"]) == ("shop.trade.parts", 3)
+    assert parts() == ["wheel", "nail", "it's"]
+    kept = result["kept"].partition(".")[2]
+    assert kept.startswith("parts_before_2")
+    assert sql(f"SELECT name FROM trade.{kept} ORDER BY id").splitlines() == ["nail", "new"]
+    # What led to the table leads to the new one.
+    assert sql("SELECT * FROM trade.dear") == "wheel"
+    assert sql("SELECT reloptions FROM pg_class WHERE relname = 'dear'") == "{security_barrier=true}"
+    sql("INSERT INTO trade.parts (name, price) VALUES ('more', 3)")
+    assert sql("INSERT INTO trade.lines (part) VALUES (4) RETURNING n")
+    with pytest.raises(AssertionError, match="violates foreign key"):
+        sql("INSERT INTO trade.lines (part) VALUES (99)")
+    # And again: every name is free.
+    time.sleep(1)
+    sql("DELETE FROM trade.lines WHERE part = 4")
+    assert besides.copy(opened, besides.parse_wanted("shop", "trade.parts"), STACK)["rows"] == 3
+    assert "part text" not in sql("SELECT pg_get_viewdef('trade.dear'::regclass)")
+
+
+def test_a_table_that_was_dropped_comes_back(opened: Tools) -> None:
+    sql("DROP TABLE trade.lines")
+    with pytest.raises(BackupError, match=r"violates foreign key.*is not present in table .parts.*Nothing was changed"):
+        besides.copy(opened, besides.parse_wanted("shop", "trade.lines"), STACK)
+    besides.copy(opened, besides.parse_wanted("shop", "trade.parts"), STACK)
+    result = besides.copy(opened, besides.parse_wanted("shop", "trade.lines"), STACK)
+    assert (result["kept"], result["rows"]) == ("", 2)
+    assert sql("SELECT count(*) FROM trade.lines JOIN trade.parts ON part = id") == "2"
+
+
+def test_a_table_that_cannot_come_back_changes_nothing(opened: Tools) -> None:
+    before = parts()
+    # A line that leads to a part which the old table does not have.
+    sql("INSERT INTO trade.lines (part) SELECT id FROM trade.parts WHERE name = 'new'")
+    with pytest.raises(BackupError, match=r"violates foreign key constraint.*Nothing was changed"):
+        besides.copy(opened, besides.parse_wanted("shop", "trade.parts"), STACK)
+    assert parts() == before
+    assert sql("SELECT count(*) FROM pg_class WHERE relname ~ '_before_'") == "0"
+    sql("CREATE MATERIALIZED VIEW trade.cached AS SELECT * FROM trade.parts")
+    with pytest.raises(BackupError, match=r"materialized views trade.cached would go on with the old table"):
+        besides.copy(opened, besides.parse_wanted("shop", "trade.parts"), STACK)
+    with pytest.raises(BackupError, match="is no table there"):
+        besides.copy(opened, besides.parse_wanted("shop", "trade.nothing"), STACK)
+
+
+def test_a_dump_that_dies_changes_nothing(opened: Tools) -> None:
+    class Dying(Docker):
+        def stream(self, container: Any, command: Any, owner: str) -> Any:
+            found = super().stream(container, ["sh", "-c", '"$@"; kill -9 $$', "x", *command], owner)
+            return found
+
+    before = parts()
+    with pytest.raises(BackupError, match=r"ended with exit status 137.*Nothing was changed"):
+        besides.copy(replace(opened, docker=Dying()), besides.parse_wanted("shop", "trade.parts"), STACK)
+    assert parts() == before
+    assert sql("SELECT count(*) FROM pg_class WHERE relname ~ '_before_'") == "0"
+
+
+def test_one_database_takes_its_place_under_running_clients(opened: Tools) -> None:
+    sql("ALTER DATABASE shop SET work_mem = '7MB'")
+    client = subprocess.Popen(
+        ["docker", "exec", NAME, "psql", "-XU", "fleet", "-d", "shop", "-c", "SELECT pg_sleep(120)"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        result = besides.copy(opened, besides.parse_wanted("shop", ""), STACK)
+    finally:
+        client.kill()
+        client.wait()
+    assert parts() == ["wheel", "nail", "it's"]
+    assert result["kept"].startswith("shop_before_2")
+    assert sql("SELECT name FROM trade.parts ORDER BY id", result["kept"]).splitlines() == ["nail", "new"]
+    assert sql("SELECT count(*) FROM pg_database WHERE datname ~ '_restored_'", "postgres") == "0"
+    # The setting was made after the point.
+    assert sql("SHOW work_mem") == "4MB"
+    assert sql("SELECT datallowconn FROM pg_database WHERE datname LIKE 'shop_before%'", "postgres") == "t"
 
 
 def test_a_base_backup_that_is_ended_leaves_no_part(world: RealWorld) -> None:
