@@ -68,6 +68,7 @@ class Source(ABC):
         self.seen = tools.now()
         self.stuck_since: float | None = None
         self._looked = float("-inf")
+        self._fruitless: BackupError | None = None
         self._notes: dict[str, str] = {}
 
     @property
@@ -91,9 +92,11 @@ class Source(ABC):
         if self.server is not None and self.tools.alive(self.server):
             return self.server
         now = self.tools.now()
+        waits = WaitingError(f"waits for a running container of service {self.source.service}")
         if now - self._looked < LOOK_SECONDS:
-            raise WaitingError("waits for its container")
+            raise self._fruitless or waits
         self._looked = now
+        self._fruitless = None
         found = self.tools.engine.servers(self.tools.settings.stack, self.source.service)
         if not found:
             raise WaitingError(f"waits for a running container of service {self.source.service}")
