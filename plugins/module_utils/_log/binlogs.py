@@ -17,7 +17,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup import mysql
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import SOURCE_MARIADB, BackupError, RefusedError
 from ansible_collections.slipway.ops.plugins.module_utils._log import binlog
 from ansible_collections.slipway.ops.plugins.module_utils._log.gateway import Server, host_path
-from ansible_collections.slipway.ops.plugins.module_utils._log.model import Lineage
+from ansible_collections.slipway.ops.plugins.module_utils._log.model import LINEAGE_NAME, STREAM_NAME, Lineage
 from ansible_collections.slipway.ops.plugins.module_utils._log.source import Source, WaitingError
 from ansible_collections.slipway.ops.plugins.module_utils._log.tail import Found, Tail, TurnedBackError
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
@@ -64,6 +64,8 @@ class BinaryLog(Source):
                 raise
         self._log_directory = host_path(server, os.path.dirname(path))
         self._base = os.path.basename(path)
+        if not STREAM_NAME.match(f"{self._base}.000001") or (identity and not LINEAGE_NAME.match(identity)):
+            raise RefusedError(f"{server.name}: the log {path} of server {identity!r} cannot be named in a repository")
         self._readable.clear()
         if not identity:
             identity = self._own_identity()
@@ -88,6 +90,8 @@ class BinaryLog(Source):
         fields = outcome.stdout.rstrip("\n").split("\t")
         if len(fields) != 4:
             raise BackupError(f"ask {server.name}: answered {outcome.stdout[:200]!r}, which is no answer")
+        if not fields[3] and self.source.kind != SOURCE_MARIADB:
+            raise BackupError(f"ask {server.name}: did not say its server_uuid; is it MariaDB?")
         if fields[0] not in ("1", "ON") or not fields[1]:
             raise RefusedError(f"{server.name} writes no binary log; start it with --log-bin")
         self._sync = fields[2]
@@ -210,10 +214,11 @@ class BinaryLog(Source):
         if tail is None or not self._base or not os.path.isdir(self._log_directory):
             raise waits or WaitingError("waits for its container")
         try:
-            size = self.poll(tail, self.scan(tail), now)
+            size = self.poll(tail, self.scan(tail))
         except TurnedBackError as error:
             self.begin_anew(tail, error)
             return 0
+        self.seen = now
         shrunk = ", ".join(sorted(tail.shrunk))
         self.note("shrunk", f"{shrunk} became shorter: waits until its server has begun the next" if shrunk else "")
         if waits is not None:

@@ -110,7 +110,7 @@ class Engine:
         ).split()
         if ids:
             # One that ends by itself meanwhile is gone as well.
-            run(["docker", "rm", "--force", *ids], limit_seconds=CLIENT_SECONDS)
+            run(["docker", "rm", "--force", "--volumes", *ids], limit_seconds=CLIENT_SECONDS)
         return len(ids)
 
     @staticmethod

@@ -219,14 +219,12 @@ class PostgresLog(Source):
                 self.note("receiver", str(error))
                 failures = 0
             except (BackupError, OSError, ValueError) as error:
-                if self._settle_receiver():
-                    failures = 0
+                failures = 1 if self._settle_receiver() else failures + 1
                 if self.silent_since is None:
                     self.silent_since = self.tools.now()
                 self.note("receiver", str(error))
-                failures += 1
             self._receiving_since = None
-            self.stopping.wait(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
+            self.stopping.wait(BACKOFF_SECONDS[min(max(failures - 1, 0), len(BACKOFF_SECONDS) - 1)])
 
     def _settle_receiver(self) -> bool:
         """Whether the receiver has run long enough to be called a working one; then its last problem has ended."""
@@ -256,7 +254,10 @@ class PostgresLog(Source):
             return
         tail.distrust()
         self._receiving_since = self.tools.now()
-        outcome = self.tools.engine.receive(command)
+        try:
+            outcome = self.tools.engine.receive(command)
+        finally:
+            files.remove(passfile)
         if self.stopping.is_set():
             return
         said = outcome.stderr.lower()
@@ -277,7 +278,7 @@ class PostgresLog(Source):
             there = f"{facts['flush']} on timeline {timeline}"
             here = f"{wal.print_lsn(newest[1])} on timeline {newest[0]}"
             with contextlib.suppress(TurnedBackError):
-                self.poll(tail, self.scan(tail), self.tools.now())
+                self.poll(tail, self.scan(tail))
             self.begin_anew(
                 tail, TurnedBackError(f"was received up to {here} and the server is at {there}: it went back")
             )
@@ -357,12 +358,12 @@ class PostgresLog(Source):
         now = self.tools.now()
         self._settle_receiver()
         for tail in list(self.older):
-            self._finish(tail, now)
+            self._finish(tail)
         present = self.tail
         if present is None:
             return 0
         try:
-            size = self.poll(present, self.scan(present), now)
+            size = self.poll(present, self.scan(present))
             self._prune(present)
         except TurnedBackError as error:
             self.begin_anew(present, error, finish=True)
@@ -370,12 +371,13 @@ class PostgresLog(Source):
         except FileNotFoundError:
             # The receiver, or a new lineage, took a name away that was there a moment ago.
             return 0
+        self.seen = now
         return size
 
-    def _finish(self, tail: Tail, now: float) -> None:
+    def _finish(self, tail: Tail) -> None:
         """Cut the rest of an older lineage, and then remove what was received of it."""
         with contextlib.suppress(FileNotFoundError, TurnedBackError):
-            self.poll(tail, self.scan(tail), now)
+            self.poll(tail, self.scan(tail))
             if not tail.settled:
                 return
         self.older = [item for item in self.older if item is not tail]
@@ -402,7 +404,7 @@ class PostgresLog(Source):
 
     def _clear(self, tail: Tail) -> None:
         """Let the receiver begin from its slot again: what is here cannot be gone on from, and goes when it is cut."""
-        self.poll(tail, self.scan(tail), self.tools.now())
+        self.poll(tail, self.scan(tail))
         if not tail.settled:
             raise WaitingError("waits until what was received is cut, to begin at the slot's position")
         directory = self.received(tail.lineage)

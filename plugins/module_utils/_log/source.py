@@ -64,7 +64,7 @@ class Source(ABC):
         self.stopping = threading.Event()
         # Nothing may be written any more: the disk is nearly full.
         self.held = False
-        # When everything that was there had been cut, and since when that fails.
+        # When last everything that was there had been cut, and since when that fails.
         self.seen = tools.now()
         self.stuck_since: float | None = None
         self._looked = float("-inf")
@@ -133,9 +133,10 @@ class Source(ABC):
             return self.tail
         with self.state.lock:
             known = self.state.document["lineage"]
-            if self.tail is not None:
-                self.older.append(self.tail)
-            self.tail = self.make_tail(lineage)
+            left = [self.tail] if self.tail is not None else []
+            again = next((tail for tail in self.older if tail.lineage == lineage), None)
+            self.older = [tail for tail in [*self.older, *left] if tail is not again]
+            self.tail = again or self.make_tail(lineage)
             self.state.document["lineage"] = lineage.name
             self.state.save()
         if known and known != lineage.name:
@@ -156,15 +157,13 @@ class Source(ABC):
             self.older = [item for item in self.older if item is not tail]
             self.lineage_changed(tail)
 
-    def poll(self, tail: Tail, found: list[Found], now: float) -> int:
+    def poll(self, tail: Tail, found: list[Found]) -> int:
         """Cut what was found for the repositories that have not too much waiting."""
         active = self.outbox.active(self.tools.settings.budget_bytes)
         paused = [name for name in self.outbox.repositories if name not in active]
         text = f"too much waits for {', '.join(paused)}: only whole files are cut for it now" if paused else ""
         self.note("budget", text)
-        size = tail.poll(found, self.seen, active)
-        self.seen = now
-        return size
+        return tail.poll(found, self.seen, active)
 
     def work(self) -> bool:
         """Put one thing together, if there is one."""

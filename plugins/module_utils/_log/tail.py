@@ -253,6 +253,8 @@ class Tail:
         if item.end < stream.checked and not item.closed:
             self.shrunk[item.name] = (stream.checked, item.end)
             return 0
+        if stream.closed is not None and (not item.closed or item.end != stream.closed):
+            raise self._turned_back(item, f"was closed with {stream.closed} bytes, and goes on")
         if item.closed and stream.closed is None:
             stream.closed = item.end
             if self._binlog and item.end:

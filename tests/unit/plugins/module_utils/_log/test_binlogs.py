@@ -200,6 +200,9 @@ def test_a_server_that_does_not_answer_yet_is_waited_for(world: World) -> None:
         (Outcome(0, "0\t\t1\tuuid\n", ""), RefusedError, "writes no binary log; start it with --log-bin"),
         (Outcome(0, "nonsense\n", ""), BackupError, "answered 'nonsense"),
         (Outcome(1, "", ""), BackupError, "exit status 1"),
+        (Outcome(0, "1\t/x/my log\t1\tuuid\n", ""), RefusedError, "cannot be named in a repository"),
+        (Outcome(0, "1\t/var/lib/mysql/b\t1\t../x\n", ""), RefusedError, "cannot be named in a repository"),
+        (Outcome(0, "1\t/var/lib/mysql/b\t1\t\n", ""), BackupError, "is it MariaDB"),
     ],
 )
 def test_what_a_server_may_say(world: World, outcome: Outcome, kind: type[BackupError], message: str) -> None:

@@ -3,14 +3,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.ops.plugins.module_utils._backup.model import RefusedError
+from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Outcome
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, RefusedError
 from ansible_collections.slipway.ops.plugins.module_utils._log import gateway
-from ansible_collections.slipway.ops.plugins.module_utils._log.gateway import Server, host_path, parse_servers
+from ansible_collections.slipway.ops.plugins.module_utils._log.gateway import (
+    Engine,
+    Server,
+    host_path,
+    parse_servers,
+)
 
 RECORD: dict[str, Any] = {
     "Id": "abc",
@@ -92,3 +100,48 @@ def test_links_are_followed_as_the_container_would(server: Server, tmp_path: Pat
 def test_a_part_of_a_volume_is_found_through_the_process(server: Server, tmp_path: Path) -> None:
     (tmp_path / "proc/7/root/data").mkdir()
     assert host_path(server, "/data", str(tmp_path / "proc")) == str(tmp_path / "proc/7/root/data")
+
+
+class Client:
+    """The client program, with the answers of a test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: list[Outcome]) -> None:
+        self.answers = answers
+        self.asked: list[list[str]] = []
+        monkeypatch.setattr(gateway, "run", self)
+
+    def __call__(self, command: Sequence[str], **options: Any) -> Outcome:
+        self.asked.append(list(command))
+        return self.answers.pop(0)
+
+
+def test_servers_are_found_by_their_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client(monkeypatch, [Outcome(0, "abc\n", ""), Outcome(0, json.dumps([RECORD]), ""), Outcome(0, "\n", "")])
+    (server,) = Engine().servers("fleet", "database")
+    assert server.id == "abc"
+    assert client.asked[0][-1] == "label=com.docker.compose.service=database"
+    assert "label=com.docker.compose.project=fleet" in client.asked[0]
+    assert Engine().servers("fleet", "database") == []
+
+
+def test_receivers_that_were_left_go_with_their_volumes(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client(monkeypatch, [Outcome(0, "one two\n", ""), Outcome(0, "", ""), Outcome(0, "", "")])
+    assert Engine().remove_receivers("fleet/database") == 2
+    assert client.asked[0][-1] == "label=ops.slipway.log=fleet/database"
+    assert client.asked[1] == ["docker", "rm", "--force", "--volumes", "one", "two"]
+    assert Engine().remove_receivers("fleet/database") == 0
+
+
+def test_an_engine_that_does_not_answer_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    Client(monkeypatch, [Outcome(1, "", "Cannot connect to the Docker daemon\n"), Outcome(137, "", "")])
+    with pytest.raises(BackupError, match="docker ps: Cannot connect"):
+        Engine().servers("fleet", "database")
+    with pytest.raises(BackupError, match="docker ps: exit status 137"):
+        Engine().remove_receivers("x")
+
+
+def test_asking_and_receiving(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    client = Client(monkeypatch, [Outcome(0, "yes", ""), Outcome(1, "", "ended")])
+    assert Engine().ask(server, ["sh"], "text").stdout == "yes"
+    assert Engine().receive(["docker", "run", "x"]).stderr == "ended"
+    assert client.asked == [["docker", "exec", "--interactive", "abc", "sh"], ["docker", "run", "x"]]

@@ -52,6 +52,8 @@ class World:
         return self.tools.said  # type: ignore[attr-defined, no-any-return]
 
     def receive(self, command: Sequence[str]) -> Outcome:
+        passfile = self.root / "state/fleet/log/database/passfile"
+        self.passfile = (passfile.read_text(encoding="utf-8"), passfile.stat().st_mode & 0o777)
         mount = next(word for word in command if "target=/slipway/received" in word)
         self.cluster.stream(Path(mount.split("source=")[1].split(",")[0]), self.until)
         return Outcome(1, "", "pg_receivewal: error: disconnected\n")
@@ -112,9 +114,8 @@ def test_the_receiver_shares_the_server_s_network_and_is_told_nothing_secret(wor
     ]
     assert {"--slot=slipway_database", "--synchronous", "--no-loop", "--no-password"} <= set(command)
     assert not [word for word in command if "geheim" in word]
-    passfile = world.root / "state/fleet/log/database/passfile"
-    assert passfile.read_text(encoding="utf-8") == "*:*:*:postgres:geheim\n"
-    assert passfile.stat().st_mode & 0o777 == 0o600
+    assert world.passfile == ("*:*:*:postgres:geheim\n", 0o600)
+    assert not (world.root / "state/fleet/log/database/passfile").exists()
     # Leftovers of a follower that was killed go first.
     assert world.engine.removed[0] == "fleet/database"
     # The password comes from the variable or from the file that it names, inside of the container.
@@ -432,7 +433,7 @@ def test_how_long_receiving_has_failed(world: World, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(log.stopping, "wait", wait)
     world.engine.receiver = lambda command: Outcome(1, "", "FATAL:  password authentication failed")
     log.receive()
-    assert waits == [2, 4, 8, 15, 30, 30, 30, 30]
+    assert waits == [1, 2, 4, 8, 15, 30, 30, 30]
     assert log.silent_since is not None
     assert world.said.count(f"{log.label}: {log.problems[0]}") == 1
     assert log.audit()["unreceived_seconds"] == sum(waits)
@@ -502,3 +503,23 @@ def test_segments_of_another_size(tmp_path: Path) -> None:
     world.follow()
     assert world.log.segment_size == MIB
     assert PostgresLog(SOURCE, world.tools).segment_size == MIB
+
+
+def test_a_server_that_comes_back_at_once_is_not_cut_twice(world: World, tmp_path: Path) -> None:
+    """A restore was tried and taken back before anything of the first server's was cut."""
+    world.cluster.write(50000)
+    world.connect()
+    first = world.log.tail
+    other = Cluster(tmp_path / "other", "7000000000000000001")
+    other.write(3000)
+    world.engine.answers = answer_postgres(other)
+    world.cluster, kept = other, world.cluster
+    world.connect()
+    assert world.log.older == [first]
+    world.cluster = kept
+    world.engine.answers = answer_postgres(kept)
+    world.cluster.write(1000)
+    world.follow()
+    assert world.log.tail is first
+    assert len(world.log.older) <= 1
+    world.check()
