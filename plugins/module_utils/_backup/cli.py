@@ -48,6 +48,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.target import 
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.wiring import tools_for
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import LeaseError, LeaseHeld, LeaseLost, lease
+from ansible_collections.slipway.ops.plugins.module_utils._log import cli as logs
 
 LEASE_SECONDS = 300
 
@@ -174,7 +175,9 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 def _backup_parser() -> _Parser:
     parser = _Parser(prog="slipway backup", description="Recovery points of a stack.")
-    actions = parser.add_subparsers(dest="action", metavar="run|points|verify|check|status|init", required=True)
+    actions = parser.add_subparsers(
+        dest="action", metavar="run|points|verify|check|status|init|follow|log", required=True
+    )
     run = actions.add_parser("run", help="make a recovery point now, read it back, let old ones go")
     kinds = [kind for kind in POINT_KINDS if kind not in (KIND_BEFORE_RESTORE, KIND_BEFORE_RELEASE)]
     run.add_argument("--kind", choices=kinds, default=KIND_MANUAL, help="what the point is tagged with (manual)")
@@ -185,6 +188,7 @@ def _backup_parser() -> _Parser:
     actions.add_parser("check", help="check the repository's structure")
     actions.add_parser("init", help="initialise the repository when there is none yet")
     actions.add_parser("status", help="how the backups stand; fails when the newest good point is too old")
+    logs.add_parsers(actions)
     for action in actions.choices.values():
         _common(action)
     return parser
@@ -193,7 +197,10 @@ def _backup_parser() -> _Parser:
 def backup(argv: list[str]) -> int:
     """`slipway backup ...`"""
     wanted = _backup_parser().parse_args(argv)
-    tools = tools_for(_stack(wanted.stack), _progress(wanted.json))
+    stack = _stack(wanted.stack)
+    if wanted.action in logs.ACTIONS:
+        return logs.ACTIONS[wanted.action](wanted, stack)
+    tools = tools_for(stack, _progress(wanted.json))
     return _ACTIONS[wanted.action](wanted, tools)
 
 

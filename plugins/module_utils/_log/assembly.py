@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError
+from ansible_collections.slipway.ops.plugins.module_utils._log import binlog, wal
 from ansible_collections.slipway.ops.plugins.module_utils._log.model import (
     LIMIT_BYTES,
     HoleError,
     Piece,
     UnreadableError,
+    by_stream,
     choose,
     closed_size,
     coverage,
@@ -117,8 +120,8 @@ def rebuild(
     """Fetch as few objects of one stream as it takes, and put its file together up to `end`, or as far as they go.
 
     What cannot be read is left away when other objects hold its bytes. When it was the last of an open stream, the log
-    ends before it: that is said in the result. Anything else is a HoleError. `scratch` is a directory for the objects,
-    on which nothing is left.
+    ends before it: that is said in the result. Anything else is a HoleError. `scratch` is a directory for the objects
+    that is made, and removed.
     """
     usable = list(pieces)
     unreadable: list[Piece] = []
@@ -145,5 +148,119 @@ def rebuild(
                 usable.remove(error.piece)
                 unreadable.append(error.piece)
     finally:
-        for piece in fetched:
-            files.remove(f"{scratch}/{piece.path}")
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A log that was put together in a directory, in the order of its files: up to a position (PostgreSQL) or up to so
+    many bytes of its last file (MySQL, MariaDB). What could not be read was its very end."""
+
+    names: tuple[str, ...]
+    end: int
+    unreadable: tuple[Piece, ...] = ()
+
+
+def segment_size(fetcher: Fetcher, pieces: Sequence[Piece], scratch: str) -> int:
+    """How large the segments of a PostgreSQL log are: as large as one that is closed, or as the first page says."""
+    segments = [piece for piece in pieces if wal.SEGMENT_NAME.match(piece.stream.name)]
+    wholes = [piece.end for piece in segments if piece.whole]
+    if wholes:
+        return max(wholes)
+    for piece in [piece for piece in segments if piece.start == 0 and piece.size][:1]:
+        target = f"{scratch}.head"
+        rebuild(fetcher, [piece], target, scratch)
+        try:
+            header = wal.read_header(target)
+        finally:
+            files.remove(target)
+        if header is not None:
+            return header.segment_size
+    return wal.SEGMENT_BYTES
+
+
+def collect_wal(
+    fetcher: Fetcher,
+    pieces: Sequence[Piece],
+    directory: str,
+    begin: int,
+    *,
+    timeline: int = 0,
+    end: int | None = None,
+) -> Collected:
+    """Put all segments together that a recovery needs from a position on, under the names that `restore_command` asks
+    for. `pieces` are those of one lineage; the last segment is filled with zeros, where a server finds the log's end.
+
+    Without a timeline it is the newest one. Without an end it goes as far as the log does; a hole on the way is refused
+    then as well, since a server would take it for the end.
+    """
+    groups = {stream.name: group for stream, group in by_stream(pieces).items()}
+    held = {name: coverage(group) for name, group in groups.items()}
+    scratch = f"{directory}/.objects"
+    files.ensure_directory(directory)
+    size = segment_size(fetcher, pieces, scratch)
+    timelines = wal.ranges(held, size)
+    timeline = timeline or max(timelines, default=0)
+    if timeline not in timelines:
+        raise HoleError(f"the log holds nothing of timeline {timeline or 1}; choose another recovery point")
+    for name in [name for name in groups if wal.HISTORY_NAME.match(name)]:
+        rebuild(fetcher, groups[name], f"{directory}/{name}", scratch)
+    history = wal.History(timeline)
+    if timeline > 1:
+        text = files.read_text(f"{directory}/{timeline:08X}.history")
+        if text is None:
+            raise HoleError(f"the log does not hold {timeline:08X}.history, the way to timeline {timeline}")
+        history = wal.parse_history(text, timeline)
+    way = wal.along(timelines, history, size)
+    reached = wal.reach(way, begin)
+    wanted = end if end is not None else max((high for _low, high in way), default=0)
+    if reached < wanted or reached < begin or not any(low <= begin <= high for low, high in way):
+        raise HoleError(
+            f"the log from {wal.print_lsn(begin)} on goes without a hole to {wal.print_lsn(reached)} only, and"
+            f" {wal.print_lsn(wanted)} is wanted; choose an earlier target"
+        )
+    names: list[str] = []
+    unreadable: list[Piece] = []
+    for part, low, high in history.path:
+        for name in sorted(groups):
+            segment = wal.Segment.parse(name, size)
+            if segment is None or segment.timeline != part or segment.end <= max(begin, low // size * size):
+                continue
+            if segment.start >= wanted or (high is not None and segment.start >= high):
+                continue
+            result = rebuild(fetcher, groups[name], f"{directory}/{name}", scratch, pad_to=size)
+            names.append(name)
+            unreadable += result.unreadable
+            if result.end < held[name].end:
+                reached = min(reached, segment.start + result.end)
+    if end is not None and reached < end:
+        raise HoleError(f"the log can be read up to {wal.print_lsn(reached)} only; choose an earlier target")
+    return Collected(tuple(names), min(reached, wanted), tuple(unreadable))
+
+
+def collect_binlogs(fetcher: Fetcher, pieces: Sequence[Piece], directory: str, first: str) -> Collected:
+    """Put all files of a binary log together from one on, as far as they follow each other. `pieces` are those of one
+    lineage. A file that has a successor must be whole: it says itself that it was closed, or a closing record does."""
+    groups = {stream.name: group for stream, group in by_stream(pieces).items()}
+    numbers = {
+        number: name for number, name in ((binlog.file_number(name), name) for name in groups) if number is not None
+    }
+    files.ensure_directory(directory)
+    names: list[str] = []
+    begin, last = binlog.file_number(first), max(numbers, default=-1)
+    if begin is None or first not in groups:
+        raise HoleError(f"the log does not hold {first}; choose another recovery point")
+    result = Rebuilt(0)
+    for number in range(begin, last + 1):
+        name = numbers.get(number)
+        if name is None:
+            raise HoleError(f"file {number:06d} of the log is missing behind {names[-1]}; choose an earlier target")
+        path = f"{directory}/{name}"
+        result = rebuild(fetcher, groups[name], path, f"{directory}/.objects")
+        names.append(name)
+        if number < last and not coverage(groups[name]).complete:
+            with open(path, "rb") as stream:
+                found = binlog.summarize(stream, name)
+            if not found.closed or found.events_end != result.end:
+                raise HoleError(f"{name} has no known end, and a file follows it; choose an earlier target")
+    return Collected(tuple(names), result.end, result.unreadable)

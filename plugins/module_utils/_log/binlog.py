@@ -54,7 +54,13 @@ ROWS = {
 }
 MARIA_STANDALONE, MARIA_GROUP_COMMIT, MARIA_PREPARED_XA, MARIA_COMPLETED_XA = 0x01, 0x02, 0x40, 0x80
 ENDING_STATEMENTS = re.compile(r"(COMMIT|ROLLBACK|XA COMMIT\b.*|XA ROLLBACK\b.*)\Z", re.DOTALL)
-LOSING_STATEMENT = re.compile(r"\s*(/\*.*?\*/\s*)*(DROP|TRUNCATE|DELETE|ALTER)\b", re.IGNORECASE | re.DOTALL)
+LOSING_STATEMENT = re.compile(
+    r"\s*(/\*.*?\*/\s*)*(DROP|TRUNCATE|DELETE|ALTER\s+(TABLE|DATABASE|SCHEMA))\b", re.IGNORECASE | re.DOTALL
+)
+# Accounts are made with their password or its hash in the text.
+SECRET = re.compile(
+    r"\b(IDENTIFIED\b.*?\b(?:BY|AS)(?:\s+PASSWORD)?|PASSWORD\s*\(?)\s*(['\"]).*", re.IGNORECASE | re.DOTALL
+)
 
 FILE_NAME = re.compile(r"(?P<base>.+)\.(?P<number>\d{6,10})\Z")
 
@@ -435,7 +441,7 @@ def _inflated(data: bytes) -> bytes:
 def _shortened(text: bytes) -> str:
     # Four bytes a character at most; a character that is cut in two is left away.
     found = text[: 4 * STATEMENT_CHARACTERS].decode("utf-8", "ignore")
-    found = " ".join(found.split())
+    found = " ".join(SECRET.sub(r"\1 ***", found).split())
     return found if len(found) <= STATEMENT_CHARACTERS else found[: STATEMENT_CHARACTERS - 1] + "…"
 
 

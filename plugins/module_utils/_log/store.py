@@ -259,6 +259,7 @@ class Sender:
         self._access = store.access
         self._lock = threading.Lock()
         self._daemon: _Daemon | None = None
+        self._closed = False
 
     def send(self, root: str, pieces: Sequence[Piece]) -> Sent:
         """Send objects that lie below a directory under their own paths. An object that has gone from there meanwhile
@@ -279,6 +280,7 @@ class Sender:
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             if self._daemon is not None:
                 self._daemon.stop()
                 self._daemon = None
@@ -346,6 +348,8 @@ class Sender:
 
     def _call(self, method: str, body: dict[str, object], limit_seconds: float) -> dict[str, Any]:
         with self._lock:
+            if self._closed:
+                raise BackupError(f"repository {public_url(self._store.repository.url)}: sending has ended")
             if self._daemon is None or not self._daemon.alive:
                 self._daemon = _Daemon(self._access.environment())
                 self._daemon.start(lambda text: rclone.explain(self._store.repository, "start rclone", text))

@@ -23,7 +23,7 @@ import contextlib
 import os
 import threading
 import zlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -173,11 +173,32 @@ class Tail:
         with self._state.lock:
             return [(first, last) for first, last in self._record["runs"]]
 
+    def closed_names(self) -> Iterator[str]:
+        """The names of all of these."""
+        for first, last in self.runs:
+            name: str | None = first
+            while name is not None:
+                yield name
+                name = self._successor(name) if name != last else None
+
     @property
     def open_streams(self) -> dict[str, int]:
         """The streams that are not done, and how far they were cut."""
         with self._state.lock:
             return {name: stream.checked for name, stream in sorted(self._streams.items())}
+
+    @property
+    def closed(self) -> list[tuple[str, str]]:
+        """Runs of closed streams, and the single ones of which objects are still made."""
+        with self._state.lock:
+            closed = [(name, name) for name, stream in self._streams.items() if stream.closed is not None]
+            return [*self.runs, *closed]
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The streams whose end is not known."""
+        with self._state.lock:
+            return [name for name, stream in self._streams.items() if stream.closed is None]
 
     @property
     def settled(self) -> bool:
@@ -232,6 +253,8 @@ class Tail:
         if item.end < stream.checked and not item.closed:
             self.shrunk[item.name] = (stream.checked, item.end)
             return 0
+        if stream.closed is not None and (not item.closed or item.end != stream.closed):
+            raise self._turned_back(item, f"was closed with {stream.closed} bytes, and goes on")
         if item.closed and stream.closed is None:
             stream.closed = item.end
             if self._binlog and item.end:

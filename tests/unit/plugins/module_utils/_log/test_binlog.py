@@ -265,3 +265,32 @@ def test_only_what_is_needed_is_read() -> None:
     huge = struct.pack("<IBIIIH", 1, binlog.WRITE, 1, 256 << 20, 0, 0)
     list(binlog.transactions(Counting(raw + huge), "binlog.000003", len(raw) + (300 << 20)))
     assert read < 4 * len(raw)
+
+
+@pytest.mark.parametrize(
+    ("statement", "shown"),
+    [
+        ("ALTER USER 'root'@'%' IDENTIFIED WITH 'x' AS '$A$00'", "ALTER USER 'root'@'%' IDENTIFIED WITH 'x' AS ***"),
+        ("CREATE USER u IDENTIFIED BY 'secret' REQUIRE SSL", "CREATE USER u IDENTIFIED BY ***"),
+        ("CREATE USER u IDENTIFIED BY PASSWORD '*ABC'", "CREATE USER u IDENTIFIED BY PASSWORD ***"),
+        ("SET PASSWORD FOR u = PASSWORD('secret')", "SET PASSWORD FOR u = PASSWORD( ***"),
+        ("INSERT INTO t VALUES ('by  x')", "INSERT INTO t VALUES ('by x')"),
+    ],
+)
+def test_no_password_is_shown(statement: str, shown: str) -> None:
+    assert binlog._shortened(statement.encode()) == shown
+
+
+@pytest.mark.parametrize(
+    ("statement", "loses"),
+    [
+        ("DROP TABLE x", True),
+        ("/* a note */ truncate table x", True),
+        ("delete from x", True),
+        ("ALTER TABLE x DROP COLUMN y", True),
+        ("ALTER USER x", False),
+        ("INSERT INTO t VALUES ('DROP TABLE')", False),
+    ],
+)
+def test_what_may_take_data_away(statement: str, loses: bool) -> None:
+    assert binlog.Transaction("s", 0, 1, 0, statement=statement).loses is loses

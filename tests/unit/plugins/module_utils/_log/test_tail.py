@@ -420,6 +420,16 @@ def test_what_changed_behind_our_back_is_found_when_the_whole_is_made(world: Wor
     assert os.listdir(world.root / "outgoing/.new") == []
 
 
+def test_a_closed_file_that_goes_on_is_noticed(world: World) -> None:
+    world.write(1, 1000)
+    world.poll()
+    world.write(2, 10)
+    world.poll()
+    world.write(1, 5)
+    with pytest.raises(TurnedBackError, match="was closed with 1123 bytes, and goes on"):
+        world.poll()
+
+
 def test_a_lineage_after_another_begins_from_nothing(world: World) -> None:
     world.write(1, 100)
     world.poll()
