@@ -30,7 +30,6 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_logfiles
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_restore import RestoreServer, last_words
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_server import Content, LogPlace
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import (
-    USABLE_SECONDS,
     Beside,
     DataPlace,
     Prepared,
@@ -51,6 +50,8 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.target import 
 )
 
 MEMORY_BYTES = 1 << 30
+# A server that was killed at the end of its grace recovers first.
+SERVING_SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class MysqlFamilyAdapter(Beside):
             raise SourceError(f"{self.label}: {container.name} does not run; start it and run the backup again")
         variables = self.variables(container)
         self.check_server(container, variables)
-        for line in server.log_warnings(variables, self.label):
+        for line in server.log_warnings(variables, self.label, tools.log is not None):
             tools.progress(line)
         before = self.content(container)
         begun = tools.host.now()
@@ -298,10 +299,10 @@ class MysqlFamilyAdapter(Beside):
 
     def serves(self, prepared: Prepared | None) -> str:
         container = self.container()
-        if wait_ready(self.tools.host, self.container, lambda: self._answers(prepared)):
+        if wait_ready(self.tools.host, self.container, lambda: self._answers(prepared), SERVING_SECONDS):
             return ""
         said = last_words(self.tools.docker.logs(container))
-        return f"{container.name} did not become ready within {USABLE_SECONDS} s: {said}"
+        return f"{container.name} did not become ready within {SERVING_SECONDS} s: {said}"
 
     def _answers(self, prepared: Prepared | None) -> bool:
         try:
@@ -534,6 +535,9 @@ class MysqlFamilyAdapter(Beside):
         helper = self._helper(record, workspace, str(facts["image"]), str(facts["user"]), owner)
         helper.start(self.arguments(record))
         return helper.container
+
+    def visit(self, container: Container) -> str:
+        return f"docker exec -it {container.name} sh -c '{server.VISIT}'"
 
 
 def _iso(seconds: float) -> str:

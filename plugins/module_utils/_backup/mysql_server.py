@@ -84,11 +84,16 @@ def basename(variables: Mapping[str, str]) -> str:
     return (variables.get("log_bin_basename") or "binlog").rsplit("/", 1)[-1]
 
 
-def log_warnings(variables: Mapping[str, str], label: str) -> list[str]:
-    """What in a server's settings makes its log worth less than one would think."""
-    found = []
+def log_warnings(variables: Mapping[str, str], label: str, wanted: bool = True) -> list[str]:
+    """What in a server's settings makes its log worth less than one would think; `wanted` when it is to be kept."""
+    found: list[str] = []
     if not is_on(variables.get("log_bin")):
-        return []
+        if wanted:
+            found.append(
+                f"{label}: writes no binary log, so only points can be restored; add to its command in Compose:"
+                " --log-bin=binlog --server-id=1 --sync-binlog=1 --binlog-format=ROW"
+            )
+        return found
     if variables.get("binlog_format", "").upper() == "STATEMENT":
         found.append(
             f"{label}: binlog_format is STATEMENT, so a replay may give other rows than the original had (UUID(), LIMIT"
@@ -160,6 +165,9 @@ def client_file(password: str) -> str:
 
 
 DROP_USER_SQL = f"DROP USER IF EXISTS {text(RESTORE_USER)}@'localhost';\n"
+
+# How a person looks into an isolated server.
+VISIT = f'exec "$(command -v mariadb || command -v mysql)" --defaults-extra-file={CLIENT_FILE}'
 
 _CLIENT = """\
 if command -v mariadb >/dev/null 2>&1; then exec mariadb "$@"; fi

@@ -471,3 +471,6 @@ class RedisAdapter(Beside):
         facts = prepared.facts
         owner = (int(facts["owner"][0]), int(facts["owner"][1]))
         return self._start_isolated(record, workspace, str(facts["image"]), str(facts["user"]), owner)
+
+    def visit(self, container: Container) -> str:
+        return f"docker exec -it {container.name} redis-cli -s {redis.SOCKET}"

@@ -17,7 +17,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     RefusedError,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_beside import MysqlFamilyAdapter
-from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_whole import MysqlServerAdapter
+from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_server_source import MysqlServerAdapter
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import (
     PURPOSE_DRILL,
     Prepared,
@@ -202,6 +202,7 @@ def test_a_look_at_old_data(case: Case) -> None:
     workspace = case.adapter.workspace("r1", "look")
     container = case.adapter.open(case.record, prepared, workspace)
     assert container.running
+    assert container.name in case.adapter.visit(container)
     case.adapter.discard(workspace)
     assert case.database.isolated == {}
     assert not Path(workspace.directory).exists()

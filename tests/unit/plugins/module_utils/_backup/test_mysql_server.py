@@ -38,8 +38,8 @@ def test_versions(text: str, version: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({}, []),
-        ({"log_bin": "OFF", "binlog_format": "STATEMENT", "sync_binlog": "0"}, []),
+        ({}, ["add to its command in Compose: --log-bin=binlog"]),
+        ({"log_bin": "OFF", "binlog_format": "STATEMENT", "sync_binlog": "0"}, ["writes no binary log"]),
         ({"log_bin": "ON", "binlog_format": "ROW", "sync_binlog": "1", "innodb_flush_log_at_trx_commit": "1"}, []),
         ({"log_bin": "ON", "binlog_format": "STATEMENT", "sync_binlog": "1"}, ["set binlog_format=ROW"]),
         ({"log_bin": "ON", "sync_binlog": "0"}, ["set sync_binlog=1"]),
@@ -50,6 +50,10 @@ def test_settings_that_make_a_log_worth_less(settings: dict[str, str], words: li
     found = server.log_warnings(settings, "db")
     assert len(found) == len(words)
     assert all(word in line for word, line in zip(words, found))
+
+
+def test_who_wants_no_log_hears_nothing_of_it() -> None:
+    assert server.log_warnings({"log_bin": "OFF"}, "db", wanted=False) == []
 
 
 def test_an_isolated_server_reads_no_file_of_settings_and_has_no_network() -> None:
