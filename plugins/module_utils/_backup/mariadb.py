@@ -47,6 +47,8 @@ def backup_command(user: str, password_variable: str) -> list[str]:
     return ["sh", "-c", script, "slipway", f"--user={user}", "--target-dir=/tmp/slipway-backup"]
 
 
+# 128 and the number of the signal: KILL and TERM.
+_KILLED = (137, 143)
 _EXPLANATIONS = (
     (
         ("missing required privilege", "access denied; you need"),
@@ -60,14 +62,19 @@ _EXPLANATIONS = (
 )
 
 
-def explain(stderr: str) -> str:
+_STAMP = re.compile(r"^\[\d+\] (FATAL ERROR: )?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\s+")
+
+
+def explain(stderr: str, status: int = 1) -> str:
     """The reason in the tool's complaint, with the remedy where there is a known one."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     # It lists hundreds of files; the last lines say why.
-    last = [re.sub(r"^\[\d+\] (FATAL ERROR: )?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", r"\1", line) for line in lines[-12:]]
+    last = [_STAMP.sub(r"\1", line) for line in lines[-12:]]
     said = "\n".join(last).lower()
-    fatal = [line for line in last if "error" in line.lower() or "failed" in line.lower() or "denied" in line.lower()]
-    reason = (fatal or last or ["no reason was given"])[0]
+    fatal = [line for line in last if re.search(r"\berror\b|failed|denied", line, re.IGNORECASE)]
+    if not fatal and status in _KILLED:
+        return "it was killed: the container was stopped meanwhile, or had no memory left"
+    reason = (fatal or last[-1:] or ["no reason was given"])[0]
     for needles, remedy in _EXPLANATIONS:
         if any(needle in said for needle in needles):
             return f"{remedy} ({reason})"

@@ -54,7 +54,7 @@ class BackupJudge:
         if outcome.status != 0:
             raise SourceError(
                 f"{self._label}: the backup ended with exit status {outcome.status} after {size}:"
-                f" {mariadb.explain(outcome.stderr)}"
+                f" {mariadb.explain(outcome.stderr, outcome.status)}"
             )
         try:
             if self._broken:

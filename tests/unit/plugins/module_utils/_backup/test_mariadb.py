@@ -78,6 +78,9 @@ def test_complaints_are_explained(end: str, words: str) -> None:
 def test_a_complaint_that_is_not_known_is_quoted() -> None:
     assert mariadb.explain("[00] 2026-11-22 01:33:25 Error: something new\n") == "Error: something new"
     assert mariadb.explain("") == "no reason was given"
+    streaming = "[00] 2026-11-22 01:33:25 Streaming ibdata1\n[00] 2026-11-22 01:33:25         ...done\n"
+    assert mariadb.explain(streaming, 137).startswith("it was killed")
+    assert mariadb.explain(streaming, 1) == "...done"
 
 
 def test_all_files_are_replayed_in_one_go() -> None:
