@@ -343,12 +343,14 @@ def _plan_service(
         return container.serving
 
     replicas = observed.replicas.get(service.name, service.replicas)
-    keep = [each for each in mine if matches(each) and usable(each)][:replicas]
+    keep = [each for each in mine if matches(each) and usable(each)]
+    if not (job and observed.chooses):  # what a Swarm's job has done stays listed with it
+        keep = keep[:replicas]
     start = [each for each in mine if matches(each) and each.state == state.EXITED and not job and each not in keep]
     start = start[: replicas - len(keep)]
     staying = [*keep, *start]
     old = tuple(each for each in mine if each not in staying)
-    missing = replicas - len(staying)
+    missing = max(0, replicas - len(staying))
     order, why = service.order
     base: dict[str, Any] = {"service": service.name, "keep": tuple(keep), "start": tuple(start), "old": old}
     base["migrate"] = bool(missing and service.migrate and not staying)

@@ -372,7 +372,7 @@ class SwarmEngine:
         progress.removing = sorted(name for name in there if name not in goal)
         progress.record()
         for name, count in goal.items():
-            if name in there and (there[name].replicas or 0) > count:
+            if name in there and not there[name].job and (there[name].replicas or 0) > count:
                 self._gateway.scale(name, count)
         self._tasks.remove(stack, progress.removing)
         self._collect(stack, objects(stack))
@@ -455,8 +455,9 @@ class SwarmEngine:
         """Which services of the Swarm are there for it in the end, and with how many tasks."""
         counts = Counter(map(_service_of, (*entry.keep, *entry.start)))
         missing = len(entry.numbers)
-        if missing and any(_service_of(each) in counts for each in entry.old):
-            # Some of its tasks do not run and are not started again, so all of it is made anew.
+        if missing and (stack.is_job(entry.service) or any(_service_of(each) in counts for each in entry.old)):
+            # Some of its tasks do not run and are not started again, so all of it is made anew; and a Swarm runs all
+            # of a job again when their number changes.
             missing += sum(counts.values())
             counts.clear()
         if missing:
