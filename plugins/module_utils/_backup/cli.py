@@ -38,7 +38,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.status import 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.wiring import tools_for
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import LeaseError, LeaseHeld, LeaseLost, lease
 
-LEASE_SECONDS = 300
+LEASE_SECONDS = 120
 
 
 @contextmanager

@@ -73,8 +73,8 @@ def _deployed(places: Places) -> Iterator[tuple[str, records.Records, Stack]]:
 
 def _to_ask(containers: list[Container], journal: Mapping[str, Any]) -> list[Container]:
     """Without those that an interrupted release was ending, or had not sent requests to yet."""
-    out = set(journal.get("removing") or [])
-    if not journal.get("switched") or float(journal.get("share", 1.0)) < 1:
+    out = {*(journal.get("removing") or ()), *(journal.get("standing") or ())}
+    if not journal.get("switched") or float(journal.get("share") or 0) < 1:
         stopped = set(journal.get("stopped") or [])
         alone = {each.service for each in containers if each.id in stopped}  # their successors serve already
         out |= {

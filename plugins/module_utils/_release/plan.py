@@ -229,7 +229,7 @@ def _plan_removal(stack: Stack, observed: Observed, name: str, planned: Mapping[
             for mount in service.plain["volumes"]
             if mount["type"] == "volume" and not mount["read_only"]
         }
-        if taken and entry.action == CREATE and service.order[0] == STOP_FIRST:
+        if taken and entry.action in (CREATE, START) and service.order[0] == STOP_FIRST:
             reason += f", and stops before {other} starts, which takes {', '.join(sorted(taken))}"
             return ServicePlan(name, REMOVE, reason, old=old, gives_way_to=other)
     return ServicePlan(name, REMOVE, reason, old=old)
