@@ -32,7 +32,9 @@ class Bench(Protocol):
     def release(self, document: Document) -> bool:
         """Whether it changed anything."""
 
-    def count_from_here(self, limit: int | None) -> None: ...
+    def count_from_here(self, limit: int | None) -> None:
+        """Dies at this step, counted from here; without one, at none."""
+
     def between(self) -> None:
         """What happens on the host before anybody runs again."""
 
