@@ -50,7 +50,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.wiring import 
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import LeaseError, LeaseHeld, LeaseLost, lease
 from ansible_collections.slipway.ops.plugins.module_utils._log import cli as logs
 
-LEASE_SECONDS = 300
+LEASE_SECONDS = 120
 
 
 @contextmanager

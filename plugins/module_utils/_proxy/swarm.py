@@ -102,16 +102,20 @@ def node_address(node: Mapping[str, Any]) -> str:
     return f"[{address}]" if ":" in address else address
 
 
+def _on_node(ports: Iterable[Mapping[str, Any]] | None) -> list[Mapping[str, Any]]:
+    """Those that a task publishes on its own node, for TCP."""
+    return [port for port in ports or () if port.get("PublishMode") == "host" and port.get("Protocol") == "tcp"]
+
+
 def host_ports(status: Mapping[str, Any], ipv6: bool) -> dict[int, int]:
     """Container port → port of the node, for its addresses of this family.
 
     Engines before 27 draw a port for each family, and the two may differ (moby#42442). They tell IPv4's first.
     """
     found: dict[int, int] = {}
-    for port in (status.get("PortStatus") or {}).get("Ports") or []:
-        if port.get("PublishMode") == "host" and port.get("Protocol") == "tcp":
-            target, published = int(port["TargetPort"]), int(port["PublishedPort"])
-            found[target] = published if ipv6 else found.get(target, published)
+    for port in _on_node((status.get("PortStatus") or {}).get("Ports")):
+        target, published = int(port["TargetPort"]), int(port["PublishedPort"])
+        found[target] = published if ipv6 else found.get(target, published)
     return found
 
 
@@ -133,10 +137,8 @@ def serving_tasks(tasks: Iterable[Mapping[str, Any]], nodes: Iterable[Mapping[st
 
 def published_ports(service: Mapping[str, Any]) -> list[int]:
     """The container ports of a Swarm service that each of its tasks publishes on its node."""
-    ports = (service["Spec"].get("EndpointSpec") or {}).get("Ports") or []
-    return sorted(
-        {int(port["TargetPort"]) for port in ports if port.get("PublishMode") == "host" and port["Protocol"] == "tcp"}
-    )
+    ports = _on_node((service["Spec"].get("EndpointSpec") or {}).get("Ports"))
+    return sorted({int(port["TargetPort"]) for port in ports})
 
 
 def upstream_files(stack: str, wish: Wish, tasks: Iterable[Task], ports: Mapping[str, Iterable[int]]) -> dict[str, str]:

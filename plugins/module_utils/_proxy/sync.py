@@ -47,16 +47,11 @@ def sync(gateway: Containers, places: Places, proxy: Proxy) -> dict[str, str]:
     """Bring every stack's upstream files to what runs: stack → changed, unchanged or the holder of its lease."""
     result: dict[str, str] = {}
     wish: dict[str, str] = {}
-    for name in records.stacks(places.stacks):
+    for name, book, stack in _deployed(places):
         held = lease.holder(name, places.leases)
         if held is not None and held.get("steers", True):
             result[name] = f"held by {lease.describe(held)}"
             continue
-        model = records.Records(name, places.stacks, places.state).model()
-        if model is None:
-            continue
-        stack = Stack(model)
-        book = records.Records(name, places.stacks, places.state)
         found = _to_ask([parse_container(raw) for raw in gateway.containers(name)], book.journal() or {})
         standing = book.standing()
         mine = upstreams.wanted(stack, with_standing(found, standing))
@@ -67,10 +62,19 @@ def sync(gateway: Containers, places: Places, proxy: Proxy) -> dict[str, str]:
     return result
 
 
+def _deployed(places: Places) -> Iterator[tuple[str, records.Records, Stack]]:
+    """The stacks that this host itself runs; those of a Swarm have their state in raft."""
+    for name in records.stacks(places.stacks):
+        book = records.Records(name, places.stacks, places.state)
+        model = book.model()
+        if model is not None:
+            yield name, book, Stack(model)
+
+
 def _to_ask(containers: list[Container], journal: Mapping[str, Any]) -> list[Container]:
     """Without those that an interrupted release was ending, or had not sent requests to yet."""
-    out = set(journal.get("removing") or [])
-    if not journal.get("switched") or float(journal.get("share", 1.0)) < 1:
+    out = {*(journal.get("removing") or ()), *(journal.get("standing") or ())}
+    if not journal.get("switched") or float(journal.get("share") or 0) < 1:
         stopped = set(journal.get("stopped") or [])
         alone = {each.service for each in containers if each.id in stopped}  # their successors serve already
         out |= {
@@ -86,11 +90,9 @@ def close(places: Places, proxy: Proxy) -> dict[str, str]:
     """
     closing: dict[str, str] = {}
     wish: dict[str, str] = {}
-    for name in records.stacks(places.stacks):
-        model = records.Records(name, places.stacks, places.state).model()
-        if model is not None:
-            wish.update(upstreams.wanted(Stack(model), ()))
-            closing[name] = "closed"
+    for name, _book, stack in _deployed(places):
+        wish.update(upstreams.wanted(stack, ()))
+        closing[name] = "closed"
     proxy.apply(wish)
     return closing
 

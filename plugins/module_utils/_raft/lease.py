@@ -41,6 +41,9 @@ class ClusterLease(Lease):
         """By a write: a read could come from the memory of a manager that lost its quorum."""
         self.renew()
 
+    def leave_until_reboot(self, owner: str, ttl_seconds: float) -> None:
+        """Only until the end of the block: the Swarm goes on meanwhile, and no other node could tell the boot."""
+
 
 class _Watcher:
     """Whether a record is of nobody any more, as seen from this node."""

@@ -27,6 +27,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.container imp
 )
 from ansible_collections.slipway.ops.plugins.module_utils._release.division import Division
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import (
+    FINISH,
     Capabilities,
     EngineError,
     Progress,
@@ -46,7 +47,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.plan import (
 )
 from ansible_collections.slipway.ops.plugins.module_utils._release.reference import Reference
 from ansible_collections.slipway.ops.plugins.module_utils._release.watching import POLL_SECONDS, Clock, Watched, watch
-from ansible_collections.slipway.ops.plugins.module_utils._stack.model import RECREATE, ROLLING, Stack
+from ansible_collections.slipway.ops.plugins.module_utils._stack.model import RECREATE, Stack
 
 MAXIMUM_RESTARTS = 3
 FOLLOW_SECONDS = 5.0
@@ -264,17 +265,20 @@ class ComposeEngine:
     def start(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         # The host that is to run it once starts it after all hosts have come through this phase.
         self._stop(stack, [each for entry in plan.services if entry.service in stack.elsewhere for each in entry.old])
+        # Requests will be sent to those as well, and they may have been started a moment ago.
+        kept = [each for entry in plan.services for each in entry.keep if not stack.is_job(entry.service)]
+        self._await_health(stack, [each.id for each in kept if each.health == state.STARTING])
         self._bring_up([name for name in stack.start_order() if not is_late(stack, plan, name)], stack, plan, progress)
 
     def switch(self, stack: Stack, plan: Plan, progress: Progress, share: float) -> None:
         """All upstream files at once, from what will remain: the old of services still to be replaced serve on."""
-        self._remember_upstreams(stack, progress)
         if self._division is None:
             self._division = Division(self._proxy, stack, plan, progress)
             leaving = {each.id for entry in plan.services for each in entry.old}
             found = map(self._inspect, [each for each in progress.created if each not in leaving])
             self._restarts = {each.id: each.restarts for each in found if each is not None}
         progress.share = share
+        self._remember_upstreams(stack, progress)
         progress.record()
         self._divide(stack, progress)
 
@@ -346,87 +350,85 @@ class ComposeEngine:
         self._await_health(stack, starting)
 
     def undo(self, stack: Stack, plan: Plan, progress: Progress) -> list[str]:
-        left: list[str] = []
-        ours = set(progress.created)
-        before = [each for each in map(self._inspect, dict.fromkeys(progress.stopped)) if each and each.id not in ours]
-        stopped = [each for each in before if not each.running]
-        down = {each.service for each in stopped}
-        down |= {each.gives_way_to for each in plan.services if each.service in down and each.gives_way_to}
-        # What was stopped first comes back first; its successor holds its name, port, address or data until then.
-        self._discard(stack, progress, left, lambda each: each.service in down)
-        for container in stopped:
-            with collected(left):
-                self._reinstate(stack, container)
-        with collected(left):
-            self._await_health(stack, [each.id for each in stopped])
-        if progress.switched:
-            with collected(left):
-                self._switch_back(stack, progress, bool(stopped) or progress.share < 1 or progress.carried)
-            with collected(left):
-                self._let_go(stack, progress)
-        self._discard(stack, progress, left, lambda each: True)
-        with collected(left):
-            back = {each.id for each in before}
-            begun = [each for each in map(self._inspect, progress.started) if each and each.id not in back]
-            self._stop(stack, begun)
-        with collected(left):
-            self._store.collect_files(self._files_in_use(stack))
         # Another host may run it by now, and two would be worse than none.
-        left.extend(
+        elsewhere = [
             f"{entry.service} stays stopped here, because {stack.elsewhere[entry.service]} may run it already"
             for entry in plan.services
             if entry.service in stack.elsewhere
             and any(each.alive for each in entry.old)
             and not any(found and found.alive for found in (self._inspect(each.id) for each in entry.old))
-        )
+        ]
+        return [*self._put_back(stack, progress.plain()), *elsewhere]
+
+    def recover(self, stack: Stack, journal: Mapping[str, Any]) -> None:
+        if journal.get("phase") == FINISH:
+            going = set(journal.get("removing") or [])
+            self.dismiss(stack, [each for each in self._containers(stack) if each.id in going])
+        else:
+            self._put_back(stack, journal)
+        if not self._store.standing():
+            self._store.collect_files(self._files_in_use(stack))
+
+    def _put_back(self, stack: Stack, journal: Mapping[str, Any]) -> list[str]:
+        """Take away what was created, have again what was stopped; returns what could not be put back."""
+        left: list[str] = []
+        created = self._made_by(stack, journal)
+        ours = {each.id for each in created}
+        before = [each for each in self._inspect_all(journal.get("stopped")) if each.id not in ours]
+        stopped = [each for each in before if not each.running and each.service not in stack.elsewhere]
+        returning = {each.id for each in before}
+        started = [each for each in self._inspect_all(journal.get("started")) if each.id not in returning]
+        # What was stopped first comes back first; its successor holds its name, port, address or data until then.
+        there = {each.service for each in self._containers(stack) if each.id not in ours}
+        in_the_way = [each for each in created if any(_succeeds(each, other, there) for other in stopped)]
+        self._discard(stack, in_the_way, left)
+        rivals = [each for each in started if any(_exclude_each_other(other, each) for other in stopped)]
+        with collected(left):
+            self._stop(stack, rivals)
+        staying = [each for each in self._inspect_all(each.id for each in (*in_the_way, *rivals)) if each.alive]
+        back = [each for each in stopped if not any(_exclude_each_other(each, other) for other in staying)]
+        for container in back:
+            with collected(left):
+                self._reinstate(stack, container)
+        with collected(left):
+            self._await_health(stack, [each.id for each in back])
+        if journal.get("switched"):
+            with collected(left):
+                self._switch_back(stack, journal, ours)
+            with collected(left):
+                self._let_go(stack, journal, created)
+        self._discard(stack, [each for each in created if each not in in_the_way], left)
+        with collected(left):
+            self._stop(stack, [each for each in started if each not in rivals])
+        with collected(left):
+            self._store.collect_files(self._files_in_use(stack))
         return left
 
-    def recover(self, stack: Stack, journal: Mapping[str, Any]) -> dict[str, Any]:
-        """What is of use stays, and what had to make room for the rest comes back at once."""
-        created = list(filter(None, map(self._inspect, journal.get("created", []))))
-        stopped = list(filter(None, map(self._inspect, dict.fromkeys(journal.get("stopped", [])))))
-        carried: dict[str, Any] = {"carried": True, "stopped": [each.id for each in stopped]}
-        if journal.get("switched"):
-            if float(journal.get("share", 1.0)) >= 1:
-                upstream = {"switched": True, "previous_upstreams": dict(journal.get("previous_upstreams") or {})}
-                return {**carried, **upstream, "created": [each.id for each in created]}
-            ours = {each.id for each in created}
-            remaining = [each for each in self._containers(stack) if each.id not in ours]
-            self._proxy.apply(upstreams.wanted(stack, remaining))
-        useless = [each for each in created if not self._is_of_use(stack, each)]
-        self._stop(stack, useless)
-        for container in useless:
-            self._gateway.remove(container.id, container.name, volumes=True)
-        kept = [each for each in created if each not in useless]
-        for container in stopped:
-            alone = not any(_exclude_each_other(container, each) for each in kept)
-            if alone and not container.running and container.service not in stack.elsewhere:
-                self._reinstate(stack, container)
-        self._store.collect_files(self._files_in_use(stack))
-        return {**carried, "created": [each.id for each in kept]}
+    def _made_by(self, stack: Stack, journal: Mapping[str, Any]) -> list[Container]:
+        """The containers of that release. The last one may have been made and not written down any more."""
+        named = self._inspect_all(journal.get("created"))
+        labelled = [each for each in self._containers(stack) if each.release == journal.get("release")]
+        return list({each.id: each for each in (*named, *labelled)}.values())
 
-    def _is_of_use(self, stack: Stack, container: Container) -> bool:
-        """A container of an interrupted release. One that shows itself step by step begins with the first one again."""
-        service = stack.services.get(container.service)
-        if service is None or service.strategy != ROLLING or container.oneoff:
-            return False
-        return container.config_hash == stack.config_hash(container.service)
+    def _inspect_all(self, containers: Iterable[str] | None) -> list[Container]:
+        """Those that are there."""
+        return [each for each in map(self._inspect, dict.fromkeys(containers or ())) if each is not None]
 
     # Parts of phases
 
-    def _let_go(self, stack: Stack, progress: Progress) -> None:
+    def _let_go(self, stack: Stack, journal: Mapping[str, Any], created: list[Container]) -> None:
         """What the new version was asked before it was given up is answered by it."""
-        if not progress.reloaded:
+        if not journal.get("reloaded"):
             return
         begun = self._clock.monotonic()
         while self._proxy.draining() and self._clock.monotonic() - begun < self._limits.drain:
             self._clock.sleep(POLL_SECONDS)
         with contextlib.suppress(EngineError):  # they are removed in any case
-            self._stop(stack, [each for each in map(self._inspect, progress.created) if each is not None])
+            self._stop(stack, self._inspect_all(each.id for each in created))
 
-    def _discard(self, stack: Stack, progress: Progress, left: list[str], which: Callable[[Container], bool]) -> None:
+    def _discard(self, stack: Stack, containers: list[Container], left: list[str]) -> None:
         """Remove new containers, each with its grace: a store has taken writes, a worker has jobs."""
-        doomed = [each for each in map(self._inspect, list(progress.created)) if each is not None and which(each)]
+        doomed = self._inspect_all(each.id for each in containers)
         with contextlib.suppress(EngineError):  # they are removed in any case
             self._stop(stack, doomed)
         for container in doomed:
@@ -452,14 +454,13 @@ class ComposeEngine:
             progress.switched = True
             progress.record()
 
-    def _switch_back(self, stack: Stack, progress: Progress, moved: bool) -> None:
-        """The files as they were, unless an old container came back with another address."""
-        if not moved:
-            self._proxy.apply(progress.previous_upstreams)
-            return
-        created = set(progress.created)
+    def _switch_back(self, stack: Stack, journal: Mapping[str, Any], created: Collection[str]) -> None:
+        """To what remains, wherever it is by now; and nowhere for what the release before did not have."""
         remaining = [each for each in self._containers(stack) if each.id not in created]
-        self._proxy.apply(upstreams.wanted(stack, remaining))
+        previous = dict(journal.get("previous_upstreams") or {})
+        if not self._proxy.apply({**previous, **upstreams.wanted(stack, remaining)}):
+            # Who wrote these files may have died before nginx was told.
+            self._proxy.load()
 
     def _bring_up(self, names: list[str], stack: Stack, plan: Plan, progress: Progress) -> None:
         """Start what these services lack, each after those it depends on, and pass them all through the gate."""
@@ -480,7 +481,8 @@ class ComposeEngine:
             for container in entry.start:
                 progress.started.append(container.id)
                 progress.record()
-                self._gateway.start(container.id, container.name)
+                self._free_name(stack, entry)
+                self._reinstate(stack, container)
                 waiting.append(container.id)
             for number in entry.numbers:
                 waiting.append(self._create(stack, entry, number, plan.release, progress))
@@ -503,13 +505,16 @@ class ComposeEngine:
 
     def _create(self, stack: Stack, entry: ServicePlan, number: int, release: int, progress: Progress) -> str:
         spec = service_spec(stack, entry.service, number, release, self._store.files_directory)
-        if stack.services[entry.service].container_name:
-            for old in entry.old:
-                if old.name == spec.name:
-                    self._gateway.rename(old.id, f"{spec.name}-{old.id[:8]}")
+        self._free_name(stack, entry)
         container = self._create_from(spec, progress)
         self._gateway.start(container, spec.name)
         return container
+
+    def _free_name(self, stack: Stack, entry: ServicePlan) -> None:
+        fixed = stack.services[entry.service].container_name
+        for old in entry.old:
+            if fixed and old.name == fixed:
+                self._gateway.rename(old.id, f"{fixed}-{old.id[:8]}")
 
     def _create_from(self, spec: ContainerSpec, progress: Progress) -> str:
         container = self._gateway.create(spec.name, spec.body)
@@ -626,6 +631,13 @@ class ComposeEngine:
     def _said(self, output: str) -> str:
         said = report.last_lines(report.mask(output, self._secrets))
         return f", its last lines: {said}" if said else ""
+
+
+def _succeeds(new: Container, stopped: Container, there: Collection[str]) -> bool:
+    """Whether the one took the place of the other, be it under a new name."""
+    return new.service == stopped.service or (
+        new.service not in there and bool(set(new.volumes) & set(stopped.volumes))
+    )
 
 
 def _exclude_each_other(stopped: Container, other: Container) -> bool:

@@ -56,15 +56,19 @@ class Progress:
     scaled: dict[str, int] = field(default_factory=dict)
     removing: list[str] = field(default_factory=list)
     up: list[str] = field(default_factory=list)
-    carried: bool = False  # whether some of it was made by a release that was interrupted
-    switched: bool = False
-    share: float = 1.0  # of the requests that the new version was given last
+    switched: bool = False  # from here on what `previous_upstreams` or `previous_serving` hold is not what serves
+    share: float = 0.0  # of the requests that the new version was given last
     steps: list[dict[str, Any]] = field(default_factory=list)  # each share: how long, and what was answered
     reloaded: bool = False
     previous_upstreams: dict[str, str] = field(default_factory=dict)
     previous_serving: dict[str, dict[str, int]] = field(default_factory=dict)
     migrated: list[str] = field(default_factory=list)
     recovery_point: str = ""
+    committed: bool = False  # whether it is on record that this release is not undone any more
+    standing: dict[str, float] = field(default_factory=dict)  # the colour before that stays, from its end on
+    after: list[str] = field(default_factory=list)  # whose after_release commands are to run at its end
+    # The journal of the release that serves, while its end is missing: when this one is undone, that is still to come.
+    before: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)  # phase → how long it took
 
     def passed(self, phase: str) -> bool:
@@ -81,15 +85,20 @@ class Progress:
             "removing": self.removing,
             "switched": self.switched,
             "share": self.share,
+            "reloaded": self.reloaded,
             "steps": self.steps,
             "previous_upstreams": self.previous_upstreams,
             "previous_serving": self.previous_serving,
             "migrated": self.migrated,
             "recovery_point": self.recovery_point,
+            "standing": self.standing,
+            "after": self.after,
+            "before": self.before,
         }
 
     def record(self) -> None:
         self.save(self.plain())
+        self.committed = self.phase == FINISH
 
 
 class Engine(Protocol):
@@ -141,7 +150,10 @@ class Engine(Protocol):
         """Services that cannot run twice: stop the old one, start the new one."""
 
     def finish(self, stack: Stack, plan: Plan, progress: Progress) -> None:
-        """Stop and remove what is old, but what is to stay behind. From here on the release is not undone."""
+        """Stop and remove what is old, but what is to stay behind. From here on the release is not undone.
+
+        Its first step is to record what goes, together with the phase.
+        """
 
     def close(self, stack: Stack, plan: Plan) -> None:
         """The stack is to be absent: no traffic, no containers, no networks; volumes stay."""
@@ -155,5 +167,9 @@ class Engine(Protocol):
     def undo(self, stack: Stack, plan: Plan, progress: Progress) -> list[str]:
         """Back to the old release; returns what could not be put back."""
 
-    def recover(self, stack: Stack, journal: Mapping[str, Any]) -> dict[str, Any]:
-        """Clean up after a release that was interrupted before it had all requests."""
+    def recover(self, stack: Stack, journal: Mapping[str, Any]) -> None:
+        """Undo a release that was interrupted, or end one that was in its phase `finish`.
+
+        What was broken before does not come back, and the next release is there to mend it. EngineError where going on
+        could run two of what must be one.
+        """

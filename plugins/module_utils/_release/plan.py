@@ -229,7 +229,7 @@ def _plan_removal(stack: Stack, observed: Observed, name: str, planned: Mapping[
             for mount in service.plain["volumes"]
             if mount["type"] == "volume" and not mount["read_only"]
         }
-        if taken and entry.action == CREATE and service.order[0] == STOP_FIRST:
+        if taken and entry.action in (CREATE, START) and service.order[0] == STOP_FIRST:
             reason += f", and stops before {other} starts, which takes {', '.join(sorted(taken))}"
             return ServicePlan(name, REMOVE, reason, old=old, gives_way_to=other)
     return ServicePlan(name, REMOVE, reason, old=old)
@@ -343,12 +343,14 @@ def _plan_service(
         return container.serving
 
     replicas = observed.replicas.get(service.name, service.replicas)
-    keep = [each for each in mine if matches(each) and usable(each)][:replicas]
+    keep = [each for each in mine if matches(each) and usable(each)]
+    if not (job and observed.chooses):  # what a Swarm's job has done stays listed with it
+        keep = keep[:replicas]
     start = [each for each in mine if matches(each) and each.state == state.EXITED and not job and each not in keep]
     start = start[: replicas - len(keep)]
     staying = [*keep, *start]
     old = tuple(each for each in mine if each not in staying)
-    missing = replicas - len(staying)
+    missing = max(0, replicas - len(staying))
     order, why = service.order
     base: dict[str, Any] = {"service": service.name, "keep": tuple(keep), "start": tuple(start), "old": old}
     base["migrate"] = bool(missing and service.migrate and not staying)

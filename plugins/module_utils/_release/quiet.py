@@ -17,7 +17,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release import record
 from ansible_collections.slipway.ops.plugins.module_utils._release.engine import EngineError
 from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Places
 
-LEASE_SECONDS = 300
+LEASE_SECONDS = 120.0  # well below what jobs wait for a lease, so that one of them sees a dead holder's end
 
 
 class Busy(LeaseError):

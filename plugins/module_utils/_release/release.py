@@ -167,6 +167,16 @@ def _now() -> str:
     return datetime.fromtimestamp(time.time(), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _noted(journal: Mapping[str, Any]) -> dict[str, Any]:
+    """What the record of a release needs for the way back, where it had come so far."""
+    return {key: journal[key] for key in ("migrated", "recovery_point") if journal.get(key)}
+
+
+def _after(journal: Mapping[str, Any], services: list[str]) -> dict[str, Any]:
+    """The journal of a release that serves and is not recorded as good yet; of these the commands are still to run."""
+    return {"release": journal["release"], "phase": AFTER_RELEASE, "services": services, **_noted(journal)}
+
+
 class Release:
     """`back_to` is a kept release: its images under their tags, no migration, its own model in the records.
 
@@ -396,8 +406,7 @@ class Release:
         self.records.sweep()
         observed = self._observe()
         digests = self._require_unmoved(observed, self._plan(observed))
-        unfinished = self.records.journal() or {}
-        carried = self._recover()
+        pending = self._recover()
         observed = self._observe()
         self._refuse_loss(observed)
         plan = replace(self._plan(observed), digests={**digests, **self.beside.digests})
@@ -411,24 +420,21 @@ class Release:
                 if self.engine.pull(self.stack, plan):
                     plan = self._plan(self._observe())
             plan = replace(plan, pulls=fetched)
-            self.records.require_room(Kept(plan.release, self.model, self.variables, self.engine.images(self.stack)))
+            self.records.require_room(self._kept(plan.release))
         except EngineError as error:
             self._record(plan, "failed", str(error), begun, phase=PULL)
             raise ReleaseFailed(self._message(plan, PULL, error, [])) from error
         if not plan.changed:
-            if unfinished.get("phase") == AFTER_RELEASE:
-                plan = replace(plan, release=int(unfinished["release"]))
-                self._verify(plan, Progress(plan.release, self.records.write_journal), begun)
-            self.records.clear_journal()
+            if pending:
+                plan = replace(plan, release=int(pending["release"]))
+                self._verify(plan, Progress(plan.release, self.records.write_journal, **_noted(pending)), begun)
             return plan
         progress = Progress(
             release=plan.release,
             save=self.records.write_journal,
             phase=PULL,
-            # What an interrupted release sent elsewhere may still be answered by what is to be stopped now.
-            reloaded=bool(unfinished.get("switched")),
+            before=pending,
             seconds=seconds,
-            **carried,
         )
         phases: tuple[tuple[str, Callable[[Stack, Plan, Progress], None]], ...] = (
             (POINT, self._make_point),
@@ -447,9 +453,15 @@ class Release:
                 if name == POINT:
                     self.beside.hooks.call("before_release", plan.release)
                 with self._around(name, plan, progress.seconds, self._happens(name, plan)):
-                    progress.phase = name
                     held.check()
-                    progress.record()
+                    if name == FINISH:
+                        # Whoever ends it after us has to know what serves.
+                        self.records.keep_release(self._kept(plan.release))
+                        progress.after = self._to_run(plan)
+                        progress.standing = self._stays(plan, ended=True)
+                    progress.phase = name
+                    if name != FINISH:
+                        progress.record()
                     phase(self.stack, plan, progress)
             except LeaseLost:
                 raise
@@ -492,7 +504,9 @@ class Release:
     def _stage(self, stage: Stage) -> Iterator[tuple[str, Callable[[Stack, Plan, Progress], None]]]:
         def switch(stack: Stack, plan: Plan, progress: Progress) -> None:
             if stage is plan.stages[0]:
-                self._leave_standing(plan)
+                left = self._stays(plan)
+                if left != self.records.standing():
+                    self.records.write_standing(left)
             progress.steps.append({"share": stage.share, "seconds": stage.seconds})
             self.engine.switch(stack, plan, progress, stage.share)
 
@@ -502,17 +516,15 @@ class Release:
         yield SWITCH, switch
         yield WATCH, watch
 
-    def _leave_standing(self, plan: Plan, ended: bool = False) -> None:
+    def _stays(self, plan: Plan, ended: bool = False) -> dict[str, float]:
         """Which containers stand for the way back: none that serves again or goes, and at the end the old colour."""
-        until = self.records.standing()
         touched = {each.id for entry in plan.services for each in (*entry.keep, *(entry.old if ended else ()))}
-        left = {key: value for key, value in until.items() if key not in touched}
+        left = {key: value for key, value in self.records.standing().items() if key not in touched}
         if ended:
             now = time.time()
             for entry in plan.services:
                 left.update({each.id: now + entry.keep_old_seconds for each in entry.staying_behind})
-        if left != until:
-            self.records.write_standing(left)
+        return left
 
     def _make_point(self, stack: Stack, plan: Plan, progress: Progress) -> None:
         if plan.recovery_point:
@@ -520,24 +532,41 @@ class Release:
             progress.record()
 
     def _recover(self) -> dict[str, Any]:
-        """Clean up after an interrupted release; returns what of it our own undoing is to undo as well."""
+        """Undo or end an interrupted release; returns the journal of the one that serves where its end is missing."""
         journal = self.records.journal()
         if journal is None:
             return {}
-        carried: dict[str, Any] = {}
-        if journal.get("phase") != AFTER_RELEASE:  # whole; what its end has to run is still in the plan
-            carried = self.engine.recover(self.stack, journal)
+        left = dict(journal.get("before") or {})
+        if journal.get("phase") == AFTER_RELEASE:
+            left = dict(journal)
+        else:
+            try:
+                self.engine.recover(self.stack, journal)
+            except EngineError as error:
+                what = f"release {journal['release']} of {self.stack.name} was interrupted in phase {journal['phase']}"
+                raise ReleaseFailed(f"{what} and cannot be put in order yet: {error}; run again") from error
+        if journal.get("phase") == FINISH:
+            kept = self.records.kept_release(int(journal["release"]))
+            if kept is not None:
+                self.records.write_deployed(kept.model, kept.variables)
+            self.records.write_standing(journal.get("standing") or {})
+            left = _after(journal, list(journal.get("after") or []))
         number = int(journal.get("release", 0))
         if number > self.records.last_release():
             reason = f"interrupted in phase {journal.get('phase')}"
-            self.records.add_history(
-                {"release": number, "outcome": "interrupted", "reason": reason, "finished": _now(), "actor": ""}
-            )
-        # From its end on it is the version to go back to.
-        return {} if journal.get("phase") in (FINISH, AFTER_RELEASE) else carried
+            record = {"release": number, "outcome": "interrupted", "reason": reason, "finished": _now(), "actor": ""}
+            self.records.add_history({**record, **_noted(journal)})
+        self._leave(left)
+        return left
+
+    def _leave(self, journal: Mapping[str, Any]) -> None:
+        if journal:
+            self.records.write_journal(journal)
+        else:
+            self.records.clear_journal()
 
     def _give_up(self, plan: Plan, progress: Progress, error: BaseException, begun: str) -> None:
-        if progress.phase == FINISH:
+        if progress.committed:
             raise ReleaseFailed(
                 f"release {plan.release} of {self.stack.name} serves, but its end is missing: {error}; run again"
             ) from error
@@ -550,7 +579,7 @@ class Release:
         reason = self._reason(progress, error)
         self._record(plan, "failed", reason, begun, progress, progress.phase)
         if not left:
-            self.records.clear_journal()
+            self._leave(progress.before)
         if isinstance(error, Exception):
             raise ReleaseFailed(self._message(plan, progress.phase, reason, left)) from error
         raise error
@@ -564,18 +593,24 @@ class Release:
 
     def _reason(self, progress: Progress, error: BaseException) -> str:
         """A step of a canary is named by its share."""
-        if progress.phase in (SWITCH, WATCH) and progress.share < 1:
+        if progress.phase in (SWITCH, WATCH) and 0 < progress.share < 1:
             return f"at {progress.share * 100:g}% of the requests: {error}"
         return str(error)
 
-    def _commit(self, plan: Plan, progress: Progress, begun: str) -> None:
+    def _to_run(self, plan: Plan) -> list[str]:
+        """The services whose after_release commands are to run: those that changed, and those that are still owed."""
         services = [each.service for each in plan.moving if each.numbers or each.start]
         after = [name for name in services if name in self.stack.services and self.stack.services[name].after_release]
-        after = list(dict.fromkeys([*after, *plan.pending_commands]))
-        self._leave_standing(plan, ended=True)
+        return list(dict.fromkeys([*after, *plan.pending_commands]))
+
+    def _kept(self, release: int) -> Kept:
+        return Kept(release, self.model, self.variables, self.engine.images(self.stack))
+
+    def _commit(self, plan: Plan, progress: Progress, begun: str) -> None:
+        after = progress.after
+        self.records.write_standing(progress.standing)
         self.records.write_deployed(self.model, self.variables)
-        journal = {"release": plan.release, "phase": AFTER_RELEASE, "services": after}
-        self.records.write_journal(journal)
+        self.records.write_journal(_after(progress.plain(), after))
         try:
             self.engine.run_after(self.stack, after)
         except EngineError as error:
@@ -588,7 +623,7 @@ class Release:
 
     def _verify(self, plan: Plan, progress: Progress, begun: str) -> None:
         """What runs now must be what was asked: nothing may be left to do. Until it is recorded the journal stays."""
-        self.records.write_journal({"release": plan.release, "phase": AFTER_RELEASE, "services": []})
+        self.records.write_journal(_after(progress.plain(), []))
         try:
             self.engine.settle(self.stack, self._observe())
             left = self._plan(self._observe()).lines()
@@ -600,8 +635,7 @@ class Release:
             raise ReleaseFailed(
                 f"release {plan.release} of {self.stack.name} does not run as asked: {'; '.join(left)}; run again"
             )
-        here = self.engine.images(self.stack)
-        self.records.keep_release(Kept(plan.release, self.model, self.variables, here))
+        self.records.keep_release(self._kept(plan.release))
         told = self._tell_end(plan, hooks.SUCCEEDED)
         self._record(plan, "succeeded", told, begun, progress)
         self.records.clear_journal()

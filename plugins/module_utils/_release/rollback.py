@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.slipway.ops.plugins.module_utils._release.engine import FINISH
 from ansible_collections.slipway.ops.plugins.module_utils._release.records import Kept
 from ansible_collections.slipway.ops.plugins.module_utils._stack.derived import routes
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
@@ -29,6 +30,12 @@ class Target:
     kept: Kept
     current: int
     notes: tuple[str, ...] = ()
+
+
+def serving(journal: Record | None, kept: Callable[[int], Kept | None], deployed: Mapping[str, Any] | None) -> Any:
+    """The model that serves: the one on record, unless a release died in its end before it was."""
+    ending = kept(int(journal["release"])) if journal and journal.get("phase") == FINISH else None
+    return ending.model if ending is not None else deployed
 
 
 def choose(

@@ -312,6 +312,8 @@ class SwarmEngine:
             progress.record()
 
     def start(self, stack: Stack, plan: Plan, progress: Progress) -> None:
+        kept = [each for entry in plan.services for each in entry.keep if not stack.is_job(entry.service)]
+        self._tasks.await_ready(stack, {_service_of(each) for each in kept if each.health == state.STARTING})
         self._bring_up([name for name in stack.start_order() if not is_late(stack, plan, name)], stack, plan, progress)
 
     def stop_old(self, stack: Stack, plan: Plan, progress: Progress) -> None:
@@ -366,13 +368,13 @@ class SwarmEngine:
                 self._bring_up([name], stack, plan, progress)
 
     def finish(self, stack: Stack, plan: Plan, progress: Progress) -> None:
-        self._stop_counting()
         goal = {name: count for entry in plan.services for name, count in self._goal(stack, plan, entry).items()}
         there = {service.name: service for service in self._tasks.services(stack)}
         progress.removing = sorted(name for name in there if name not in goal)
         progress.record()
+        self._stop_counting()
         for name, count in goal.items():
-            if name in there and (there[name].replicas or 0) > count:
+            if name in there and not there[name].job and (there[name].replicas or 0) > count:
                 self._gateway.scale(name, count)
         self._tasks.remove(stack, progress.removing)
         self._collect(stack, objects(stack))
@@ -401,17 +403,19 @@ class SwarmEngine:
     def undo(self, stack: Stack, plan: Plan, progress: Progress) -> list[str]:
         return self._put_back(stack, progress.plain())
 
-    def recover(self, stack: Stack, journal: Mapping[str, Any]) -> dict[str, Any]:
-        """What an interrupted release left is taken away from any manager; what it was about to end, ends."""
+    def recover(self, stack: Stack, journal: Mapping[str, Any]) -> None:
+        """From any manager."""
         if journal.get("phase") == FINISH:
             self._tasks.remove(stack, journal.get("removing") or [])
-            return {}
-        # A service that does not come back was broken before; the release that follows is there to mend it.
-        self._put_back(stack, journal)
-        return {}
+        else:
+            self._put_back(stack, journal)
 
     def _put_back(self, stack: Stack, journal: Mapping[str, Any]) -> list[str]:
-        """Take away what was created, have again what was stopped; returns what could not be put back."""
+        """Take away what was created, have again what was stopped; returns what could not be put back.
+
+        EngineError where a successor may still run, so that what it took the place of would write the same data beside
+        it, and where some proxy may still send requests to the new tasks.
+        """
         left: list[str] = []
         self._judging = ""
         there = {service.name: service for service in self._tasks.services(stack)}
@@ -419,12 +423,12 @@ class SwarmEngine:
         scaled = {name: count for name, count in (journal.get("scaled") or {}).items() if name in there}
         stopped = {name: count for name, count in scaled.items() if (there[name].replicas or 0) < count}
         # What was stopped first comes back first; its successor holds its port or its volume until then.
-        staying: list[str] = []
-        with collected(staying):
-            self._tasks.remove(stack, _successors(there, created, stopped))
-        if staying:
-            # Beside a successor that may still run it would write the same data.
-            return [*left, *staying]
+        self._tasks.remove(stack, _successors(there, created, stopped))
+        back = {there[name].service for name in stopped}
+        rivals = {name: count for name, count in scaled.items() if name not in stopped and there[name].service in back}
+        for name, count in rivals.items():
+            self._gateway.scale(name, count)
+        self._tasks.await_ended(stack, [there[name] for name, count in rivals.items() if not count])
         for name, count in stopped.items():
             with collected(left):
                 self._gateway.scale(name, count)
@@ -432,17 +436,12 @@ class SwarmEngine:
             self._tasks.await_ready(stack, stopped)
         previous = journal.get("previous_serving") or {}
         if journal.get("switched") and (previous or self._serving.current()):
-            switching: list[str] = []
-            with collected(switching):
-                self._tell(previous)
-                self._await_drained()
-            if switching:
-                # Some proxy may still send requests to the new tasks, so they stay.
-                return [*left, *switching]
+            self._tell(previous)
+            self._await_drained()
         with collected(left):
             self._tasks.remove(stack, created)
         for name, count in scaled.items():
-            if name not in stopped:
+            if name not in stopped and name not in rivals:
                 with collected(left):
                     self._gateway.scale(name, count)
         with collected(left):
@@ -455,8 +454,9 @@ class SwarmEngine:
         """Which services of the Swarm are there for it in the end, and with how many tasks."""
         counts = Counter(map(_service_of, (*entry.keep, *entry.start)))
         missing = len(entry.numbers)
-        if missing and any(_service_of(each) in counts for each in entry.old):
-            # Some of its tasks do not run and are not started again, so all of it is made anew.
+        if missing and (stack.is_job(entry.service) or any(_service_of(each) in counts for each in entry.old)):
+            # Some of its tasks do not run and are not started again, so all of it is made anew; and a Swarm runs all
+            # of a job again when their number changes.
             missing += sum(counts.values())
             counts.clear()
         if missing:

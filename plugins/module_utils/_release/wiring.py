@@ -336,7 +336,8 @@ def rolling_back(
 ) -> tuple[Release, rollback.Target]:
     """The release that brings a kept one back, and what it goes back to. Raises RollbackRefused."""
     book = recorded(name, settings).records
-    target = rollback.choose(name, book.history(), book.kept_release, wanted, book.model())
+    serves = rollback.serving(book.journal(), book.kept_release, book.model())
+    target = rollback.choose(name, book.history(), book.kept_release, wanted, serves)
     kept = target.kept
     return release(Stack(kept.model), kept.variables, settings, back_to=kept), target
 

@@ -6,10 +6,11 @@ The release is held where its own journal says it is (SIGSTOP to its process), s
 * power: the host is cut off (SIGKILL of everything on it at once) and booted again.
 * dockerd: `systemctl restart docker` while the release goes on.
 
-All the while the site is asked. Nothing may fail; after a power cut of the only host, from one second after the first
-answer since its boot (nginx's workers from before and after the reload that opens the upstreams both answer for a
-moment). On a Swarm, where a restart of dockerd ends the tasks of its node (live-restore is not for Swarms), both cost
-what that node was answering, until the proxies have noticed: `dark` is then the time to the last request that failed.
+All the while the site is asked. Nothing may fail; at a host whose power was cut, from one second after its first answer
+since it booted (nginx's workers from before and after the reload that opens the upstreams both answer for a moment);
+the other hosts of the play lose nothing meanwhile. On a Swarm, where a restart of dockerd ends the tasks of its node
+(live-restore is not for Swarms), both cost what that node was answering, until the proxies have noticed: `dark` is then
+the time to the last request that failed.
 
 Then the operator runs again, the same version or the old one, by turns: that run must succeed, and each host must then
 be exactly that version: containers, image digests, networks, volumes, files, upstreams, journal, lease, history.
@@ -84,15 +85,19 @@ WAYS: dict[str, Callable[[Arena, Machine, Play, Strike], None]] = {
 }
 
 
-def answering_again(load: Load, since: float) -> float:
-    """When the first request that was begun after `since` was answered well."""
+def answering_again(load: Load, victim: Machine, since: float) -> float:
+    """When the victim answered well for the first time since then."""
     deadline = time.monotonic() + BACK_SECONDS
     while time.monotonic() < deadline:
-        found = [each.ended for each in load.so_far() if each.begun > since and not each.failure and each.version]
+        found = [
+            each.ended
+            for each in load.so_far()
+            if each.entrance == victim.address and each.begun > since and not each.failure and each.version
+        ]
         if found:
             return min(found)
         time.sleep(0.3)
-    raise LabError(f"the site does not answer within {BACK_SECONDS} s")
+    raise LabError(f"{victim.name} does not answer within {BACK_SECONDS} s")
 
 
 def hold(arena: Arena, way: str, step: str, old: str, new: str, back: bool) -> Trial:
@@ -114,7 +119,7 @@ def hold(arena: Arena, way: str, step: str, old: str, new: str, back: bool) -> T
             struck = time.monotonic()
             WAYS[way](arena, victim, play, strike)
             if way == "power" and not loses_a_node:
-                dark_from, dark_until = struck, answering_again(load, time.monotonic()) + OPENING_SECONDS
+                dark_from, dark_until = struck, answering_again(load, victim, time.monotonic()) + OPENING_SECONDS
                 trial.dark_seconds = dark_until - dark_from
             if way != "controller":
                 play.wait()
@@ -131,7 +136,11 @@ def hold(arena: Arena, way: str, step: str, old: str, new: str, back: bool) -> T
         ]
         dark_from, dark_until = struck, max(failed, default=struck)
         trial.dark_seconds = dark_until - struck
-    answers = [each for each in load.answers if each.ended < dark_from or each.begun > dark_until]
+    answers = [
+        each
+        for each in load.answers
+        if each.ended < dark_from or each.begun > dark_until or not (loses_a_node or each.entrance == victim.address)
+    ]
     verdict = judge(answers)
     trial.asked, trial.lost = len(answers), len(verdict.failures)
     trial.problems += [f"failed: {line}" for line in judge_lines(verdict.why())]

@@ -83,7 +83,7 @@ class Said:
 
 
 class Play:
-    """An ansible-playbook that runs; what deploys has less of the shared machine than what asks (nice)."""
+    """An ansible-playbook that runs; it shares the machine with the host that it deploys to, so it gives way (nice)."""
 
     def __init__(self, directory: Path, playbook: str, inventory: Mapping[str, Any], *options: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ class Play:
         self._times = directory / "times.jsonl"
         self._times.unlink(missing_ok=True)
         program = str(settings.ROOT / ".venv/bin/ansible-playbook")
-        command = ["nice", "-n", "5", program, "-i", str(directory / "inventory.json"), str(HERE / playbook), *options]
+        command = ["nice", "-n", "19", program, "-i", str(directory / "inventory.json"), str(HERE / playbook), *options]
         environment = {
             **os.environ,
             "ANSIBLE_NOCOLOR": "1",

@@ -130,6 +130,14 @@ def test_who_died_on_this_node_is_taken_over_at_once(raft: Raft) -> None:
         assert held.fencing == 4
 
 
+def test_a_reboot_does_not_keep_the_others_from_going_on(raft: Raft, state: ClusterState) -> None:
+    """No other node could tell when this one has booted."""
+    with cluster_lease(ClusterState(raft.gateway("n2"), "t"), "upgrade", 60) as held:
+        held.leave_until_reboot("reboot after the upgrade", 600)
+    with cluster_lease(state, "the next one"):
+        assert record(state)["owner"] == "the next one"
+
+
 def test_an_overtaken_holder_writes_nothing_more(raft: Raft, state: ClusterState) -> None:
     with cluster_lease(state, "release 1") as held:
         state.write({JOURNAL: '{"phase":"start"}'})

@@ -22,7 +22,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.images import
 from ansible_collections.slipway.ops.plugins.module_utils._release.records import Kept, Records
 from ansible_collections.slipway.ops.plugins.module_utils._release.registry import Manifest
 from ansible_collections.slipway.ops.plugins.module_utils._release.release import Policy, Release
-from ansible_collections.slipway.ops.plugins.module_utils._release.rollback import Target, choose
+from ansible_collections.slipway.ops.plugins.module_utils._release.rollback import Target, choose, serving
 from ansible_collections.slipway.ops.plugins.module_utils._release.wiring import Parts, Places
 from ansible_collections.slipway.ops.plugins.module_utils._stack.load import load
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Stack
@@ -75,6 +75,9 @@ class Proxy:
         self.files = {name: content for name, content in self.files.items() if content}
         self.served.append(dict(self.files))
         return True
+
+    def load(self) -> None:
+        self.served.append(dict(self.files))
 
     def follow(self) -> Answers:
         return Answers(self)
@@ -315,7 +318,8 @@ class Host:
 
     def rollback(self, wanted: int | None = None) -> tuple[Release, Target]:
         records = self.records()
-        target = choose("t", records.history(), records.kept_release, wanted, records.model())
+        serves = serving(records.journal(), records.kept_release, records.model())
+        target = choose("t", records.history(), records.kept_release, wanted, serves)
         return self.release(Stack(target.kept.model), target.kept), target
 
     def engine(self, name: str, secrets: Iterable[str] = ()) -> ComposeEngine:

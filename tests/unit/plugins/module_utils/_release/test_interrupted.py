@@ -19,7 +19,7 @@ Document = Callable[..., dict[str, Any]]
 FIRST = ["t-db-1", "t-web-1", "t-web-2", "t-worker-1"]
 
 
-def die(*_arguments: Any) -> None:
+def die(*_arguments: Any, **_named: Any) -> None:
     raise LeaseLost("killed")
 
 
@@ -31,6 +31,16 @@ def killed(host: Any, document: dict[str, Any], call: str) -> None:
     with pytest.raises(LeaseLost):
         release.present(check=False)
     host.docker.fail_on = {}
+    host.docker.calls.clear()
+
+
+def killed_at(host: Any, document: Any, method: str) -> None:
+    """A release whose process dies when this method of the engine is called."""
+    release = host.release(document)
+    release._give_up = die
+    setattr(release.engine, method, die)
+    with pytest.raises(LeaseLost):
+        release.present(check=False)
     host.docker.calls.clear()
 
 
@@ -223,3 +233,204 @@ def test_the_way_back_does_not_run_twice_what_runs_exactly_once(host: Any, docum
     host.release(placed("2", {"worker": "other-host"})).present(check=False)
     with pytest.raises(RollbackRefused, match="has what runs exactly once on other hosts than release 2"):
         host.rollback()
+
+
+def with_broken_worker(document: dict[str, Any]) -> dict[str, Any]:
+    document["services"]["worker"].update(image="web:3unhealthy", healthcheck={"test": ["CMD", "true"]})
+    return document
+
+
+def with_steps(document: dict[str, Any]) -> dict[str, Any]:
+    steps = [{"percent": 10, "for": "20s"}, {"percent": 50, "for": "20s"}]
+    document["services"]["web"]["x-slipway"].update(strategy="canary", canary={"steps": steps})
+    return document
+
+
+def commands_run(host: Any) -> list[str]:
+    return [call for call in host.docker.calls if call.startswith("exec")]
+
+
+def test_one_port_is_never_wanted_by_two_databases(host: Any, document: Document) -> None:
+    """The new version died in its end, the old one was asked for again and failed: the new one serves on, whole."""
+    host.release(document()).present(check=False)
+    killed_at(host, with_database(document("2"), "db:2"), "dismiss")
+    start = host.docker.start
+
+    def starting(container: str, name: str) -> None:
+        if "-db-" in name and running(host, "db"):
+            raise EngineError(f"container {name}: port is already allocated")
+        start(container, name)
+
+    host.docker.start = starting
+    with pytest.raises(ReleaseFailed, match="the old version serves on"):
+        host.release(with_broken_worker(document())).present(check=False)
+    assert running(host, "db") == ["t-db-2"]
+    assert host.servers() == ["t-web-3", "t-web-4"]
+
+
+def test_what_serves_after_a_death_in_the_end_is_what_nginx_follows(host: Any, document: Document) -> None:
+    host.release(document()).present(check=False)
+    killed_at(host, with_database(document("2"), "db:2"), "dismiss")
+    with pytest.raises(ReleaseFailed):
+        host.release(with_database(document("3unhealthy"), "db:2")).present(check=False)
+    sync(host.docker, host.places(), host.proxy)
+    assert host.servers() == ["t-web-3", "t-web-4"]
+    assert host.records().model()["services"]["web"]["image"] == "web:2"
+
+
+def test_what_never_became_healthy_is_not_sent_to_by_the_next_run(host: Any, document: Document) -> None:
+    host.release(document()).present(check=False)
+    first = host.release(document("2unhealthy"))
+    first._give_up = die
+    host.clock.sleeping = die
+    with pytest.raises(LeaseLost):
+        first.present(check=False)
+    host.clock.sleeping = lambda: None
+    with pytest.raises(ReleaseFailed, match="the old version serves on"):
+        host.release(document("2unhealthy")).present(check=False)
+    assert host.servers() == ["t-web-1", "t-web-2"]
+
+
+def test_what_the_engine_has_just_started_again_passes_the_gate_first(host: Any, document: Document) -> None:
+    host.release(document()).present(check=False)
+    for each in host.docker.there.values():
+        if each["Name"] == "/t-web-1":
+            each["State"]["Health"] = {"Status": "starting"}
+    host.release(with_database(document(), "db:2")).present(check=False)
+    assert host.servers() == ["t-web-1", "t-web-2"]
+
+
+def test_the_way_back_starts_nothing_that_another_host_runs_by_now(host: Any, document: Document) -> None:
+    def placed(version: str, elsewhere: dict[str, str]) -> Stack:
+        one = document(version)
+        one["services"]["worker"]["x-slipway"] = {"single": True}
+        return Stack(without_elsewhere(host.stack(one).plain, elsewhere))
+
+    def gate(barrier: str, _plan: Any) -> None:
+        if barrier == "finish":
+            raise EngineError("another host failed")
+
+    host.release(placed("1", {})).present(check=False)
+    killed(host, placed("2", {}), "create t-worker-2")
+    third = host.release(placed("2", {"worker": "other"}))
+    third.gate = gate
+    with pytest.raises(ReleaseFailed):
+        third.present(check=False)
+    assert running(host, "worker") == []
+
+
+@pytest.mark.parametrize("where", ["watch", "dismiss"])
+def test_commands_of_a_release_that_died_are_run_by_the_next_run(host: Any, document: Document, where: str) -> None:
+    host.release(document()).present(check=False)
+    killed_at(host, document("2"), where)
+    host.release(document("2")).present(check=False)
+    assert commands_run(host)
+    assert host.records().history()[-1]["outcome"] == "succeeded"
+
+
+def test_commands_that_are_owed_outlive_a_release_that_fails(host: Any, document: Document) -> None:
+    host.release(document()).present(check=False)
+    host.docker.exit_codes["clear"] = 4
+    with pytest.raises(ReleaseFailed):
+        host.release(document("2")).present(check=False)
+    host.docker.exit_codes.clear()
+    with pytest.raises(ReleaseFailed, match="the old version serves on"):
+        host.release(document("3unhealthy")).present(check=False)
+    killed_at(host, document("3"), "watch")
+    host.release(document("2")).present(check=False)
+    assert commands_run(host)
+
+
+@pytest.mark.parametrize("where", ["switch", "_divide"])
+def test_a_canary_that_died_begins_with_its_first_step_again(host: Any, document: Document, where: str) -> None:
+    def whole(version: str) -> dict[str, Any]:
+        found = with_steps(document(version))
+        found["services"]["api"] = {
+            "image": f"api:{version}",
+            "networks": ["outside"],
+            "healthcheck": {"test": ["CMD", "true"]},
+            "x-slipway": {"strategy": "recreate", "routes": [{"host": "b.example", "port": 80}]},
+        }
+        return found
+
+    host.release(whole("1")).present(check=False)
+    killed_at(host, whole("2"), where)
+    host.proxy.served.clear()
+    host.release(whole("2")).present(check=False)
+    lines = [line for files in host.proxy.served for line in files.get("slipway_t_web_80.conf", "").splitlines()]
+    assert any(line.strip().startswith("10") and line.strip().endswith("% 1;") for line in lines)
+
+
+def test_the_way_back_from_a_release_that_died_in_its_end(host: Any, document: Document) -> None:
+    for version in ("1", "2"):
+        host.release(document(version)).present(check=False)
+    killed_at(host, document("3"), "dismiss")
+    _release, target = host.rollback()
+    assert (target.kept.release, target.current) == (2, 2)
+
+
+def test_a_migration_of_a_release_that_died_is_told_on_the_way_back(host: Any, document: Document) -> None:
+    host.points.set_up = True
+    host.release(document()).present(check=False)
+    host.points.age = 1
+    killed_at(host, document("2"), "watch")
+    host.release(document("2")).present(check=False)
+    assert host.rollback()[1].notes
+
+
+def test_a_store_whose_successor_never_started_is_back_before_the_next_pull(host: Any, document: Document) -> None:
+    host.release(document()).present(check=False)
+    killed(host, with_database(document("2"), "db:2"), "start t-db-2")
+    host.docker.fail_on = {"pull web:3": "registry away", "pull web@": "registry away"}
+    with pytest.raises(ReleaseFailed, match="the old version serves on"):
+        host.release(with_database(document("3"), "db:2")).present(check=False)
+    assert running(host, "db") == ["t-db-1"]
+
+
+def test_what_was_made_and_not_written_down_any_more_goes(
+    host: Any, document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.release(document()).present(check=False)
+    create = host.docker.create
+
+    def creating(name: str, body: dict[str, Any]) -> str:
+        made: str = create(name, body)
+        if name == "t-db-2":
+            raise LeaseLost("killed")
+        return made
+
+    first = host.release(with_database(document("2"), "db:2"))
+    first._give_up = die
+    with monkeypatch.context() as patched:
+        patched.setattr(host.docker, "create", creating)
+        with pytest.raises(LeaseLost):
+            first.present(check=False)
+    host.release(with_database(document("2"), "db:2")).present(check=False)
+    assert running(host, "db") == ["t-db-2"]
+
+
+def test_an_old_container_that_cannot_start_any_more_does_not_block_the_next_release(
+    host: Any, document: Document
+) -> None:
+    host.release(document()).present(check=False)
+    killed(host, with_database(document("2"), "db:2"), "create t-db-2")
+    host.docker.fail_on = {"start t-db-1": "bind source path does not exist"}
+    host.release(with_database(document("2"), "db:2")).present(check=False)
+    assert running(host, "db") == ["t-db-2"]
+
+
+def test_nginx_is_told_what_a_dead_release_only_wrote(host: Any, document: Document) -> None:
+    host.release(document()).present(check=False)
+    first = host.release(document("2"))
+    first._give_up = die
+
+    def dying(wish: dict[str, str]) -> bool:
+        host.proxy.files.update({name: text for name, text in wish.items() if text})
+        raise LeaseLost("killed between the files and the reload")
+
+    apply, host.proxy.apply = host.proxy.apply, dying
+    with pytest.raises(LeaseLost):
+        first.present(check=False)
+    host.proxy.apply = apply
+    host.release(document("2")).present(check=False)
+    assert host.proxy.served[-1] == host.proxy.files

@@ -339,6 +339,25 @@ def test_a_job_runs_until_it_has_ended_before_those_that_need_it(cluster: Cluste
     assert cluster.swarm.names() == ["t_setup-r1", "t_web-r1"]
 
 
+def test_another_number_of_a_job_is_run_when_it_grows_and_left_when_it_shrinks(cluster: Cluster) -> None:
+    def jobs(count: int) -> dict[str, Any]:
+        return {
+            "services": {
+                "setup": {"image": "setup:1", "deploy": {"replicas": count}},
+                "web": {"image": "web:1", "depends_on": {"setup": {"condition": "service_completed_successfully"}}},
+            }
+        }
+
+    cluster.release(jobs(1)).present(check=False)
+    cluster.release(jobs(3)).present(check=False)
+    assert cluster.swarm.names() == ["t_setup-r2", "t_web-r1"]
+    assert [task["Status"]["State"] for task in cluster.swarm.tasks("t")].count("complete") == 3
+    assert not cluster.release(jobs(3)).present(check=False).changed
+    assert cluster.release(jobs(2)).present(check=False).plan == ["record stack.json"]
+    assert not cluster.release(jobs(2)).present(check=False).changed
+    assert cluster.swarm.names() == ["t_setup-r2", "t_web-r1"]
+
+
 def test_a_service_on_every_node_has_as_many_replicas_as_there_are(cluster: Cluster) -> None:
     def everywhere(image: str) -> Stack:
         plain = cluster.stack({"services": {"agent": {"image": image}}}).plain

@@ -149,3 +149,48 @@ def test_a_renamed_store_never_writes_beside_its_successor(cluster: Cluster) -> 
     assert calls.index("remove t_postgres-r2") < calls.index("scale t_db-r1 1")
     cluster.release(renamed("1")).present(check=False)
     assert "t_db-r1" not in cluster.swarm.names()
+
+
+def test_one_of_two_stores_is_down_before_the_other_comes_back(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new version died in its end, the old one was asked for again and failed."""
+    cluster.release(document()).present(check=False)
+    second = document("2")
+    second["services"]["db"]["environment"] = {"NEW": "1"}
+    release = cluster.release(second)
+    monkeypatch.setattr(release.engine, "_stop_counting", dies)
+    monkeypatch.setattr(release, "_give_up", dies)
+    with pytest.raises(Killed):
+        release.present(check=False)
+    back = document()
+    back["services"]["worker"].update(image="web:3unhealthy", healthcheck={"test": ["CMD", "true"]})
+    scale, both = cluster.swarm.scale, []
+
+    def scaling(name: str, replicas: int) -> None:
+        scale(name, replicas)
+        modes = [entry["Spec"] for entry in cluster.swarm.there.values() if "_db-" in entry["Spec"]["Name"]]
+        if sum(spec["Mode"]["Replicated"]["Replicas"] for spec in modes) > 1:
+            both.append(name)
+
+    monkeypatch.setattr(cluster.swarm, "scale", scaling)
+    with pytest.raises(ReleaseFailed):
+        cluster.release(back).present(check=False)
+    assert both == []
+
+
+def test_nothing_goes_on_while_a_successor_may_still_run(cluster: Cluster) -> None:
+    cluster.release(document("1")).present(check=False)
+    second = document("2")
+    second["services"]["db"]["environment"] = {"NEW": "1"}
+    cluster.swarm.killed_before = "create t_web-r2"
+    with pytest.raises(Killed):
+        cluster.release(second).present(check=False)
+    cluster.swarm.dead, cluster.swarm.killed_before = False, ""
+    cluster.swarm.grace = 10_000.0  # its node does not say that the task has ended
+    with pytest.raises(ReleaseFailed, match="was interrupted in phase start and cannot be put in order yet"):
+        cluster.release(document("1")).present(check=False)
+    writing = [each for each in cluster.swarm.every_task if each["Status"]["State"] in ("running", "starting")]
+    stores = [each for each in writing if each["Spec"]["ContainerSpec"]["Image"].startswith("db")]
+    assert len(stores) == 1
+    assert cluster.records().journal() is not None
