@@ -18,6 +18,16 @@ METRICS = (
     ("points", "How many points the repository holds.", "points"),
     ("interval_seconds", "How often a backup is expected.", "interval_seconds"),
 )
+REPOSITORY_METRICS = (
+    (
+        "last_success_timestamp_seconds",
+        "When the newest point was begun that was read back from the repository.",
+        "newest_good_epoch",
+    ),
+    ("points", "How many points the repository holds.", "points"),
+    ("ok", "Whether the last backup could bring the repository up and look into it.", "ok"),
+    ("last_check_timestamp_seconds", "When the structure of the repository was last checked.", "last_check_epoch"),
+)
 
 
 def succeeded(previous: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,4 +66,14 @@ def render_metrics(statuses: Mapping[str, Mapping[str, Any]]) -> str:
         ]
         if samples:
             lines += [f"# HELP slipway_backup_{name} {meaning}", f"# TYPE slipway_backup_{name} gauge", *samples]
+    for name, meaning, key in REPOSITORY_METRICS:
+        samples = [
+            f'slipway_backup_repository_{name}{{stack="{stack}",repository="{repository}"}} {float(record[key]):.0f}'
+            for stack, status in sorted(statuses.items())
+            for repository, record in sorted((status.get("repositories") or {}).items())
+            if isinstance(record.get(key), (bool, int, float))
+        ]
+        if samples:
+            full = f"slipway_backup_repository_{name}"
+            lines += [f"# HELP {full} {meaning}", f"# TYPE {full} gauge", *samples]
     return "".join(f"{line}\n" for line in lines)

@@ -25,7 +25,9 @@ Run = Callable[..., dict[str, Any]]
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world = World(tmp_path)
-    monkeypatch.setattr(backup_restore, "tools_for", lambda stack, progress: replace(world.tools, progress=progress))
+    monkeypatch.setattr(
+        backup_restore, "tools_for", lambda stack, progress, *chosen, **options: replace(world.tools, progress=progress)
+    )
 
     @contextmanager
     def free(name: str, owner: str, ttl_seconds: float = 300, steers: bool = True) -> Iterator[None]:
@@ -49,7 +51,7 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     return once
 
 
-def not_set_up(stack: str, progress: Any) -> None:
+def not_set_up(stack: str, progress: Any, *chosen: Any, **options: Any) -> None:
     raise RefusedError("backup.json: is missing; run the play with the role backup")
 
 

@@ -11,16 +11,17 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.manifest impor
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, RefusedError, parse_settings
 
 MYSQL = {"kind": "mysql", "service": "database", "database": "fleetbase"}
+MAIN = {"name": "main", "url": "/srv/backup"}
 VOLUME = {"kind": "volume", "volume": "fleet_uploads"}
 
 
 def document(**changes: Any) -> dict[str, Any]:
-    return {"stack": "fleet", "repository": {"url": "/srv/backup"}, "sources": [MYSQL, VOLUME], **changes}
+    return {"stack": "fleet", "repositories": [MAIN], "sources": [MYSQL, VOLUME], **changes}
 
 
 def test_defaults() -> None:
     settings = parse_settings(document(), "backup.json")
-    assert settings.retention == model.Retention(daily=30)
+    assert settings.repositories == (model.RepositorySettings("main", "/srv/backup", model.Retention(daily=30)),)
     assert settings.sources[0].user == "root"
     assert settings.sources[0].password_variable == "MYSQL_ROOT_PASSWORD"
     assert settings.interval_seconds == 86400
@@ -37,7 +38,25 @@ def test_what_the_stack_says_besides_is_passed_over() -> None:
     ("changes", "problem"),
     [
         ({"stack": "Fleet/.."}, "backup.stack: 'Fleet/..' is not a valid name"),
-        ({"repository": {}}, "repository.url: is missing"),
+        ({"repositories": []}, "repositories: is empty"),
+        ({"repositories": ["/srv"]}, "repositories[0]: must be a mapping"),
+        ({"repositories": [{"name": "main"}]}, "repositories[0].url: is missing"),
+        ({"repositories": [{"name": "../x", "url": "/r"}]}, "repositories[0].name: '../x' is not a valid name"),
+        ({"repositories": [MAIN, {**MAIN, "url": "/r"}]}, "repositories[1].name: main is the name of another one"),
+        ({"repositories": [MAIN, {**MAIN, "name": "b"}]}, "repositories[1].url: /srv/backup is the address of main"),
+        ({"repositories": [{**MAIN, "pasword": "x"}]}, "repositories[0]: pasword not known"),
+        ({"repositories": [{**MAIN, "options": "a=b"}]}, "repositories[0].options: must be a list of texts"),
+        ({"repositories": [{**MAIN, "append_only": True}]}, "root can remove what is on the host's own disk"),
+        ({"repositories": [{**MAIN, "download_limit_kib": -1}]}, "repositories[0].download_limit_kib: -1"),
+        (
+            {
+                "repositories": [
+                    {"name": "a", "url": "sftp:a:/r", "options": ["sftp.command=ssh -p 1"]},
+                    {"name": "b", "url": "sftp:b:/r"},
+                ]
+            },
+            "repositories[1].options: restic takes only one set for two SFTP repositories",
+        ),
         ({"sources": []}, "sources: is empty"),
         ({"sources": ["x"]}, "sources[0]: must be a mapping"),
         (
@@ -56,9 +75,9 @@ def test_what_the_stack_says_besides_is_passed_over() -> None:
         ({"sources": [{"kind": "file", "path": "etc"}]}, "sources[0].path: 'etc' is not a valid name"),
         ({"sources": [{**MYSQL, "password_variable": "A;B"}]}, "sources[0].password_variable: 'A;B'"),
         ({"sources": [{**MYSQL, "database": "a'b"}]}, 'sources[0].database: "a\'b"'),
-        ({"retention": {"daily": -1}}, "retention.daily: -1 must be a whole number"),
-        ({"retention": {"daily": 0}}, "retention: keeps nothing"),
-        ({"retention": []}, "retention: must be a mapping"),
+        ({"repositories": [{**MAIN, "retention": {"daily": -1}}]}, "repositories[0].retention.daily: -1 must be"),
+        ({"repositories": [{**MAIN, "retention": {"daily": 0}}]}, "repositories[0].retention: keeps nothing"),
+        ({"repositories": [{**MAIN, "retention": {"hourly": 1}}]}, "repositories[0].retention: must be a mapping"),
         ({"interval_seconds": True}, "interval_seconds: True must be a whole number"),
     ],
 )

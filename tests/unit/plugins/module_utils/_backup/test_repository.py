@@ -14,7 +14,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     Catalogue,
     Place,
     RepositoryMissing,
-    Settings,
+    RepositorySettings,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome, Stream
 from ansible_collections.slipway.ops.plugins.module_utils._backup.repository import Repository
@@ -25,17 +25,18 @@ needs_restic = pytest.mark.skipif(shutil.which("restic") is None, reason="restic
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     place = Place("fleet", configuration_root=str(tmp_path / "etc"), cache=str(tmp_path / "cache"))
-    Path(place.configuration).mkdir(parents=True)
-    Path(place.password).write_text("secret\n", encoding="utf-8")
+    files = place.repository("main")
+    Path(files.directory).mkdir(parents=True)
+    Path(files.password).write_text("secret\n", encoding="utf-8")
     # Where this machine has its restic: jobs have a path of their own.
     found = os.path.dirname(shutil.which("restic") or "")
-    Path(place.environment).write_text(f"PATH={found}:/usr/bin:/bin\n", encoding="utf-8")
-    return Repository(Settings("fleet", str(tmp_path / "repository"), ()), place)
+    Path(files.environment).write_text(f"PATH={found}:/usr/bin:/bin\n", encoding="utf-8")
+    return Repository("fleet", RepositorySettings("main", str(tmp_path / "repository")), place)
 
 
 def test_a_missing_password_file_is_named(repository: Repository, tmp_path: Path) -> None:
-    os.unlink(tmp_path / "etc/fleet/repository.password")
-    with pytest.raises(BackupError, match=r"repository.password: is missing"):
+    os.unlink(tmp_path / "etc/fleet/repositories/main/password")
+    with pytest.raises(BackupError, match=r"repositories/main/password: is missing"):
         repository.points()
 
 
@@ -177,6 +178,6 @@ def test_a_snapshot_that_cannot_be_read_makes_the_list_a_short_one(repository: R
 @needs_restic
 def test_a_wrong_password_is_one_line(repository: Repository, tmp_path: Path) -> None:
     repository.initialise()
-    (tmp_path / "etc/fleet/repository.password").write_text("other\n", encoding="utf-8")
+    (tmp_path / "etc/fleet/repositories/main/password").write_text("other\n", encoding="utf-8")
     with pytest.raises(BackupError, match="the repository's password is wrong"):
         repository.points()

@@ -164,13 +164,13 @@ def test_tools_come_from_the_role_s_file(tmp_path: Path, monkeypatch: pytest.Mon
         place.settings,
         {
             "stack": "fleet",
-            "repository": {"url": "/srv/repo"},
+            "repositories": [{"name": "main", "url": "/srv/repo"}, {"name": "b", "url": "/srv/b"}],
             "sources": [{"kind": "postgresql", "service": "database"}],
         },
     )
     used = wiring.tools_for("fleet", print)
     assert used.settings.sources == (LogSource("postgresql", "database"),)
-    assert list(wiring.stores_for(used)) == ["main"]
+    assert list(wiring.stores_for(used)) == ["main", "b"]
     assert wiring.present_lineage(used.place, "database") is None
     files.ensure_directory(used.place.source("database"))
     files.write_json(f"{used.place.source('database')}/state.json", {"format": 1, "lineage": "77.2"})
