@@ -34,7 +34,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.proof import prove
 from ansible_collections.slipway.ops.plugins.module_utils._backup.repository import Repository
-from ansible_collections.slipway.ops.plugins.module_utils._backup.retention import RetentionPlan, plan_retention
+from ansible_collections.slipway.ops.plugins.module_utils._backup.retention import RetentionPlan, plan_for
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import (
     Beside,
     Tools,
@@ -270,12 +270,9 @@ def tidy_repository(tools: Tools, record: dict[str, Any]) -> list[str]:
 
 
 def retention_of(tools: Tools, catalogue: Catalogue) -> RetentionPlan:
-    """What the retention says of each point of the repository. Nothing goes when the list may be a short one."""
-    if not catalogue.whole:
-        return RetentionPlan({point.name: ["not every snapshot could be read"] for point in catalogue.points})
-    return plan_retention(
-        catalogue.points, tools.repository.settings.retention, tools.host.now(), needed_points(tools.place)
-    )
+    """What the retention says of each point of the repository."""
+    rules, needed = tools.repository.settings.retention, needed_points(tools.place)
+    return plan_for(catalogue, rules, tools.host.now(), needed)
 
 
 def needed_points(place: Place) -> set[str]:

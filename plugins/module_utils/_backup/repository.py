@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup import restic
@@ -51,13 +51,22 @@ class _Sum:
 class Repository:
     """One of a stack's repositories, through restic."""
 
-    def __init__(self, stack: str, settings: RepositorySettings, place: Place, password: str = "") -> None:
-        """With a password of its own it is opened by that, and not by the one that lies on the host."""
+    def __init__(
+        self,
+        stack: str,
+        settings: RepositorySettings,
+        place: Place,
+        password: str = "",
+        secrets: Mapping[str, str] | None = None,
+    ) -> None:
+        """With a password of its own it is opened by that, and not by the one that lies on the host; in the same way
+        with an environment of its own."""
         self.stack = stack
         self.settings = settings
         self._place = place
         self._files = place.repository(settings.name)
         self._password = password
+        self._own = secrets
 
     @property
     def name(self) -> str:
@@ -69,11 +78,10 @@ class Repository:
         return public_url(self.settings.url)
 
     def _secrets(self) -> dict[str, str]:
-        try:
-            with open(self._files.environment, encoding="utf-8") as stream:
+        found = dict(self._own or {})
+        if self._own is None:
+            with contextlib.suppress(FileNotFoundError), open(self._files.environment, encoding="utf-8") as stream:
                 found = restic.credentials(stream.read())
-        except FileNotFoundError:
-            found = {}
         if self._password:
             # restic looks at the file first.
             found["RESTIC_PASSWORD"] = self._password

@@ -18,6 +18,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     KIND_BEFORE_RELEASE,
     KIND_MANUAL,
     KIND_SCHEDULED,
+    Catalogue,
     Point,
     Retention,
     point_name,
@@ -38,6 +39,13 @@ class RetentionPlan:
 
     keep: dict[str, list[str]] = field(default_factory=dict)
     remove: tuple[Point, ...] = ()
+
+
+def plan_for(catalogue: Catalogue, rules: Retention, now: datetime, needed: Collection[str] = ()) -> RetentionPlan:
+    """Decide about every point of a repository. Nothing goes when the list of them may be a short one."""
+    if not catalogue.whole:
+        return RetentionPlan({point.name: ["not every snapshot could be read"] for point in catalogue.points})
+    return plan_retention(catalogue.points, rules, now, needed)
 
 
 def plan_retention(
