@@ -47,6 +47,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     SOURCE_MARIADB,
     SOURCE_MYSQL,
     SOURCE_POSTGRESQL,
+    SOURCE_REDIS,
     SOURCE_VOLUME,
     BackupError,
     Place,
@@ -482,14 +483,17 @@ class Beside(Adapter):
 def _adapters() -> dict[str, type[Adapter]]:
     """The kinds of sources. Imported here because each of them imports this file for the contract."""
     from ansible_collections.slipway.ops.plugins.module_utils._backup.file_source import FileAdapter
-    from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_source import MysqlAdapter
+    from ansible_collections.slipway.ops.plugins.module_utils._backup.mariadb_source import MariadbAdapter
+    from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_server_source import MysqlServerAdapter
     from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_source import PostgresqlAdapter
+    from ansible_collections.slipway.ops.plugins.module_utils._backup.redis_source import RedisAdapter
     from ansible_collections.slipway.ops.plugins.module_utils._backup.volume_source import VolumeAdapter
 
     return {
-        SOURCE_MYSQL: MysqlAdapter,
-        SOURCE_MARIADB: MysqlAdapter,
+        SOURCE_MYSQL: MysqlServerAdapter,
+        SOURCE_MARIADB: MariadbAdapter,
         SOURCE_POSTGRESQL: PostgresqlAdapter,
+        SOURCE_REDIS: RedisAdapter,
         SOURCE_VOLUME: VolumeAdapter,
         SOURCE_FILE: FileAdapter,
     }
