@@ -75,10 +75,6 @@ class SourceError(BackupError):
     """A source cannot be read: the fault is in what should be backed up, not in the repository."""
 
 
-class SourceMissing(SourceError):
-    """The server answers and has no such database: there is nothing to read."""
-
-
 @dataclass
 class Tools:
     """What a job works with."""
@@ -176,11 +172,6 @@ class Adapter(ABC):
     @property
     def label(self) -> str:
         return self.source.label
-
-    def present(self) -> bool:
-        """Whether there is anything to save. Where there is not, a backup fails, and the point that a restore makes of
-        the present data goes without it."""
-        return True
 
     @abstractmethod
     def collect(self, point: str) -> dict[str, Any]:
@@ -517,8 +508,8 @@ def adapter_of(record: Mapping[str, Any], tools: Tools) -> Adapter:
         fields.pop("path", None)
     source = Source(**fields)
     for present in tools.settings.sources:
-        same = (present.kind, present.service, present.database, present.volume)
-        if same == (source.kind, source.service, source.database, source.volume) and kind != SOURCE_FILE:
+        same = (present.kind, present.service, present.volume) == (source.kind, source.service, source.volume)
+        if same and kind != SOURCE_FILE:
             source = present
     return adapter_for(source, tools)
 

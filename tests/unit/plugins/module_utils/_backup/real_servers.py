@@ -35,7 +35,12 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import B
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import Source as BackupSource
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_beside import MysqlFamilyAdapter
 from ansible_collections.slipway.ops.plugins.module_utils._backup.repository import Repository
-from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import PURPOSE_DRILL, Prepared, Tools, adapter_of
+from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import (
+    PURPOSE_DRILL,
+    Prepared,
+    Tools,
+    adapter_of,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._backup.target import (
     KIND_TIME,
     KIND_TRANSACTION,
@@ -224,7 +229,8 @@ class Client:
 
     def ask(self, text: str) -> str:
         """Run statements whose last one gives one row."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(text + "\n")
         self._process.stdin.flush()
         return self._process.stdout.readline().rstrip("\n")
