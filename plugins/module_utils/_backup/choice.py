@@ -116,7 +116,7 @@ def _reaches(tools: Tools, target: Target, manifest: dict[str, Any]) -> dict[str
     return {
         adapter.source.key: adapter.reach(record, target)
         for adapter, record in adapters_of(tools, manifest)
-        if isinstance(adapter, Beside)
+        if isinstance(adapter, Beside) and adapter.keeps_log
     }
 
 
@@ -144,7 +144,11 @@ def _within_log(tools: Tools, target: Target, newest: Point, good: Sequence[Poin
     tried: list[tuple[str, ...]] = []
     earliest = ""
     for point, manifest in _candidates(tools, target, good):
-        besides = [(a, record) for a, record in adapters_of(tools, manifest) if isinstance(a, Beside)]
+        besides = [
+            (adapter, record)
+            for adapter, record in adapters_of(tools, manifest)
+            if isinstance(adapter, Beside) and adapter.keeps_log
+        ]
         if not besides:
             raise RefusedError(
                 f"target {target.describe()}: no source of stack {tools.settings.stack} keeps a log, so only points can"
