@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._backup import beside as besides
 from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point, read_back
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Docker
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError
@@ -248,6 +249,115 @@ def test_data_that_does_not_serve_is_taken_back(server: RealServer, story: Story
     server.wait()
     assert server.sql("SELECT n FROM numbers") == str(story.last)
     adapter.discard(workspace)
+
+
+@pytest.fixture
+def opened(server: RealServer) -> Iterator[RealServer]:
+    """Tables that hang together are saved and opened beside, and then lose rows in the live server."""
+    server.sql(
+        """
+        DROP DATABASE IF EXISTS trade; CREATE DATABASE trade CHARACTER SET utf8mb4; USE trade;
+        CREATE TABLE parts (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(40) UNIQUE, price INT CHECK (price > 0));
+        CREATE TABLE pieces (part INT, n INT PRIMARY KEY AUTO_INCREMENT,
+            CONSTRAINT of_part FOREIGN KEY (part) REFERENCES parts (id) ON DELETE CASCADE);
+        CREATE TABLE alone (id INT PRIMARY KEY, word VARCHAR(200));
+        CREATE TRIGGER speaking BEFORE INSERT ON alone FOR EACH ROW SET NEW.word = CONCAT('said ', NEW.word);
+        CREATE VIEW words AS SELECT word FROM alone;
+        CREATE PROCEDURE nothing() SELECT 1;
+        INSERT INTO parts (name, price) VALUES ('wheel', 20), ('nail', 1), ('it''s', 5);
+        INSERT INTO pieces (part) VALUES (1), (2);
+        INSERT INTO alone VALUES (1, 'one'), (2, 'two')
+        """,
+        "",
+    )
+    make_point(server.tools(), "manual")
+    tools = server.tools(log=None)
+    found = besides.look(tools, Target())
+    assert [item["container"] for item in found["opened"]] == [
+        f"slipway-look-{server.stack}-{server.kind}-database-{found['id']}"
+    ]
+    server.sql("DELETE FROM alone WHERE id = 2; INSERT INTO alone VALUES (3, 'three')", "trade")
+    try:
+        yield server
+    finally:
+        assert besides.discard_look(tools) == [f"{server.kind}-database"]
+        assert server.isolated() == ""
+        for name in server.sql("SHOW DATABASES", "").splitlines():
+            if "restored" in name or name == "trade":
+                server.sql(f"DROP DATABASE `{name}`", "")
+
+
+def copy(server: RealServer, database: str, table: str = "", **changes: Any) -> dict[str, Any]:
+    return besides.copy(server.tools(log=None, **changes), besides.parse_wanted(database, table), server.stack)
+
+
+def words(server: RealServer, table: str = "alone") -> list[str]:
+    return server.sql(f"SELECT word FROM `{table}` ORDER BY id", "trade").splitlines()
+
+
+def test_one_table_comes_back_in_its_place(opened: RealServer) -> None:
+    result = copy(opened, "trade", "alone")
+    assert (result["copied"], result["rows"], result["warnings"]) == ("trade.alone", 2, [])
+    assert words(opened) == ["said one", "said two"]
+    kept = result["kept"].partition(".")[2]
+    assert kept.startswith("alone_before_2")
+    assert words(opened, kept) == ["said one", "said three"]
+    # What led to the table leads to the new one.
+    assert opened.sql("SELECT * FROM words", "trade").splitlines() == ["said one", "said two"]
+    opened.sql("INSERT INTO alone VALUES (4, 'four')", "trade")
+    assert words(opened)[-1] == "said four"
+    # And again.
+    time.sleep(1)
+    assert copy(opened, "trade", "alone")["rows"] == 2
+    assert "restored" not in opened.sql("SHOW DATABASES", "")
+
+
+def test_a_table_that_was_dropped_comes_back(opened: RealServer) -> None:
+    opened.sql("DROP TABLE pieces", "trade")
+    result = copy(opened, "trade", "pieces")
+    assert (result["kept"], result["rows"], result["warnings"]) == ("", 2, [])
+    assert opened.sql("SELECT COUNT(*) FROM pieces JOIN parts ON part = id", "trade") == "2"
+    with pytest.raises(AssertionError, match="foreign key constraint fails"):
+        opened.sql("INSERT INTO pieces (part) VALUES (99)", "trade")
+
+
+def test_a_foreign_key_that_the_rows_do_not_allow_is_said(opened: RealServer) -> None:
+    opened.sql("DELETE FROM parts WHERE id = 2", "trade")
+    result = copy(opened, "trade", "pieces")
+    assert result["rows"] == 2
+    assert "foreign key of_part is not on it" in result["warnings"][0]
+    assert opened.sql("SELECT part FROM pieces ORDER BY n", "trade").splitlines() == ["1", "2"]
+
+
+def test_a_table_that_cannot_come_back_changes_nothing(opened: RealServer) -> None:
+    with pytest.raises(BackupError, match=r"foreign keys of trade.pieces would go on with the old table"):
+        copy(opened, "trade", "parts")
+    with pytest.raises(BackupError, match="is no table there"):
+        copy(opened, "trade", "nothing")
+
+    class Dying(Docker):
+        def stream(self, container: Any, command: Any, owner: str) -> Any:
+            return super().stream(container, ["sh", "-c", '"$@"; kill -9 $$', "x", *command], owner)
+
+    with pytest.raises(BackupError, match=r"ended with exit status 137.*Nothing was changed"):
+        copy(opened, "trade", "alone", docker=Dying())
+    assert words(opened) == ["said one", "said three"]
+    assert "restored" not in opened.sql("SHOW DATABASES", "")
+
+
+def test_one_database(opened: RealServer) -> None:
+    result = copy(opened, "trade")
+    beside = result["as"]
+    assert beside.startswith("trade_restored_2")
+    assert "stays as it is" in result["warnings"][0]
+    assert words(opened) == ["said one", "said three"]
+    assert opened.sql("SELECT word FROM alone ORDER BY id", beside).splitlines() == ["said one", "said two"]
+    opened.sql("DROP DATABASE trade", "")
+    result = copy(opened, "trade")
+    assert (result["as"], result["rows"], result["warnings"]) == ("trade", 7, [])
+    assert words(opened) == ["said one", "said two"]
+    assert opened.sql("SELECT word FROM words", "trade").splitlines() == ["said one", "said two"]
+    opened.sql("CALL nothing()", "trade")
 
 
 def test_a_backup_that_is_ended_leaves_no_part(server: RealServer, story: Story) -> None:
