@@ -179,8 +179,13 @@ def test_a_lost_host_comes_back_from_the_repository_alone(lab: Lab) -> None:
     assert lab.probe("sha256sum < /tmp/back.bin") == before
     assert json.loads(lab.curl("/health"))["status"] == "ok"
     assert lab.probe(CERTIFICATE) == certificate
-    plan = lab.playbook("playbooks/restore.yml", "--check")
+
+
+def test_a_restore_passes_over_a_host_that_is_dead(lab: Lab) -> None:
+    plan = lab.playbook("playbooks/restore.yml", "-i", "tests/integration/site/dead.yml", "--check")
+    assert "lost is passed over" in plan.output
     assert "start the services again" in plan.output
+    assert plan.recap("lost")["ignored"] == 1
 
 
 def test_the_checklists_pass(lab: Lab) -> None:
