@@ -351,7 +351,7 @@ SOURCE_DEFAULTS = {
     SOURCE_POSTGRESQL: {"user": "", "password_variable": "POSTGRES_PASSWORD"},
 }
 # What the stack says of a source besides, and a backup does not need.
-SOURCE_REMARKS = ("kind", "name", "stack", "services", "volumes")
+SOURCE_REMARKS = ("kind", "name", "stack", "services", "volumes", "log_directory")
 
 
 def parse_source(value: Any, where: str, problems: list[str]) -> Source | None:
