@@ -149,7 +149,12 @@ class MysqlServerAdapter(MysqlFamilyAdapter):
         reason = self._why_no_clone(container, variables, content)
         if reason:
             self.tools.progress(f"{self.label}: {reason}; so everything is dumped instead")
-            return self._dump(point, container, variables, reason)
+            if content.foreign:
+                self.tools.progress(
+                    f"{self.label}: nobody can write while it is dumped, since tables without transactions have no other"
+                    f" common moment; to avoid that: ALTER TABLE {content.foreign[0]} ENGINE=InnoDB"
+                )
+            return self._dump(point, container, variables, reason, bool(content.foreign))
         return self._clone(point, container, variables)
 
     def _why_no_clone(self, container: Container, variables: Mapping[str, str], content: Content) -> str:
@@ -198,11 +203,11 @@ class MysqlServerAdapter(MysqlFamilyAdapter):
             return Saved(part, None, True, facts)
         return Saved(part, LogPlace(before.file, before.position, after.gtid), False, facts)
 
-    def _dump(self, point: str, container: Container, variables: Mapping[str, str], reason: str) -> Saved:
+    def _dump(self, point: str, container: Container, variables: Mapping[str, str], reason: str, locked: bool) -> Saved:
         tools, source = self.tools, self.source
         tools.progress(f"dumping {self.label} from {container.name}")
         logs = server.is_on(variables.get("log_bin"))
-        command = mysql_clone.dump_command(source.user, source.password_variable, variables["version"], logs)
+        command = mysql_clone.dump_command(source.user, source.password_variable, variables["version"], logs, locked)
         stream = tools.docker.stream(container, command, tools.settings.stack)
         judge = DumpJudge(self.label, logs)
         part = tools.store(point, source, f"{source.key}.sql", stream, judge)

@@ -19,10 +19,11 @@ import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._backup import beside as besides
 from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point, read_back
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Docker
-from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, RefusedError
 from ansible_collections.slipway.ops.plugins.module_utils._backup.target import Target
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.real_servers import (
     NAMES,
+    FollowedLog,
     RealServer,
     Written,
     docker,
@@ -379,3 +380,70 @@ def test_a_backup_that_is_ended_leaves_no_part(server: RealServer, story: Story)
     assert server.repository.points() == points
     assert server.repository.catalogue().orphans == ()
     assert docker("exec", server.name, "sh", "-c", "ls -d /tmp/slipway* 2>/dev/null || true") == ""
+
+
+@pytest.fixture(params=sorted(NAMES))
+def kind(request: pytest.FixtureRequest) -> str:
+    why = unavailable(request.param)
+    if why:
+        pytest.skip(why)
+    return str(request.param)
+
+
+def test_tables_without_transactions(kind: str, tmp_path: Path) -> None:
+    """They are written to while the server is saved, and what the log has besides is neither lost nor there twice."""
+    said: list[str] = []
+    with RealServer(kind, tmp_path, stack="slipwayplain", say=said.append) as server:
+        server.sql("CREATE TABLE plain (n INT, word VARCHAR(40)) ENGINE=MyISAM; INSERT INTO plain VALUES (0, 'x')")
+        writer = subprocess.Popen(
+            ["docker", "exec", "-i", server.name, *server.client()], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+        assert writer.stdin is not None
+        try:
+            writer.stdin.write(b"".join(b"INSERT INTO plain VALUES (%d, 'y');\n" % n for n in range(1, 4001)))
+            writer.stdin.close()
+            make_point(server.tools(), "manual")
+        finally:
+            writer.wait(120)
+        server.write(1, 5)
+        if kind == "mysql":
+            assert any("ALTER TABLE shop.plain ENGINE=InnoDB" in line for line in said)
+        wanted = server.sql("SELECT COUNT(*), COUNT(DISTINCT n), MAX(n) FROM plain")
+        assert wanted == "4001\t4001\t4000"
+        with server.look(Target()) as found:
+            assert found.sql("SELECT COUNT(*), COUNT(DISTINCT n), MAX(n) FROM shop.plain") == wanted
+            assert found.numbers == [1, 2, 3, 4, 5]
+
+
+def test_a_server_without_a_log(kind: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    options = ["--skip-log-bin"] if kind == "mysql" else []
+    with RealServer(kind, tmp_path, stack="slipwaybare", options=options, say=said.append) as server:
+        server.write(1, 3) if server.logs else server.sql("INSERT INTO numbers VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+        assert server.log is None
+        make_point(server.tools(), "manual")
+        record, point = server.newest()
+        assert (record["binlog_file"], record["gtid"]) == ("", "")
+        (problem,) = server.adapter().reach(record, server.at(time.time())).problems
+        assert "the server wrote no binary log when it was saved; start it with --log-bin" in problem
+        with server.look(server.target(point.name)) as found:
+            assert found.numbers == [1, 2, 3]
+        # Somebody who wants the log followed hears of it before anything is stored.
+        with pytest.raises(RefusedError, match="writes no binary log; start it with --log-bin"):
+            FollowedLog(server, tmp_path / "objects").tick()
+
+
+def test_a_log_that_is_encrypted(tmp_path: Path) -> None:
+    if unavailable("mysql"):
+        pytest.skip(unavailable("mysql"))
+    said: list[str] = []
+    keys = ["--early-plugin-load=", "--binlog-encryption=OFF"]
+    with RealServer("mysql", tmp_path, stack="slipwaykeys", options=keys, say=said.append) as server:
+        # The image has no keyring, so the switch cannot be thrown here; what it does to a file can.
+        newest = sorted(Path(server.live).glob("binlog.0*"))[-1]
+        with newest.open("r+b") as stream:
+            stream.write(b"\xfdbin")
+        with pytest.raises(
+            RefusedError, match=r"is encrypted with keys that only its server has.*binlog_encryption=OFF"
+        ):
+            FollowedLog(server, tmp_path / "other").tick()
