@@ -330,8 +330,10 @@ class RealServer(RealStack):
         stack: str = "slipwaymy",
         options: Sequence[str] | None = None,
         say: Callable[[str], None] = print,
+        follow: bool = True,
     ) -> None:
         super().__init__(kind, root, stack, mysql_server.DATA_DIRECTORY, say)
+        self._follow = follow
         self.options = LOGGED[kind] if options is None else tuple(options)
         self.log: FollowedLog | None = None
         self._looks = 0
@@ -346,7 +348,7 @@ class RealServer(RealStack):
         try:
             self.start()
             self.sql("CREATE TABLE numbers (n INT PRIMARY KEY, note VARCHAR(40))")
-            if self.logs:
+            if self._follow and self.logs:
                 self.log = FollowedLog(self, self.root / "objects")
                 self.log.tick()
                 self.log.start()
