@@ -70,9 +70,7 @@ cat > server.sh <<'SH'
 # What the official image's entry point does: initialise an empty volume, then serve.
 set -eu
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
-    printf '%s\n' "$POSTGRES_PASSWORD" > /tmp/password
-    initdb --username=fleet --pwfile=/tmp/password --auth-local=trust --auth-host=scram-sha-256 >/dev/null
-    rm /tmp/password
+    echo "$POSTGRES_PASSWORD" | initdb --username=fleet --pwfile=/dev/stdin --auth-local=trust --auth-host=scram-sha-256 >/dev/null
     pg_ctl -D "$PGDATA" -o "-c listen_addresses=''" -w start >/dev/null
     psql -qXU fleet -d postgres -c 'CREATE DATABASE shop'
     pg_ctl -D "$PGDATA" -m fast -w stop >/dev/null
@@ -119,7 +117,12 @@ cat > /usr/local/bin/fleet-pg <<'SH'
 exec docker exec -i "${2:-fleet-postgres-1}" psql -qXAtU fleet -v ON_ERROR_STOP=1 -d "${1:-shop}"
 SH
 chmod +x /usr/local/bin/fleet-pg
-until echo 'SELECT 1' | fleet-pg >/dev/null 2>&1; do sleep 0.5; done
+seconds=0
+until echo 'SELECT 1' | fleet-pg >/dev/null 2>&1; do
+    [ "$seconds" -lt 120 ] || { docker logs fleet-postgres-1; exit 1; }
+    sleep 1
+    seconds=$((seconds + 1))
+done
 fleet-pg <<'SQL'
 CREATE TABLE trips (id serial PRIMARY KEY, note text);
 CREATE TABLE stops (trip int REFERENCES trips ON DELETE CASCADE);
