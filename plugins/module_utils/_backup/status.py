@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.slipway.ops.plugins.module_utils._lease import lease
+
 METRICS = (
     ("last_success_timestamp_seconds", "When the newest point that was read back was begun.", "last_success_epoch"),
     ("last_attempt_timestamp_seconds", "When the last backup was begun.", "last_attempt_epoch"),
@@ -17,13 +19,40 @@ METRICS = (
     ("rows", "How many rows the databases in the newest good point have.", "rows"),
     ("points", "How many points the repository holds.", "points"),
     ("interval_seconds", "How often a backup is expected.", "interval_seconds"),
+    (
+        "running_since_timestamp_seconds",
+        "When the backup was begun that runs, or was killed; not there when the last one came to its end.",
+        "running_since_epoch",
+    ),
 )
+
+
+def begun(previous: Mapping[str, Any], since: str, since_epoch: int, pid: int) -> dict[str, Any]:
+    """The status while a backup runs. One that is killed can say nothing any more: what it said before stays, and tells
+    of it."""
+    process = {"pid": pid, "process_start": lease.process_start(pid), "boot_id": lease.boot_id()}
+    return {**previous, "running": {"since": since, **process}, "running_since_epoch": since_epoch}
+
+
+def _ended(previous: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in previous.items() if key not in ("running", "running_since_epoch")}
+
+
+def killed(status: Mapping[str, Any]) -> str:
+    """What is to be said of a backup that was begun and whose process is gone; empty when there is none."""
+    running = status.get("running")
+    if not isinstance(running, dict) or not lease.holder_died(running, lease.boot_id()):
+        return ""
+    return (
+        f"the backup that was begun at {running.get('since')} did not come to its end: it was killed, or the host went"
+        " down"
+    )
 
 
 def succeeded(previous: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any]:
     """The status after a backup that was read back."""
     return {
-        **previous,
+        **_ended(previous),
         **{name: summary[name] for name in ("point", "size_bytes", "rows", "files", "duration_seconds", "points")},
         "ok": True,
         "error": "",
@@ -36,7 +65,13 @@ def succeeded(previous: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[s
 
 def failed(previous: Mapping[str, Any], error: str, started: str, started_epoch: int) -> dict[str, Any]:
     """The status after a backup that failed: what the last good one left stays."""
-    return {**previous, "ok": False, "error": error, "last_attempt": started, "last_attempt_epoch": started_epoch}
+    return {
+        **_ended(previous),
+        "ok": False,
+        "error": error,
+        "last_attempt": started,
+        "last_attempt_epoch": started_epoch,
+    }
 
 
 def overdue(status: Mapping[str, Any], now_epoch: float) -> bool:
