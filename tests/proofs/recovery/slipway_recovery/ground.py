@@ -78,6 +78,7 @@ class Stack:
             sources.append({"kind": "mariadb", "service": "mariadb", "database": "shop", "user": "root"})
         sources.append({"kind": "volume", "volume": f"{self.name}_uploads"})
         return {
+            "proof_engines": list(self.engines),
             "backup_stack_name": self.name,
             "backup_sources": sources,
             "backup_repository_url": self.url,
@@ -146,7 +147,6 @@ class Ground:
             ],
             "monitoring_webhook_url": f"http://sink.lab:{settings.SINK_PORT}/hook",
             "proof_stacks": [stack.variables() for stack in self.stacks],
-            "proof_engines": self.engines,
             **variables,
         }
         inventory = self.directory / "inventory.json"
@@ -181,7 +181,9 @@ class Ground:
         words = ["docker", "exec", "-i", self.container, "bash", "-c", script]
         done = subprocess.run(words, input=text.encode(), capture_output=True, timeout=timeout, check=False)
         seconds = time.monotonic() - begun
-        return Done(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"), seconds)
+        return Done(
+            done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"), seconds
+        )
 
     def shell(self, script: str, timeout: float = 600, text: str = "") -> str:
         """The same, and it must succeed."""
@@ -193,7 +195,9 @@ class Ground:
     def start(self, script: str) -> subprocess.Popen[str]:
         """A script that runs beside the proof; its output is a pipe of lines."""
         words = ["docker", "exec", "-i", self.container, "bash", "-c", script]
-        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
 
     def slipway(self, words: str, timeout: float = 600) -> Done:
         return self.run(f"slipway {words}", timeout)

@@ -48,14 +48,14 @@ class CutError(Exception):
 class Proxy:
     """The proxy, in threads of this process."""
 
-    def __init__(self, listen: str, server: tuple[str, int]) -> None:
+    def __init__(self, listen: str, port: int, server: tuple[str, int]) -> None:
         self.weather = FAIR
         self.server = server
         self.asked = itertools.count(1)
         self.passed = 0
         self.refused = 0
         self._lock = threading.Lock()
-        self._listener = _Listener((listen, 0), _Handler, self)
+        self._listener = _Listener((listen, port), _Handler, self)
         self.address = f"{listen}:{self._listener.server_address[1]}"
         threading.Thread(target=self._listener.serve_forever, args=(0.1,), daemon=True).start()
 
