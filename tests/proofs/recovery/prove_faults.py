@@ -1,18 +1,20 @@
 """Break backups in every way we know: each fault is noticed, and none costs the last good point: `make prove-faults`.
 
-One host of the lab, set up by the real roles, with two stacks: `shop` (PostgreSQL, MariaDB, a volume; its repository on a
-small disk of its own) and `depot` (PostgreSQL, a volume; its repository on the lab's S3, behind a proxy of ours that
+One host of the lab, set up by the real roles, with two stacks: `shop` (PostgreSQL, MariaDB, a volume; its repository on
+a small disk of its own) and `depot` (PostgreSQL, a volume; its repository on the lab's S3, behind a proxy of ours that
 makes the weather of a network). Both are put to the test side by side. A trial:
 
 1. the fault is there, and a backup is run (or what else would meet it);
-2. it is *noticed*: the command fails with one line that says what is wrong, the status file and the metrics say that the
-   last backup failed, and the watch would alert. Where the command is not a backup but a look (`verify`, `check`,
-   `restore --drill`), its own failure counts. A fault that is *overcome* (a server that errs now and then) must not fail;
+2. it is *noticed*: the command fails with one line that says what is wrong, the status file and the metrics say that
+   the last backup failed, and the watch would alert. A killed backup says nothing: status, metrics and watch tell that
+   it was begun and did not come to its end. Where the command is not a backup but a look (`verify`, `check`,
+   `restore --drill`), or is refused before it begins, its own failure counts: it is *found*. What must not make a
+   backup fail (a server that errs now and then) is *overcome*;
 3. the fault is removed. Every point that was good before is still there, the newest of them reads back from the
    repository, the next backup succeeds, and the watch has nothing to say.
 
-`--quick` holds six of them. A fault of the network that lasts longer than the patience of restic (a quarter of an hour)
-is marked `long`; `--without-long` leaves these out.
+`--quick` holds some of each kind. A fault of the network that lasts longer than the patience of restic (a quarter of an
+hour) is marked `long`; `--without-long` leaves these out.
 """
 
 from __future__ import annotations
@@ -40,25 +42,18 @@ from slipway_recovery.weather import Proxy, Weather
 
 SHOP, DEPOT = "shop", "depot"
 REPOSITORY = f"/srv/backup/{SHOP}"
+# Debian's own name for it is a wrapper that goes by the name it is called by.
+PG_BASEBACKUP = "/usr/lib/postgresql/17/bin/pg_basebackup"
 STATE = f"/var/lib/slipway/backup/{SHOP}"
 SETTINGS = f"/etc/slipway/backup/{SHOP}"
 PROXY_PORT = 17480
 SMALL_DISK = "mount -t tmpfs -o size=1800m,mode=700 tmpfs /srv/backup"
 RESTIC = f'RESTIC_PASSWORD="{PASSWORD}" restic -q -r {REPOSITORY}'
-# Runs a backup and strikes when the line that it says has come: STRIKE is told the number of the process.
-AT_LINE = """
-rm -f /tmp/said; mkfifo /tmp/said 2>/dev/null
-slipway backup run --stack {stack} >/tmp/said 2>/tmp/complaint & process=$!
-number=0; struck=no
-while IFS= read -r line; do
-    echo "$line"
-    number=$((number + 1))
-    if [ $struck = no ] && [[ "$line" =~ {pattern} ]]; then struck=yes; sleep {delay}; {strike}; fi
-done </tmp/said
-wait $process; code=$?
-cat /tmp/complaint >&2
-[ $struck = yes ] || {{ echo 'the line never came' >&2; exit 99; }}
-exit $code
+# The names in a list of restic's; of keys, those that are not the one in use.
+IDS = "python3 /root/ids.py"
+IDS_PROGRAM = """
+import json, sys
+print(*(one["id"] for one in json.load(sys.stdin) if not one.get("current")))
 """
 # Another job that has the lease of the stack, for so many seconds.
 HOLDER = """
@@ -80,8 +75,7 @@ class World:
 
     def backup_at(self, stack: str, pattern: str, strike: str, delay: float = 0.0) -> Done:
         """A backup at which is struck as soon as it says a line like this."""
-        words = AT_LINE.format(stack=stack, pattern=pattern, strike=strike, delay=delay)
-        return self.ground.run(words, 900)
+        return self.ground.struck(f"slipway backup run --stack {stack}", pattern, strike, delay)
 
 
 Arm = Callable[[World], contextlib.AbstractContextManager[None]]
@@ -139,7 +133,7 @@ def nothing(_world: World) -> Iterator[None]:
 def tool(world: World, container: str, name: str, script: str) -> Iterator[None]:
     """A script in the place of a program in a container; it finds the program as `$0.real`."""
     ground = world.ground
-    path = ground.shell(f"docker exec {container} sh -c 'readlink -f $(command -v {name})'")
+    path = ground.shell(f"docker exec {container} sh -c 'command -v {name}'")
     ground.put("/tmp/tool", f"#!/bin/sh\n{script}\n", "0755")
     ground.shell(
         f"docker exec --user root {container} mv {path} {path}.real; docker cp -q /tmp/tool {container}:{path}"
@@ -167,19 +161,19 @@ def dump_loses_its_end(world: World) -> Iterator[None]:
 @fault("the base backup dies half way", r"base backup ended with exit status 137", quick=True)
 @contextlib.contextmanager
 def base_backup_dies(world: World) -> Iterator[None]:
-    with tool(world, "shop-postgres-1", "pg_basebackup", '"$0.real" "$@" | head -c 3000000; kill -9 $$'):
+    with tool(world, "shop-postgres-1", "pg_basebackup", f'{PG_BASEBACKUP} "$@" | head -c 3000000; kill -9 $$'):
         yield
 
 
 @fault("the base backup loses its end, and says nothing", r"base backup is not whole")
 @contextlib.contextmanager
 def base_backup_loses_its_end(world: World) -> Iterator[None]:
-    with tool(world, "shop-postgres-1", "pg_basebackup", '"$0.real" "$@" | head -c 3000000; exit 0'):
+    with tool(world, "shop-postgres-1", "pg_basebackup", f'{PG_BASEBACKUP} "$@" | head -c 3000000; exit 0'):
         yield
 
 
 def server_dies(world: World) -> Done:
-    return world.backup_at(SHOP, "^base.backup", "docker kill shop-postgres-1 >/dev/null", 0.3)
+    return world.backup_at(SHOP, "^base backup", "docker kill shop-postgres-1 >/dev/null", 0.3)
 
 
 @fault("the database server is killed while it is backed up", r"postgres", act=server_dies)
@@ -188,9 +182,7 @@ def after_a_killed_server(world: World) -> Iterator[None]:
     try:
         yield
     finally:
-        world.ground.shell(
-            "docker start shop-postgres-1 >/dev/null; until echo 'SELECT 1' | shop-pg >/dev/null 2>&1; do sleep 0.3; done"
-        )
+        world.ground.shell("docker start shop-postgres-1 >/dev/null; shop-ready")
 
 
 @fault("the database server is stopped", r"mariadb.*(not running|does not run|is stopped|start)")
@@ -200,10 +192,7 @@ def stopped_server(world: World) -> Iterator[None]:
     try:
         yield
     finally:
-        world.ground.shell(
-            "docker start shop-mariadb-1;"
-            "until [ $(docker inspect --format '{{.State.Health.Status}}' shop-mariadb-1) = healthy ]; do sleep 0.3; done"
-        )
+        world.ground.shell("docker start shop-mariadb-1; shop-ready")
 
 
 @fault("the container engine is stopped", r"docker")
@@ -215,12 +204,7 @@ def stopped_engine(world: World) -> Iterator[None]:
         try:
             yield
         finally:
-            world.ground.shell(
-                "systemctl start docker.service; for s in shop-pg shop-sql depot-pg; do until echo 'SELECT 1' | $s >/dev/null 2>&1; do sleep 0.3; done; done"
-            )
-            world.ground.shell(
-                "until [ $(docker inspect --format '{{.State.Health.Status}}' shop-mariadb-1) = healthy ]; do sleep 0.3; done"
-            )
+            world.ground.shell("systemctl start docker.service; shop-ready; depot-ready")
 
 
 @fault("the database's password was changed, and nobody told us", r"mariadb.*(?i:access denied)")
@@ -292,7 +276,7 @@ def fill_while_storing(world: World) -> Done:
     fill = "fallocate -l $(($(df --output=avail -B1 /srv/backup | tail -1) - (1 << 20))) /srv/backup/fill"
     # New data, or nothing would have to be stored.
     world.ground.shell("docker exec shop-application-1 sh -c 'head -c 30000000 /dev/urandom > /data/new'")
-    return world.backup_at(SHOP, "^base.backup", fill)
+    return world.backup_at(SHOP, "^base backup", fill)
 
 
 @fault(
@@ -350,7 +334,7 @@ def rotated_back(world: World) -> Iterator[None]:
     new = f"restic -q -r {REPOSITORY} --password-file /root/new"
     world.ground.shell(
         f'printf %s "{PASSWORD}" > /root/old; {new} key add --new-password-file /root/old;'
-        f'{RESTIC} key list --json | python3 -c \'import json, sys; print(*(one["id"] for one in json.load(sys.stdin) if not one["current"]))\' > /root/ids;'
+        f"{RESTIC} key list --json | {IDS} > /root/ids;"
         f"for id in $(cat /root/ids); do {RESTIC} key remove $id; done"
     )
     try:
@@ -536,7 +520,7 @@ def missing_object(world: World) -> Iterator[None]:
 def missing_part(world: World) -> Iterator[None]:
     with copied(world):
         world.ground.shell(
-            f"id=$({RESTIC} snapshots --json --no-lock --tag part:postgres | python3 -c 'import json, sys; print(json.load(sys.stdin)[-1][\"id\"])');"
+            f"id=$({RESTIC} snapshots --json --no-lock --tag part:postgres | {IDS} | grep -o '[^ ]*$');"
             f"rm -f {REPOSITORY}/snapshots/$id"
         )
         yield
@@ -562,10 +546,9 @@ def backup_with_bad_points(world: World) -> Done:
 def all_points_bad(world: World) -> Iterator[None]:
     with copied(world):
         world.ground.shell(
-            f"ids=$({RESTIC} snapshots --json --no-lock --tag slipway-verified | python3 -c 'import json, sys; print(*(one[\"id\"] for one in json.load(sys.stdin)))');"
-            f"{RESTIC} forget $ids"
+            f"ids=$({RESTIC} snapshots --json --no-lock --tag slipway-verified | {IDS});{RESTIC} forget $ids"
         )
-        with tool(world, "shop-postgres-1", "pg_basebackup", '"$0.real" "$@" | head -c 3000000; kill -9 $$'):
+        with tool(world, "shop-postgres-1", "pg_basebackup", f'{PG_BASEBACKUP} "$@" | head -c 3000000; kill -9 $$'):
             yield
 
 
@@ -675,7 +658,7 @@ def another_version(world: World) -> Done:
 )
 @contextlib.contextmanager
 def version_changed(world: World) -> Iterator[None]:
-    """The service now runs another major version, on a volume of its own: as far as it says, for the lab has but one."""
+    """The service now runs another major version, as far as it says (the lab has but one), on its own volume."""
     ground = world.ground
     ground.shell(
         "docker rm -f shop-postgres-1 >/dev/null; docker create --name other postgres:17-alpine >/dev/null;"
@@ -704,15 +687,15 @@ def kill_at(pattern: str, strike: str = "kill -9 $process", delay: float = 0.0, 
 
 KILLED = r"was begun at .* and did not come to its end"
 STEPS = {
-    "base backup": ("^base.backup", 0.0),
-    "base backup, half a second on": ("^base.backup", 0.5),
+    "base backup": ("^base backup", 0.0),
+    "base backup, half a second on": ("^base backup", 0.5),
     "dump": ("^dumping", 0.0),
     "dump, a moment on": ("^dumping", 0.2),
     "storing": ("^storing", 0.0),
     "storing, half a second on": ("^storing", 0.5),
     "reading back": ("^reading", 0.0),
     "reading back, half a second on": ("^reading", 0.5),
-    "the point is good": ("is.good:", 0.0),
+    "the point is good": ("is good:", 0.0),
     "checking": ("^checking", 0.0),
 }
 for name, (pattern, delay) in STEPS.items():
@@ -722,18 +705,18 @@ for name, (pattern, delay) in STEPS.items():
 fault(
     "killed with all that it started, at: base backup, half a second on",
     "",
-    act=kill_at("^base.backup", "kill -9 $(pgrep -x restic) $process; pkill -9 -x pg_basebackup", 0.5),
+    act=kill_at("^base backup", "pkill -9 -P $process; kill -9 $process", 0.5),
     recorded=KILLED,
 )(nothing)
 fault(
     "only restic is killed, while it stores",
     r"restic|store|repository",
-    act=kill_at("^base.backup", "pkill -9 -x restic", 0.3),
+    act=kill_at("^base backup", "pkill -9 -P $process restic", 0.3),
 )(nothing)
 fault("told to stop, at: dump", r"was told to stop", act=kill_at("^dumping", "kill $process"))(nothing)
-fault("told to stop, at: base backup", r"was told to stop", act=kill_at("^base.backup", "kill $process", 0.3))(nothing)
+fault("told to stop, at: base backup", r"was told to stop", act=kill_at("^base backup", "kill $process", 0.3))(nothing)
 fault(
-    "killed during the upload to S3", "", DEPOT, act=kill_at("^base.backup", delay=1.0, stack=DEPOT), recorded=KILLED
+    "killed during the upload to S3", "", DEPOT, act=kill_at("^base backup", delay=1.0, stack=DEPOT), recorded=KILLED
 )(nothing)
 
 DEPOT_RESTS = threading.RLock()
@@ -899,6 +882,7 @@ def main(argv: list[str]) -> int:
             "cat > /root/stack.real && chmod 755 /root/stack.real", text=(HERE / "stack.sh").read_text(encoding="utf-8")
         )
         ground.put("/root/stack.sh", f"#!/bin/sh\nexec bash /root/stack.real {SHOP} mariadb postgresql\n", "0755")
+        ground.put("/root/ids.py", IDS_PROGRAM)
         trials = prove(World(ground, proxy), chosen)
     proxy.close()
     print(f"\n{table(trials)}")

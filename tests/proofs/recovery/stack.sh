@@ -33,27 +33,33 @@ for engine; do
 done
 start application -v "${stack}_uploads:/data" --stop-timeout 1 --entrypoint sh postgres:17-alpine \
     -c 'while :; do sleep 1; done'
-chmod +x /usr/local/bin/"$stack"-*
-
-until_answers() {
-    for _ in $(seq 300); do
-        if echo 'SELECT 1' | "$1" >/dev/null 2>&1; then return; fi
-        sleep 0.3
+cat > "/usr/local/bin/$stack-ready" <<SH
+#!/bin/bash
+# Waits until the databases of the stack answer, and are called healthy.
+for _ in \$(seq 400); do
+    ready=yes
+    for ask in /usr/local/bin/$stack-pg /usr/local/bin/$stack-sql; do
+        [ ! -e "\$ask" ] || echo 'SELECT 1' | "\$ask" >/dev/null 2>&1 || ready=no
     done
-    exit 1
-}
+    docker ps --all --filter label=com.docker.compose.project=$stack --format '{{.Status}}' | grep -q -e starting -e Exited && ready=no
+    [ \$ready = no ] || exit 0
+    sleep 0.3
+done
+echo "$stack does not answer" >&2
+exit 1
+SH
+chmod +x "/usr/local/bin/$stack"-*
+"$stack-ready"
 
 for engine; do
     case "$engine" in
     postgresql)
-        until_answers "$stack-pg"
         "$stack-pg" <<SQL
 CREATE TABLE IF NOT EXISTS orders (id bigserial PRIMARY KEY, note text);
 INSERT INTO orders (note) SELECT md5(n::text) FROM generate_series(1, 20000) n;
 SQL
         ;;
     mariadb)
-        until_answers "$stack-sql"
         "$stack-sql" <<SQL
 CREATE TABLE IF NOT EXISTS orders (id INT PRIMARY KEY AUTO_INCREMENT, note TEXT);
 INSERT INTO orders (note) SELECT MD5(seq) FROM seq_1_to_20000;

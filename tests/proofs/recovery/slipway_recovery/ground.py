@@ -1,5 +1,5 @@
-"""Where recovery is proved: a host of the lab that the real roles set up, its stacks, and the words for what a proof does
-with them. The host runs systemd, a Docker of its own, the host program, restic, and the watch."""
+"""Where recovery is proved: a host of the lab that the real roles set up, its stacks, and the words for what a proof
+does with them. The host runs systemd, a Docker of its own, the host program, restic, and the watch."""
 
 from __future__ import annotations
 
@@ -32,6 +32,21 @@ ADDRESSES = {
     "bench-backup": "172.30.0.105",
 }
 IMAGES = {"postgresql": "library/postgres:17-alpine", "mariadb": "library/mariadb:11.8", "mysql": "library/mysql:8.4"}
+
+# Runs a command, and strikes when it says a line like PATTERN; the strike is told the number of the process.
+STRUCK = """
+place=$(mktemp -d); mkfifo $place/said
+{command} >$place/said 2>$place/complaint & process=$!
+struck=no; pattern={pattern}
+while IFS= read -r line; do
+    echo "$line"
+    if [ $struck = no ] && [[ "$line" =~ $pattern ]]; then struck=yes; sleep {delay}; {strike}; fi
+done <$place/said
+wait $process; code=$?
+cat $place/complaint >&2; rm -r $place
+[ $struck = yes ] || {{ echo 'the line never came' >&2; exit 99; }}
+exit $code
+"""
 
 
 def load_average() -> str:
@@ -198,6 +213,10 @@ class Ground:
         return subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
+
+    def struck(self, command: str, pattern: str, strike: str = "kill -9 $process", delay: float = 0.0) -> Done:
+        """A command at which is struck as soon as it says a line like this."""
+        return self.run(STRUCK.format(command=command, pattern=shlex.quote(pattern), strike=strike, delay=delay), 1200)
 
     def slipway(self, words: str, timeout: float = 600) -> Done:
         return self.run(f"slipway {words}", timeout)
