@@ -3,6 +3,7 @@ does with them. The host runs systemd, a Docker of its own, the host program, re
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.slipway.ops.plugins.module_utils._cli.archive import build, collection_version
 from slipway_lab import hosts, images, settings, standins
 from slipway_lab.shell import LabError
 
@@ -90,7 +92,7 @@ class Stack:
         if "postgresql" in self.engines:
             sources.append({"kind": "postgresql", "service": "postgres", "user": "shop"})
         if "mariadb" in self.engines:
-            sources.append({"kind": "mariadb", "service": "mariadb", "database": "shop", "user": "root"})
+            sources.append({"kind": "mariadb", "service": "mariadb", "password_variable": "MYSQL_ROOT_PASSWORD"})
         sources.append({"kind": "volume", "volume": f"{self.name}_uploads"})
         return {
             "proof_engines": list(self.engines),
@@ -128,6 +130,7 @@ class Ground:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         self.directory.mkdir(parents=True, exist_ok=True)
         if os.environ.get("PROOF_REUSE"):
+            self.renew()
             return self
         hosts.ensure_key()
         offer({"postgresql", *self.engines})
@@ -145,6 +148,18 @@ class Ground:
     def __exit__(self, *_error: object) -> None:
         if not (os.environ.get("PROOF_KEEP") or os.environ.get("PROOF_REUSE")):
             hosts.remove(self.name)
+
+    def renew(self) -> None:
+        """Bring a host that was kept up to the present code: for work on a proof, not for a proof."""
+        plugins = settings.ROOT / "plugins"
+        program = base64.b64encode(build(plugins / "module_utils", collection_version(settings.ROOT)))
+        self.shell(
+            "base64 -d > /root/new && chmod 755 /root/new && mv /root/new /usr/local/bin/slipway", text=program.decode()
+        )
+        for stack in self.stacks:
+            script = (HERE / "stack.sh").read_text(encoding="utf-8")
+            self.shell(f"bash -s {stack.name} {' '.join(stack.engines)}", text=script)
+        self.play("backup.yml")
 
     def play(self, playbook: str, **variables: Any) -> None:
         """Run a playbook of ours on the host, over SSH as an operator does."""
