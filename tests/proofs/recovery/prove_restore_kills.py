@@ -1,8 +1,8 @@
 """Strike a restore at each of its steps; the old data stays usable, one command mends it: `make prove-restore-kills`.
 
 A stack with PostgreSQL, MariaDB and a volume, and a point of it. Before each trial every source is given a mark that
-the point does not have, so that old and restored data can be told apart. A first restore runs to its end: what it says on
-its way are the steps. Then a restore is struck as soon as it says the step's line, or half a second later:
+the point does not have, so that old and restored data can be told apart. A first restore runs to its end: what it says
+on its way are the steps. Then a restore is struck as soon as it says the step's line, or half a second later:
 
 * killed: SIGKILL of the process; what it started in containers goes on.
 * told to stop: SIGTERM, as by an operator or a unit's time limit.
