@@ -187,6 +187,9 @@ class FakeLog:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
+    def lineage(self, source: Source) -> str:
+        return str(self._cluster.world.faults.get("log lineage", f"{SYSTEM}.2"))
+
     def coverage(self, source: Source, record: Mapping[str, Any], target: Target) -> Coverage | None:
         cluster, faults = self._cluster, self._cluster.world.faults
         if "no log" in faults or record["timeline"] in faults.get("left timelines", ()):

@@ -14,10 +14,17 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._backup import cli as backups
-from ansible_collections.slipway.ops.plugins.module_utils._backup.model import Place, RefusedError, UsageError
-from ansible_collections.slipway.ops.plugins.module_utils._log import cli, wiring
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
+    Place,
+    RefusedError,
+    Source,
+    UsageError,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._log import cli, log_files, wiring
 from ansible_collections.slipway.ops.plugins.module_utils._log.model import Lineage, Piece, Stream
-from ansible_collections.slipway.ops.plugins.module_utils._log.settings import LogSource
+from ansible_collections.slipway.ops.plugins.module_utils._log.settings import LogPlace, LogSource
+from ansible_collections.slipway.ops.plugins.module_utils._log.shelves import WaitingShelf
+from ansible_collections.slipway.ops.plugins.module_utils._log.store import Store
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._log.servers import SAMPLES
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._log.test_follow import UUID, World
@@ -155,13 +162,16 @@ def test_following_ends_with_a_signal(world: World, monkeypatch: pytest.MonkeyPa
 def test_tools_come_from_the_role_s_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Place("fleet", configuration_root=str(tmp_path / "etc"), state_root=str(tmp_path / "state"))
     monkeypatch.setattr(wiring, "Place", lambda stack: place)
-    with pytest.raises(RefusedError, match=r"backup.json: is missing; run the play with the role backup"):
+    with pytest.raises(
+        RefusedError, match=r"log.json: is missing, so no log of stack fleet is followed here; run the play"
+    ):
         wiring.tools_for("fleet", print)
     with pytest.raises(UsageError, match="is not a name of a stack"):
         wiring.tools_for("../x", print)
     files.ensure_directory(place.configuration)
+    assert log_files.logs_for(place) is None
     files.write_json(
-        place.settings,
+        LogPlace(place).settings,
         {
             "stack": "fleet",
             "repository": {"url": "/srv/repo"},
@@ -175,6 +185,12 @@ def test_tools_come_from_the_role_s_file(tmp_path: Path, monkeypatch: pytest.Mon
     files.ensure_directory(used.place.source("database"))
     files.write_json(f"{used.place.source('database')}/state.json", {"format": 1, "lineage": "77.2"})
     assert wiring.present_lineage(used.place, "database") == Lineage("fleet", "database", "77", 2)
+    logs = log_files.logs_for(place)
+    assert logs is not None
+    assert logs.lineage(Source("postgresql", "database")) == "77.2"
+    waiting, repository = wiring.shelves_for(used, "database")
+    assert isinstance(waiting, WaitingShelf)
+    assert isinstance(repository, Store)
 
 
 def test_ranges_of_segments(world: World) -> None:
