@@ -31,6 +31,7 @@ ADDRESSES = {
     "proof-faults": "172.30.0.101",
     "proof-restores": "172.30.0.102",
     "proof-points": "172.30.0.103",
+    "proof-points-other": "172.30.0.104",
     "bench-backup": "172.30.0.105",
 }
 IMAGES = {"postgresql": "library/postgres:17-alpine", "mariadb": "library/mariadb:11.8", "mysql": "library/mysql:8.4"}
