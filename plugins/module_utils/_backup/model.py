@@ -335,7 +335,7 @@ SOURCE_DEFAULTS = {
     SOURCE_REDIS: {"user": "", "password_variable": ""},
 }
 # What the stack says of a source besides, and a backup does not need.
-SOURCE_REMARKS = ("kind", "name", "stack", "services", "volumes")
+SOURCE_REMARKS = ("kind", "name", "stack", "services", "volumes", "log_directory")
 
 
 def parse_source(value: Any, where: str, problems: list[str]) -> Source | None:

@@ -406,8 +406,9 @@ class Follower:
 
     # The threads
 
-    def run(self) -> None:
-        """Follow until `stop` is called. Raises what ended a thread, so that the service is started again."""
+    def run(self, outdated: Callable[[], bool] = lambda: False) -> None:
+        """Follow until `stop` is called, or until this program is outdated. Raises what ended a thread, so that the
+        service is started again."""
         settings = self.tools.settings
         names = ", ".join(source.source.service for source in self.sources)
         self.tools.say(f"follows the logs of stack {settings.stack}: {names}")
@@ -415,6 +416,9 @@ class Follower:
         try:
             while not self.stopping.wait(IDLE_SECONDS):
                 self.guard_disk()
+                if outdated():
+                    self.tools.say("this program was replaced: ends, to be started anew")
+                    self.stop()
         finally:
             self._end(threads)
         if self._failure is not None:
@@ -513,9 +517,14 @@ class Follower:
         return f"{objects} objects wait to be sent" if objects else "all of it is sent"
 
 
-def follow(tools: LogTools, ready: Callable[[Follower], None] = lambda follower: None) -> None:
-    """Follow as the stack's only follower. `ready` is told of it before it begins: that is who may stop it."""
+def follow(
+    tools: LogTools,
+    ready: Callable[[Follower], None] = lambda follower: None,
+    outdated: Callable[[], bool] = lambda: False,
+) -> None:
+    """Follow as the stack's only follower. `ready` is told of it before it begins: that is who may stop it. It ends by
+    itself when `outdated` says so."""
     with alone(tools.place.lock, tools.settings.stack):
         follower = Follower(tools)
         ready(follower)
-        follower.run()
+        follower.run(outdated)

@@ -262,7 +262,9 @@ class FakeRepository:
     def count(self, snapshot: str, paths: Sequence[str]) -> dict[str, tuple[int, int]]:
         found = {}
         for path in paths:
-            inside = [data for name, data in self._world.snapshots[snapshot].items() if name.startswith(f"{path}/")]
+            inside = [
+                data for name, data in self._world.snapshots[snapshot].items() if f"{name}/".startswith(f"{path}/")
+            ]
             found[path] = (
                 (0, 0) if self._world.faults.get("read back") == "files" else (len(inside), sum(map(len, inside)))
             )
@@ -270,7 +272,7 @@ class FakeRepository:
 
     def unpack(self, snapshot: str, target: str, path: str | None = None) -> None:
         for name, data in self._world.snapshots[snapshot].items():
-            if path is None or name.startswith(f"{path}/"):
+            if path is None or f"{name}/".startswith(f"{path}/"):
                 file = Path(target + name)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(data)

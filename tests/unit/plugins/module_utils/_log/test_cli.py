@@ -143,8 +143,9 @@ def test_following_ends_with_a_signal(world: World, monkeypatch: pytest.MonkeyPa
         def stop(self) -> None:
             ended.append(True)
 
-    def follow(tools: Any, ready: Callable[[Any], None]) -> None:
+    def follow(tools: Any, ready: Callable[[Any], None], outdated: Callable[[], bool]) -> None:
         ready(Follower())
+        assert not outdated()
         for number in (signal.SIGTERM, signal.SIGINT):
             os.kill(os.getpid(), number)
         tools.say("one\nline")
@@ -157,6 +158,19 @@ def test_following_ends_with_a_signal(world: World, monkeypatch: pytest.MonkeyPa
         for number, handler in before:
             signal.signal(number, handler)
     assert ended == [True, True]
+
+
+def test_a_program_that_was_replaced_is_noticed(tmp_path: Path) -> None:
+    program, other = tmp_path / "slipway", tmp_path / "new"
+    program.write_text("1", encoding="utf-8")
+    replaced = cli.replaced(str(program))
+    assert not replaced()
+    # While it is away, nothing is known, and nothing else can be started either.
+    program.unlink()
+    assert not replaced()
+    other.write_text("2", encoding="utf-8")
+    other.rename(program)
+    assert replaced()
 
 
 def test_tools_come_from_the_role_s_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
