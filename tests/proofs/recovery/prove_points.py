@@ -47,19 +47,7 @@ STACK = "shop"
 GOAL_SECONDS = 1.0
 WRITERS, RATE = 4, 500
 SERVER = f"{STACK}-postgres-1"
-FOLLOW_UNIT = f"slipway-log-{STACK}.service"
-# As the role sets it up.
-UNIT = f"""
-[Unit]
-After=docker.service network-online.target
-Wants=network-online.target
-[Service]
-ExecStart=/usr/local/bin/slipway backup follow --stack {STACK}
-Restart=always
-RestartSec=1
-[Install]
-WantedBy=multi-user.target
-"""
+FOLLOWED = {"backup_log_enabled": True}
 XID, TIME, PLACE = "transaction", "moment", "place in the log"
 KINDS = (XID, TIME, PLACE)
 
@@ -123,15 +111,6 @@ class Trial:
     lost_rows: int = 0
     lost_seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
-
-
-def follow(ground: Ground) -> None:
-    """Have the host follow its log, if its roles do not see to it yet."""
-    ground.shell("apt-get install -y -qq --no-install-recommends rclone util-linux openssh-client >/dev/null")
-    if ground.run(f"systemctl list-unit-files 'slipway*follow*{STACK}*' 'slipway*log*{STACK}*' | grep -q service").code:
-        ground.put(f"/etc/systemd/system/{FOLLOW_UNIT}", UNIT)
-        ground.shell(f"systemctl daemon-reload; systemctl enable -q --now {FOLLOW_UNIT}")
-    await_log(ground)
 
 
 def await_log(ground: Ground, seconds: float = 120) -> None:
@@ -385,16 +364,15 @@ def main(argv: list[str]) -> int:
     count, lose = (3, 0) if options.quick else (options.count, options.losses)
     s3 = json.loads(settings.S3_FILE.read_text(encoding="utf-8"))
     url = f"s3:{s3['endpoint']}/{s3['bucket']}/proof-points-{options.seed}"
-    stack = Stack(STACK, url, ("postgresql",), s3["access_key"], s3["secret_key"])
+    stack = Stack(STACK, url, ("postgresql",), s3["access_key"], s3["secret_key"], more=FOLLOWED)
     targets: list[Trial] = []
     losses: list[Trial] = []
     with Ground("proof-points", [stack]) as ground:
-        follow(ground)
+        await_log(ground)
         if count:
             targets = prove_targets(ground, count)
         if lose:
             with Ground("proof-points-other", [stack]) as other:
-                other.shell("apt-get install -y -qq --no-install-recommends rclone openssh-client >/dev/null")
                 losses = prove_losses(ground, other, lose)
     print(f"\n{table(targets, losses)}")
     trials = [*targets, *losses]
