@@ -264,6 +264,8 @@ def _status(wanted: argparse.Namespace, tools: Tools) -> int:
         interrupted = found["interrupted_restore"]
         lines.append(f"restore of {interrupted['point']} was interrupted: {interrupted['step']}")
     lines += [f"old data is kept in {path}" for path in found["previous"]]
+    if age is not None and statuses.is_future(-age, 0):
+        lines.append("the newest good point is from the future: the host's clock is wrong, or was when it was made")
     if found["overdue"]:
         lines.append("OVERDUE: look at journalctl -u slipway-backup-" + str(found["stack"]))
     _tell(wanted, found, lines)

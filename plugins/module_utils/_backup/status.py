@@ -10,6 +10,8 @@ from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._lease import lease
 
+# What clocks of hosts that are kept in time may differ by, and more.
+CLOCK_SKEW_SECONDS = 300
 METRICS = (
     ("last_success_timestamp_seconds", "When the newest point that was read back was begun.", "last_success_epoch"),
     ("last_attempt_timestamp_seconds", "When the last backup was begun.", "last_attempt_epoch"),
@@ -75,9 +77,17 @@ def failed(previous: Mapping[str, Any], error: str, started: str, started_epoch:
 
 
 def overdue(status: Mapping[str, Any], now_epoch: float) -> bool:
-    """Whether the newest good point is older than two intervals, or there is none."""
+    """Whether the newest good point is older than two intervals, or there is none. One from the future hides how old
+    the others are."""
     last = status.get("last_success_epoch")
-    return not last or now_epoch - float(last) > 2 * float(status.get("interval_seconds") or 86400)
+    if not last or is_future(float(last), now_epoch):
+        return True
+    return now_epoch - float(last) > 2 * float(status.get("interval_seconds") or 86400)
+
+
+def is_future(epoch: float, now_epoch: float) -> bool:
+    """Whether a point was made by a clock that was ahead of the present one: one of the two is wrong."""
+    return epoch - now_epoch > CLOCK_SKEW_SECONDS
 
 
 def render_metrics(statuses: Mapping[str, Mapping[str, Any]]) -> str:

@@ -45,6 +45,8 @@ def test_a_failure_keeps_what_the_last_good_one_left() -> None:
         ({"last_success_epoch": 0, "interval_seconds": 100}, True),
         ({"last_success_epoch": 900, "interval_seconds": 100}, False),
         ({"last_success_epoch": 799, "interval_seconds": 100}, True),
+        ({"last_success_epoch": 1200, "interval_seconds": 100}, False),
+        ({"last_success_epoch": 1400, "interval_seconds": 100}, True),
     ],
 )
 def test_overdue(status: dict[str, Any], late: bool) -> None:
