@@ -18,6 +18,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.repository import Repository
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
+from ansible_collections.slipway.ops.plugins.module_utils._log.log_files import logs_for
 
 
 def tools_for(stack: str, progress: Callable[[str], None], repository: str = "", hurry: bool = False) -> Tools:
@@ -34,4 +35,4 @@ def tools_for(stack: str, progress: Callable[[str], None], repository: str = "",
         return Repository(stack, free, place)
 
     others = tuple(door(found) for found in settings.repositories[1:]) if chosen == settings.primary else ()
-    return Tools(settings, place, Docker(), Host(), door(chosen), progress, others=others)
+    return Tools(settings, place, Docker(), Host(), door(chosen), progress, logs_for(place, chosen.name), others)
