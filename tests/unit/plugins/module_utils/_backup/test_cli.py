@@ -255,9 +255,9 @@ def test_another_repository_is_named_when_the_first_is_lost(world: World, capsys
         assert cli.backup([*argv, "--repository", "far"]) == 0
     with pytest.raises(RepositoryError, match="far as well: slipway restore --plan --repository far"):
         cli.restore(["--confirm", "fleet"])
-    world.tables = {"orders": []}
+    world.upload("new.jpg", "new")
     assert cli.restore(["--repository", "far", "--confirm", "fleet"]) == 0
-    assert world.tables == {"orders": ["a", "b", "c"], "drivers": []}
+    assert world.uploads == {"a.jpg": "hello"}
     with pytest.raises(UsageError, match="has none of this name; it has main, far"):
         cli.restore(["--repository", "x", "--plan"])
 

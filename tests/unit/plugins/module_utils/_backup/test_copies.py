@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point
 from ansible_collections.slipway.ops.plugins.module_utils._backup.copies import bring_up, missing
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, Point, Retention
+from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.servers import Database
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import Killed, World
 
 NOW = datetime(2026, 2, 1, tzinfo=timezone.utc)
@@ -17,7 +18,7 @@ NOW = datetime(2026, 2, 1, tzinfo=timezone.utc)
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    world = World(tmp_path)
+    world = Database(World(tmp_path), "mariadb").world
     (tmp_path / "metrics").mkdir()
     world.add_repository("far")
     return world
@@ -91,7 +92,7 @@ def test_killed_anywhere_the_next_job_goes_on(world: World, step: str) -> None:
 def test_a_damaged_copy_does_not_count(world: World, fault: str) -> None:
     make_point(world.tools, "scheduled")
     world.clock += timedelta(days=1)
-    world.faults[fault] = "damages" if fault == "copy far" else "sql"
+    world.faults[fault] = "damages" if fault == "copy far" else "files"
     summary = make_point(world.tools, "scheduled")
     assert "repository far is behind: point" in summary["warnings"][0]
     held = world.shelves["far"].points
