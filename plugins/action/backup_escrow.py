@@ -39,6 +39,6 @@ class ActionModule(ActionBase):
             else:
                 _escrow.check(vault, path, repositories)
         except BackupError as error:
-            raise AnsibleActionFail(str(error)) from error
+            raise AnsibleActionFail(str(error)) from None
         result.update(changed=changed, path=path)
         return result

@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
             path = _escrow.find(arguments["escrow_file"])
             entries = _escrow.check(self._loader._vault, path, arguments["repositories"])
         except BackupError as error:
-            raise AnsibleActionFail(str(error)) from error
+            raise AnsibleActionFail(str(error)) from None
         given = {"stack": arguments["stack"], "escrow": [entry.as_dict() for entry in entries]}
         result.update(
             self._execute_module(module_name="slipway.ops.backup_repository", module_args=given, task_vars=task_vars)
