@@ -66,6 +66,8 @@ def make_point(tools: Tools, kind: str, accept_smaller: bool = False, tidy: bool
     before["repository"] = public_url(tools.settings.url)
     before["interval_seconds"] = tools.settings.interval_seconds
     try:
+        if kind != KIND_BEFORE_RESTORE:
+            _publish(tools, statuses.begun(before, started.isoformat(), int(started.timestamp()), os.getpid()))
         summary, found = _make(tools, kind, accept_smaller, started)
     except BaseException as error:
         if kind != KIND_BEFORE_RESTORE:

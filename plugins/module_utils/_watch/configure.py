@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._watch.model import (
     BACKUP,
+    BACKUP_LOG,
     CERTIFICATE,
     DISK,
     HTTP,
@@ -39,6 +40,7 @@ def stack_checks(routes: Sequence[Mapping[str, Any]], stack: str, backup: bool =
         checks.append({"name": f"logs-{stack}-{service}", "kind": LOGS, "stack": stack, "service": service})
     if backup:
         checks.append({"name": f"backup-{stack}", "kind": BACKUP, "stack": stack})
+        checks.append({"name": f"backup-log-{stack}", "kind": BACKUP_LOG, "stack": stack})
     if hosts:
         checks.append({"name": "certificates", "kind": CERTIFICATE})
     checks.append({"name": "disk-root", "kind": DISK})
