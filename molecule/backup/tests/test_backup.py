@@ -64,7 +64,7 @@ def test_the_point_holds_dump_files_and_environment(host: Host, first: dict[str,
     manifest = json.loads(host.file(f"{spool}/manifest.json").content_string)
     tables = manifest["sources"][0]["tables"]
     assert tables == {"orders": 5002, "odd`name": 2, "empty_table": 0}
-    assert host.file("/tmp/look/mariadb-database-fleetbase.sql").sha256sum == manifest["sources"][0]["sha256"]
+    assert host.file("/tmp/look/mariadb-database.xbstream").sha256sum == manifest["sources"][0]["sha256"]
     cluster = manifest["sources"][1]
     assert cluster["counts"] == {"shop.public.trips": [1000, 1000], "shop.public.stops": [10, 10]}
     assert host.file("/tmp/look/postgresql-postgres.tar").sha256sum == cluster["sha256"]

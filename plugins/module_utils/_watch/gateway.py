@@ -26,6 +26,7 @@ from email.utils import formatdate, make_msgid
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.slipway.ops.plugins.module_utils._backup.status import killed
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 from ansible_collections.slipway.ops.plugins.module_utils._watch.model import (
     BACKUP,
@@ -168,6 +169,7 @@ def _read_backup(options: Mapping[str, Any]) -> Reading:
     if not isinstance(status, dict):
         return Unreadable(f"{BACKUP_STATUS_FILE.format(stack=options['stack'])} is not a mapping")
     failure = "" if status.get("ok", True) else _first_line(str(status.get("error", ""))) or "no reason was recorded"
+    failure = killed(status) or failure
     return BackupStatus(moment(status.get("last_success")), failure)
 
 

@@ -384,8 +384,6 @@ class ClusterDocker(FakeDocker):
 
     def execute(self, container: Container, command: Sequence[str], text: str = "") -> Outcome:
         server = self._cluster.isolated.get(container.name)
-        if server is None and container.service != "postgres":
-            return super().execute(container, command, text)
         data = server.data if server else self._cluster.data
         if command[0] == "sh" and "pg_amcheck" in command[-1]:
             return Outcome(0 if "amcheck" in self._world.faults else 127, "", "")
@@ -428,8 +426,6 @@ class ClusterDocker(FakeDocker):
         return found
 
     def stream(self, container: Container, command: Sequence[str], owner: str) -> Stream:
-        if container.service != "postgres":
-            return super().stream(container, command, owner)
         cluster, fault = self._cluster, self._world.faults.get("base backup")
         start = cluster.position
         cluster.position += 0x100

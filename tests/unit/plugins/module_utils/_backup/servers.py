@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._backup import mysql_clone, mysql_replay
+from ansible_collections.slipway.ops.plugins.module_utils._backup import mariadb, mysql_clone, mysql_replay
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Container, Isolated
 from ansible_collections.slipway.ops.plugins.module_utils._backup.log_files import Coverage
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, Source
@@ -46,6 +46,7 @@ class Database:
 
     def __init__(self, world: World, kind: str) -> None:
         self.world = world
+        world.database = self
         self.kind = kind
         self.data = world.root / "volumes/fleet_mysql/_data"
         self.logs = world.root / "binlogs"
@@ -79,6 +80,15 @@ class Database:
     @staticmethod
     def read(data: Path) -> dict[str, Any]:
         return dict(json.loads((data / ROWS_FILE).read_text(encoding="utf-8")))
+
+    def empty(self) -> None:
+        """The rows go, and nothing says why."""
+        self.write(self.data, [], self.read(self.data)["users"])
+
+    def drop(self) -> None:
+        """The whole database goes."""
+        self.empty()
+        self.engines, self.facts["databases"] = {}, ""
 
     @property
     def rows(self) -> list[int]:
@@ -125,14 +135,14 @@ class Database:
 
     @property
     def source(self) -> Source:
-        return Source(self.kind, "database", "", "root", "MYSQL_ROOT_PASSWORD")
+        return Source(self.kind, "database", "root", "MYSQL_ROOT_PASSWORD")
 
     def tools(self, log: bool = True) -> Tools:
         """The world's, with the server in it."""
         world = self.world
         sources = (self.source, *(item for item in world.settings.sources if item.kind == "volume"))
         return replace(
-            world.tools,
+            world.bare,
             settings=replace(world.settings, sources=sources),
             docker=ServerDocker(world, self),  # type: ignore[arg-type]
             log=FakeLog(self) if log else None,
@@ -343,10 +353,13 @@ class ServerDocker(FakeDocker):
             data += b"');\n-- Dump completed\n"
             said = ""
         fault = faults.get("backup")
+        self._world.happens("took a backup")
         if fault == "dies":
             return FakeStream(data[: len(data) // 2], Outcome(137, "", "Killed\n"))
         if fault == "is cut off":
             return FakeStream(data[: len(data) // 2], Outcome(0, "", said))
+        if fault == "is empty":
+            return FakeStream(b"", Outcome(0, "", said))
         if fault == "says nothing":
             return FakeStream(data, Outcome(0, "", ""))
         return FakeStream(data, Outcome(0, "", said))
@@ -378,8 +391,6 @@ class ServerDocker(FakeDocker):
 
     def execute(self, container: Container, command: Sequence[str], text: str = "") -> Outcome:
         server = self._database.isolated.get(container.name)
-        if server is None and container.service != "database":
-            return super().execute(container, command, text)
         if server is None and not self._world.running[NAME]:
             return Outcome(1, "", "ERROR 2002 (HY000): Can't connect to local server\n")
         try:
@@ -403,7 +414,7 @@ class ServerDocker(FakeDocker):
                 return Outcome(1, "", "ERROR 1126 (HY000) at line 1: Can't open shared library 'mysql_clone.so'\n")
             facts["plugin"] = "ACTIVE"
             return Outcome(0, "", "")
-        if text == mysql_clone.ENCRYPTED_SQL:
+        if text in (mysql_clone.ENCRYPTED_SQL, mariadb.ENCRYPTED_SQL):
             return Outcome(0, f"{facts['encrypted']}\n", "")
         if text == mysql_clone.CLONE_SQL:
             self._world.happens("clone")
@@ -421,7 +432,7 @@ class ServerDocker(FakeDocker):
             variables = {**database.variables, **({"server_uuid": content["uuid"]} if not database.mariadb else {})}
             return Outcome(0, "".join(f"{name}\t{value}\n" for name, value in variables.items()), "")
         if "FROM information_schema.schemata" in text:
-            return Outcome(0, "shop\n", "")
+            return Outcome(0, database.facts.get("databases", "shop\n"), "")
         if "FROM information_schema.tables" in text:
             return Outcome(
                 0, "".join(f"shop\t{name}\t{kind}\t0\t16384\n" for name, kind in database.engines.items()), ""

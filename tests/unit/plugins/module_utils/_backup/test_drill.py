@@ -14,6 +14,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.drill import d
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, RefusedError
 from ansible_collections.slipway.ops.plugins.module_utils._backup.target import Target, parse_target
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.cluster import Cluster
+from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.servers import Database
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import Killed, World
 
 
@@ -89,8 +90,7 @@ def test_a_killed_one_goes_with_the_next(cluster: Cluster) -> None:
     assert_untouched(cluster)
 
 
-def test_dumps_are_read_back(tmp_path: Path) -> None:
-    world = World(tmp_path)
+def test_mariadb_is_tried_as_well(tmp_path: Path) -> None:
+    world = Database(World(tmp_path), "mariadb").world
     make_point(world.tools, "scheduled")
-    (part,) = drill(world.tools, Target())["parts"]
-    assert part["part"] == "mysql-database-fleetbase"
+    assert drill(world.tools, Target())["databases"]["mariadb-database"]["rows"] == 4

@@ -33,7 +33,7 @@ def test_each_server_is_followed_once() -> None:
     assert [source.login for source in found.sources] == [
         ("root", "PW"),
         ("", "POSTGRES_PASSWORD"),
-        ("root", "MYSQL_ROOT_PASSWORD"),
+        ("root", "MARIADB_ROOT_PASSWORD"),
     ]
     assert found.sources[1].label == "log of ledger (postgresql)"
     (repository,) = found.repositories

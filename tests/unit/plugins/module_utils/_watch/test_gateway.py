@@ -168,6 +168,15 @@ def test_backup_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content:
     assert read("backup", stack="fleet") == expected
 
 
+def test_a_killed_backup_is_a_failed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = {"since": "2026-11-15T02:00:00+00:00", "pid": 1, "process_start": 0, "boot_id": "an earlier one"}
+    (tmp_path / "fleet.json").write_text(json.dumps({"ok": True, "running": running}))
+    monkeypatch.setattr(gateway, "BACKUP_STATUS_FILE", str(tmp_path / "{stack}.json"))
+    found = read("backup", stack="fleet")
+    assert isinstance(found, BackupStatus)
+    assert "did not come to its end" in found.failure
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"last_success": "yesterday"}', '{"last_success": []  , "x": 1}'])
 def test_damaged_backup_status_is_not_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
     monkeypatch.setattr(gateway, "BACKUP_STATUS_FILE", str(tmp_path / "{stack}.json"))
