@@ -107,7 +107,7 @@ def _spans(tools: Tools, good: Sequence[Point]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _leads(tools: Tools, point: Point) -> list[tuple[Beside, Mapping[str, Any], str, str, str]]:
+def _leads(tools: Tools, point: Point) -> list[tuple[Beside, dict[str, Any], str, str, str]]:
     """For each database of a point from which its log leads on: where that ends, when, and what ends it."""
     found = []
     for adapter, record in adapters_of(tools, read_manifest(tools, point)):

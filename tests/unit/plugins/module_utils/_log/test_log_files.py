@@ -431,7 +431,7 @@ def test_what_is_not_known_keeps_all(world: World) -> None:
     world.lineage = world.lineage.next
     world.segment(2, 50)
     good = world.record(start_lsn=wal.print_lsn(9 * MIB), log_lineage="77")
-    # Nothing is followed at present; a point notes no lineage; one does not say where its log begins; there is no point.
+    # Nothing is followed at present; a point notes no lineage, or does not say where its log begins; there is none.
     assert world.logs.prune(POSTGRES, [{**good, "start_lsn": ""}]) == 0
     follow(world, "77.2")
     for records in (
@@ -439,7 +439,7 @@ def test_what_is_not_known_keeps_all(world: World) -> None:
         [good, {**good, "start_lsn": "x"}],
         [{**good, "settings": {}}],
     ):
-        kept = [piece for piece in world.repository.pieces("fleet/database/77")]
+        kept = world.repository.pieces("fleet/database/77")
         world.logs.prune(POSTGRES, records)
         assert world.repository.pieces("fleet/database/77") == kept
     assert world.logs.prune(POSTGRES, []) == 0
