@@ -6,13 +6,11 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._backup import log_retention
 from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point
-from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, Point
-from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.cluster import Cluster
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import World
 
