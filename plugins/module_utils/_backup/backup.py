@@ -106,7 +106,7 @@ def _make(tools: Tools, kind: str, accept_smaller: bool, started: datetime) -> t
     host.make_empty(place.spool)
     adapters = [adapter_for(source, tools) for source in settings.sources]
     if kind == KIND_BEFORE_RESTORE:
-        adapters = [adapter for adapter in adapters if not isinstance(adapter, Beside) and adapter.present()]
+        adapters = [adapter for adapter in adapters if not isinstance(adapter, Beside)]
     _note_unfinished(tools, {*_unfinished(tools), point})
     records = [adapter.collect(point) for adapter in adapters]
     last = files.read_json(place.last_manifest)

@@ -158,14 +158,14 @@ def full_status(tools: Tools, points: list[Point]) -> dict[str, Any]:
         },
         now.timestamp(),
     )
-    found["promises"] = promises.judge(
+    seen = promises.Observed(
         tools.settings,
-        now.timestamp(),
         newest.time.timestamp() if newest else None,
-        good[0].time.timestamp() if good else None,
         promises.read_log_status(tools.place),
         promises.read_drill(tools.place),
     )
+    since = good[0].time.timestamp() if good else None
+    found["promises"] = promises.judge(seen, now.timestamp(), since)
     return found
 
 

@@ -20,7 +20,7 @@ SHRUNK_TO = 0.1
 
 def source_key(record: Mapping[str, Any]) -> tuple[str, ...]:
     """What makes two records the same source."""
-    return tuple(str(record.get(name, "")) for name in ("kind", "service", "database", "volume", "path"))
+    return tuple(str(record.get(name, "")) for name in ("kind", "service", "volume", "path"))
 
 
 def find_record(manifest: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -39,8 +39,6 @@ def shrunk(before: Mapping[str, Any] | None, now: Mapping[str, Any], label: str)
     rows_before, rows_now = before.get("rows"), now.get("rows")
     if rows_before and rows_now == 0:
         problems.append(f"{label}: has no row now and had {rows_before}")
-    if before.get("tables") and now.get("tables") == {}:
-        problems.append(f"{label}: has no table now and had {len(before['tables'])}")
     bytes_before, bytes_now = int(before.get("bytes") or 0), int(now.get("bytes") or 0)
     if bytes_before > SMALL_BYTES and bytes_now < bytes_before * SHRUNK_TO:
         problems.append(f"{label}: has {human_bytes(bytes_now)} now and had {human_bytes(bytes_before)}")

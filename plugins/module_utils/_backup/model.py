@@ -31,7 +31,6 @@ SOURCE_POSTGRESQL = "postgresql"
 SOURCE_VOLUME = "volume"
 SOURCE_FILE = "file"
 SOURCE_REDIS = "redis"
-SOURCE_REFUSED = (SOURCE_REDIS,)
 
 STACK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
@@ -80,7 +79,6 @@ class Source:
 
     kind: str
     service: str = ""
-    database: str = ""
     user: str = ""
     password_variable: str = ""
     volume: str = ""
@@ -93,23 +91,16 @@ class Source:
             return f"volume {self.volume}"
         if self.kind == SOURCE_FILE:
             return f"file {self.path}"
-        if not self.database:
-            return f"the databases of service {self.service} ({self.kind})"
-        return f"database {self.database} ({self.kind}, service {self.service})"
+        return f"the databases of service {self.service} ({self.kind})"
 
     @property
     def key(self) -> str:
         """How parts, directories and the log name the source: letters, digits, `.`, `_` and `-` alone."""
-        words = (self.kind, self.service, self.database, self.volume, self.path)
+        words = (self.kind, self.service, self.volume, self.path)
         text = "-".join(word for word in words if word)
         plain = re.sub(r"[^A-Za-z0-9._-]", "_", text)
         # Two names that differ only in what was replaced must not become one.
         return plain if plain == text else f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-    @property
-    def server_key(self) -> str:
-        """How the log names the server that the source is on, whatever databases of it are saved."""
-        return Source(self.kind, self.service).key
 
     def as_dict(self) -> dict[str, str]:
         """Only what is set."""
@@ -213,10 +204,6 @@ class Place:
     @property
     def spool(self) -> str:
         return f"{self.state}/spool"
-
-    @property
-    def fetched(self) -> str:
-        return f"{self.state}/restore"
 
     @property
     def status(self) -> str:
@@ -389,26 +376,23 @@ def _text(value: Mapping[str, Any], key: str, pattern: re.Pattern[str], where: s
 
 
 SOURCE_FIELDS: dict[str, dict[str, re.Pattern[str]]] = {
-    SOURCE_MYSQL: {
-        "service": SERVICE_NAME,
-        "database": DATABASE_NAME,
-        "user": DATABASE_NAME,
-        "password_variable": VARIABLE_NAME,
-    },
-    # The whole cluster: a base backup knows no single database.
+    # A server with all its databases: a base backup knows no single one.
     SOURCE_POSTGRESQL: {"service": SERVICE_NAME, "user": DATABASE_NAME, "password_variable": VARIABLE_NAME},
     SOURCE_VOLUME: {"volume": VOLUME_NAME},
     SOURCE_FILE: {"path": re.compile(r"/\S.*\Z")},
 }
-SOURCE_FIELDS[SOURCE_MARIADB] = SOURCE_FIELDS[SOURCE_MYSQL]
+for _kind in (SOURCE_MYSQL, SOURCE_MARIADB, SOURCE_REDIS):
+    SOURCE_FIELDS[_kind] = SOURCE_FIELDS[SOURCE_POSTGRESQL]
 SOURCE_DEFAULTS = {
     SOURCE_MYSQL: {"user": "root", "password_variable": "MYSQL_ROOT_PASSWORD"},
-    SOURCE_MARIADB: {"user": "root", "password_variable": "MYSQL_ROOT_PASSWORD"},
+    SOURCE_MARIADB: {"user": "root", "password_variable": "MARIADB_ROOT_PASSWORD"},
     # Without a user, the container's own POSTGRES_USER.
     SOURCE_POSTGRESQL: {"user": "", "password_variable": "POSTGRES_PASSWORD"},
+    # Without a variable, those that images and Compose files usually have.
+    SOURCE_REDIS: {"user": "", "password_variable": ""},
 }
 # What the stack says of a source besides, and a backup does not need.
-SOURCE_REMARKS = ("kind", "name", "stack", "services", "volumes")
+SOURCE_REMARKS = ("kind", "name", "stack", "services", "volumes", "log_directory")
 
 
 def parse_source(value: Any, where: str, problems: list[str]) -> Source | None:
@@ -417,9 +401,6 @@ def parse_source(value: Any, where: str, problems: list[str]) -> Source | None:
         problems.append(f"{where}: must be a mapping such as {{kind: volume, volume: fleet_uploads}}")
         return None
     kind = value.get("kind")
-    if kind in SOURCE_REFUSED:
-        problems.append(f"{where}.kind: {kind} is not backed up by this version; set x-slipway.backup: false there")
-        return None
     if kind not in SOURCE_FIELDS:
         known = ", ".join(sorted(SOURCE_FIELDS))
         problems.append(f"{where}.kind: {kind!r} is not known; use one of {known}")

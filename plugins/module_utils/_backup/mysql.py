@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-from ansible_collections.slipway.ops.plugins.module_utils._backup.model import DATABASE_NAME
 
 DUMP_ARGUMENTS = (
     "--single-transaction",
@@ -41,13 +38,6 @@ def login(password_variable: str) -> str:
     return _LOGIN % {"variable": password_variable}
 
 
-DUMP_SCRIPT = (
-    _LOGIN
-    + """\
-if command -v mariadb-dump >/dev/null 2>&1; then exec mariadb-dump "$@"; fi
-exec mysqldump --set-gtid-purged=OFF "$@"
-"""
-)
 CLIENT_SCRIPT = (
     _LOGIN
     + """\
@@ -55,12 +45,6 @@ if command -v mariadb >/dev/null 2>&1; then exec mariadb "$@"; fi
 exec mysql "$@"
 """
 )
-
-
-def dump_command(user: str, password_variable: str, database: str) -> list[str]:
-    """Dump one database to stdout, without CREATE DATABASE, so that it can be loaded under any name."""
-    script = DUMP_SCRIPT % {"variable": password_variable}
-    return ["sh", "-c", script, "slipway", f"--user={user}", *DUMP_ARGUMENTS, database]
 
 
 def client_command(user: str, password_variable: str, database: str = "") -> list[str]:
@@ -74,51 +58,6 @@ def client_command(user: str, password_variable: str, database: str = "") -> lis
 def identifier(name: str) -> str:
     """A name as SQL writes it."""
     return "`" + name.replace("`", "``") + "`"
-
-
-def literal(text: str) -> str:
-    """A database's name as SQL writes a text. No name that the settings accept needs escaping."""
-    if not DATABASE_NAME.match(text):
-        raise ValueError(f"{text!r} cannot be a database's name")
-    return f"'{text}'"
-
-
-def describe_sql(database: str) -> str:
-    """Version, character set, collation and the size that the server believes the database to have."""
-    name = literal(database)
-    return (
-        "SELECT VERSION(), default_character_set_name, default_collation_name,"  # noqa: S608 (the name is checked)
-        " (SELECT CAST(COALESCE(SUM(data_length), 0) AS UNSIGNED) FROM information_schema.tables"
-        f" WHERE table_schema = {name})"
-        f" FROM information_schema.schemata WHERE schema_name = {name};\n"
-    )
-
-
-def count_sql(database: str, tables: Sequence[str]) -> str:
-    """One row a table: its place in the list and how many rows it has."""
-    return "".join(
-        f"SELECT {index}, COUNT(*) FROM {identifier(database)}.{identifier(table)};\n"  # noqa: S608 (both are quoted)
-        for index, table in enumerate(tables)
-    )
-
-
-def parse_counts(text: str, tables: Sequence[str]) -> dict[str, int]:
-    """What `count_sql` brought back."""
-    found = {}
-    for line in text.splitlines():
-        index, _separator, count = line.partition("\t")
-        if index.isdigit() and count.isdigit():
-            found[tables[int(index)]] = int(count)
-    return found
-
-
-def recreate_sql(database: str, character_set: str, collation: str) -> str:
-    """An empty database of this name."""
-    name = identifier(database)
-    options = ""
-    if re.fullmatch(r"\w+", character_set) and re.fullmatch(r"\w+", collation):
-        options = f" CHARACTER SET {character_set} COLLATE {collation}"
-    return f"DROP DATABASE IF EXISTS {name};\nCREATE DATABASE {name}{options};\n"
 
 
 @dataclass

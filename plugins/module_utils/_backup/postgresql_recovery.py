@@ -102,10 +102,10 @@ class RecoveryServer:
     def recover(self, target: Target, coverage: Coverage | None) -> tuple[pg.Recovery, Container]:
         """Recover to the target. The server then runs, and has been promoted."""
         recovery, container = self._attempt(recovery_settings(target, coverage))
-        if recovery.missed and target.kind == KIND_TIME and _log_passed(target, coverage):
-            # The server wants to see a transaction after the target before it believes that it is there. In a quiet
-            # hour there is none, and the whole log lies before the target.
-            self._tools.progress("nothing was committed between the log's last transaction and the target")
+        if recovery.missed and _log_passed(target, coverage):
+            # The server wants to see a record after the target before it believes that it is there. In a quiet hour
+            # there is none, and the whole log lies before the target.
+            self._tools.progress("nothing was written between the log's last transaction and the target")
             recovery, container = self._attempt(_settings(target.timeline))
         if recovery.fatal or not recovery.timeline:
             reason = self._explain(recovery, self._tools.docker.logs(container), target, coverage)
@@ -153,8 +153,16 @@ class RecoveryServer:
 
 
 def _log_passed(target: Target, coverage: Coverage | None) -> bool:
-    end = coverage.end_time if coverage else None
-    return target.time is not None and end is not None and end >= target.time
+    if coverage is None:
+        return False
+    if target.kind == KIND_POSITION:
+        return pg.lsn_number(target.position) <= pg.lsn_number(coverage.end)
+    return (
+        target.kind == KIND_TIME
+        and target.time is not None
+        and coverage.end_time is not None
+        and coverage.end_time >= target.time
+    )
 
 
 def server_settings(record: Mapping[str, Any]) -> dict[str, str]:

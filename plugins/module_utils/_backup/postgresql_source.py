@@ -185,6 +185,8 @@ class PostgresqlAdapter(Beside):
             "server": facts["version"],
             "major": judge.found.major,
             "lineage": judge.found.system_identifier,
+            # The log of one server may begin anew, when its data went back in time.
+            "log_lineage": self._log_lineage(judge.found.system_identifier),
             "timeline": judge.found.timeline,
             "start_lsn": judge.found.start_lsn,
             "end_lsn": judge.found.end_lsn,
@@ -204,6 +206,10 @@ class PostgresqlAdapter(Beside):
                 name: [before.counts[name], count] for name, count in after.counts.items() if name in before.counts
             },
         }
+
+    def _log_lineage(self, system_identifier: str) -> str:
+        known = self.tools.log.lineage(self.source) if self.tools.log is not None else ""
+        return known if known.partition(".")[0] == system_identifier else ""
 
     def _check_source(self, facts: Mapping[str, Any]) -> None:
         if int(facts["number"]) < pg.OLDEST_MAJOR * 10000:

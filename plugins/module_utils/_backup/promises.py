@@ -7,6 +7,7 @@ so that the watch can ask every few minutes."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
@@ -116,19 +117,23 @@ def judge_drill(interval: int, drill: Mapping[str, Any], now: float, since: floa
     }
 
 
-def judge(
-    settings: Settings,
-    now: float,
-    newest_good: float | None,
-    since: float | None,
-    log: Mapping[str, Any] | None,
-    drill: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """All of it. `newest_good` and `since`: when the newest good point was begun, and the oldest one."""
+@dataclass(frozen=True)
+class Observed:
+    """What promises are judged by. `newest_good`: when the newest good point was begun."""
+
+    settings: Settings
+    newest_good: float | None = None
+    log: Mapping[str, Any] | None = None
+    drill: Mapping[str, Any] = field(default_factory=dict)
+
+
+def judge(seen: Observed, now: float, since: float | None) -> dict[str, Any]:
+    """All of it. `since`: when the first drill could have been done."""
+    settings = seen.settings
     return {
-        "rpo": judge_rpo(settings.promises.rpo_seconds, exposures(settings, now, newest_good, log)),
-        "rto": judge_rto(settings.promises.rto_seconds, drill or {}),
-        "drill": judge_drill(settings.drill.interval_seconds, drill or {}, now, since),
+        "rpo": judge_rpo(settings.promises.rpo_seconds, exposures(settings, now, seen.newest_good, seen.log)),
+        "rto": judge_rto(settings.promises.rto_seconds, seen.drill),
+        "drill": judge_drill(settings.drill.interval_seconds, seen.drill, now, since),
     }
 
 
@@ -174,18 +179,16 @@ def _mapping(path: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def from_files(place: Place, now: float, since: float | None) -> dict[str, Any] | None:
+def observe(place: Place) -> Observed | None:
     """All of it, from what jobs on this host wrote down. None when no backup is set up."""
     document = files.read_json(place.settings)
     if document is None:
         return None
     status = _mapping(place.status) or {}
     newest = status.get("last_success_epoch")
-    return judge(
+    return Observed(
         parse_settings(document, place.settings),
-        now,
         float(newest) if isinstance(newest, (int, float)) else None,
-        since,
         read_log_status(place),
         read_drill(place),
     )

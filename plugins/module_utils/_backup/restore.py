@@ -3,12 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bring a stack's data back from a recovery point, and from there along the log.
 
-Nothing live is touched before the data is on the host, compared, and, for a database that is put together beside the
-live one, recovered and checked. What is replaced is kept: directories beside the live ones, and a database that is
-loaded over the present one as a point of its own (or, when it cannot be read, as its files, put aside).
+Nothing live is touched before a database is put together beside the live one, recovered and checked. What is replaced
+is kept: directories beside the live ones, and the files of volumes as a point of their own as well.
 
 A journal says how far a restore came. After a kill the same command goes on and ends it; `abort` takes it back. A
-restore that fails once it has stopped the services takes itself back, as long as nothing was written over.
+restore that fails once it has stopped the services takes itself back.
 """
 
 from __future__ import annotations
@@ -40,14 +39,12 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     point_name,
     public_url,
 )
-from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_source import MysqlAdapter
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import (
     PREVIOUS,
     Adapter,
     Beside,
     InPlace,
     Prepared,
-    SourceError,
     Tools,
     Workspace,
     prepared_from,
@@ -138,7 +135,7 @@ def make_plan(tools: Tools, target: Target, safety: bool = True) -> Plan:
     elif safety:
         lines.append("save the present data as a point of its own (before-restore)")
     else:
-        lines.append("the present database is NOT saved first")
+        lines.append("the present files are NOT saved first")
     stopped = [container.name for container in to_stop(tools, adapters)]
     steps = [(adapter.plan(record), isinstance(adapter, Beside)) for adapter, record in adapters]
     lines += [line for line, beside in steps if beside]
@@ -259,14 +256,11 @@ def restore(tools: Tools, target: Target, confirm: str, safety: bool = True) -> 
             ],
             "newest": newest_good(tools) if plan.target.kind == KIND_LATEST else "",
             "started": started.isoformat(),
-            # What an interrupted restore saved, put aside, wrote over and stopped stays so when another point is chosen
-            # after it.
+            # What an interrupted restore saved, put aside and stopped stays so when another point is chosen after it.
             "saved": earlier.get("saved", ""),
             "previous": earlier.get("previous", []),
             "stopped": earlier.get("stopped", []),
             "servers": earlier.get("servers", []),
-            "overwriting": earlier.get("overwriting", False),
-            "anew": [],
             "prepared": {},
         }
     work = _Restore(tools, plan.point, plan.manifest, plan.target, journal)
@@ -289,12 +283,6 @@ def abort(tools: Tools, confirm: str) -> dict[str, Any]:
     if journal is None:
         raise RefusedError(
             f"stack {tools.settings.stack}: no restore was interrupted, so there is nothing to take back"
-        )
-    if journal["overwriting"]:
-        saved = f"; what was there before is point {journal['saved']}" if journal["saved"] else ""
-        raise RefusedError(
-            f"the restore of point {journal['point']} has begun to write over a database ({journal['step']}), so it"
-            f" cannot be taken back; end it, or restore another point{saved}"
         )
     # The repository may be what cannot be reached: all that is needed stands in the journal.
     point = Point(journal["point"], KIND_MANUAL, "", False)
@@ -353,7 +341,6 @@ class _Restore:
         tools, journal = self.tools, self.journal
         files.ensure_directory(tools.place.state, 0o700)
         self.note(journal.get("step") or STEP_BEGUN)
-        self.fetch()
         self.prepare()
         self.note(STEP_PREPARED)
         self.save_present(safety)
@@ -363,8 +350,6 @@ class _Restore:
         try:
             restored = [*self.swap(), *self.replace()]
         except BackupError as error:
-            if self.journal["overwriting"]:
-                raise
             self.tools.progress(f"failed: {error}")
             try:
                 self.take_back()
@@ -395,18 +380,6 @@ class _Restore:
             "warnings": [*(warning for prepared in found for warning in prepared.warnings), *warnings],
         }
 
-    def fetch(self) -> None:
-        """Get the dumps and compare them, before anything is touched."""
-        tools, point = self.tools, self.point
-        tools.host.make_empty(tools.place.fetched)
-        for adapter, record in self.adapters:
-            if "part" in record and isinstance(adapter, InPlace):
-                tools.progress(f"fetching {adapter.label}: {human_bytes(record['bytes'])}")
-                try:
-                    tools.fetch(point, record, adapter.label, f"{tools.place.fetched}/{record['file']}")
-                except BackupError as error:
-                    raise BackupError(f"{error}. Nothing was touched; choose another point") from error
-
     def prepare(self) -> None:
         """Put the databases together beside the live ones, where that was not done yet."""
         for adapter, record in self.besides:
@@ -434,22 +407,9 @@ class _Restore:
         return host.exists(str(found["data"])) or host.exists(adapter.previous(self.journal["id"]))
 
     def save_present(self, safety: bool) -> None:
-        """Save what will be written over; a database that cannot even be read has to begin anew."""
-        if self.journal["saved"] or self.journal["anew"]:
-            return
-        for adapter in self._databases():
-            if not adapter.start():
-                self.journal["anew"].append(adapter.label)
-        if self.journal["anew"] or not safety or not any(adapter.overwrites for adapter, _record in self.adapters):
-            return
-        try:
+        """Save what will be written over."""
+        if safety and not self.journal["saved"] and any(adapter.overwrites for adapter, _record in self.adapters):
             self.journal["saved"] = make_point(self.tools, KIND_BEFORE_RESTORE)["point"]
-        except SourceError as error:
-            self.tools.progress(f"the present data cannot be read: {error}")
-            self.journal["anew"] = [adapter.label for adapter in self._databases()]
-
-    def _databases(self) -> list[MysqlAdapter]:
-        return [adapter for adapter, _record in self.adapters if isinstance(adapter, MysqlAdapter)]
 
     def stop(self) -> None:
         running = to_stop(self.tools, self.adapters)
@@ -482,14 +442,6 @@ class _Restore:
     def replace(self) -> list[dict[str, Any]]:
         """Write over what has no other way."""
         tools, journal = self.tools, self.journal
-        if self._databases():
-            journal["overwriting"] = True
-            self.note(journal["step"])
-        for database in self._databases():
-            if database.label in journal["anew"] or not database.restart():
-                self._keep(database.begin_anew(journal["id"]))
-                journal["anew"] = [label for label in journal["anew"] if label != database.label]
-                self.note(journal["step"])
         restored = []
         for adapter, record in self.adapters:
             if not isinstance(adapter, InPlace):
@@ -524,7 +476,6 @@ class _Restore:
 
     def clear(self) -> None:
         """Remove what only the restore needed."""
-        self.tools.host.remove_tree(self.tools.place.fetched)
         for adapter, _record in self.besides:
             adapter.discard(self._workspace(adapter))
 

@@ -47,6 +47,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     SOURCE_MARIADB,
     SOURCE_MYSQL,
     SOURCE_POSTGRESQL,
+    SOURCE_REDIS,
     SOURCE_VOLUME,
     BackupError,
     Place,
@@ -72,10 +73,6 @@ PURPOSE_DRILL = "drill"
 
 class SourceError(BackupError):
     """A source cannot be read: the fault is in what should be backed up, not in the repository."""
-
-
-class SourceMissing(SourceError):
-    """The server answers and has no such database: there is nothing to read."""
 
 
 @dataclass
@@ -175,11 +172,6 @@ class Adapter(ABC):
     @property
     def label(self) -> str:
         return self.source.label
-
-    def present(self) -> bool:
-        """Whether there is anything to save. Where there is not, a backup fails, and the point that a restore makes of
-        the present data goes without it."""
-        return True
 
     @abstractmethod
     def collect(self, point: str) -> dict[str, Any]:
@@ -487,14 +479,17 @@ class Beside(Adapter):
 def _adapters() -> dict[str, type[Adapter]]:
     """The kinds of sources. Imported here because each of them imports this file for the contract."""
     from ansible_collections.slipway.ops.plugins.module_utils._backup.file_source import FileAdapter
-    from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_source import MysqlAdapter
+    from ansible_collections.slipway.ops.plugins.module_utils._backup.mariadb_source import MariadbAdapter
+    from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_server_source import MysqlServerAdapter
     from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_source import PostgresqlAdapter
+    from ansible_collections.slipway.ops.plugins.module_utils._backup.redis_source import RedisAdapter
     from ansible_collections.slipway.ops.plugins.module_utils._backup.volume_source import VolumeAdapter
 
     return {
-        SOURCE_MYSQL: MysqlAdapter,
-        SOURCE_MARIADB: MysqlAdapter,
+        SOURCE_MYSQL: MysqlServerAdapter,
+        SOURCE_MARIADB: MariadbAdapter,
         SOURCE_POSTGRESQL: PostgresqlAdapter,
+        SOURCE_REDIS: RedisAdapter,
         SOURCE_VOLUME: VolumeAdapter,
         SOURCE_FILE: FileAdapter,
     }
@@ -518,8 +513,8 @@ def adapter_of(record: Mapping[str, Any], tools: Tools) -> Adapter:
         fields.pop("path", None)
     source = Source(**fields)
     for present in tools.settings.sources:
-        same = (present.kind, present.service, present.database, present.volume)
-        if same == (source.kind, source.service, source.database, source.volume) and kind != SOURCE_FILE:
+        same = (present.kind, present.service, present.volume) == (source.kind, source.service, source.volume)
+        if same and kind != SOURCE_FILE:
             source = present
     return adapter_for(source, tools)
 

@@ -45,6 +45,10 @@ def split_environment(environment: Mapping[str, str]) -> tuple[str, dict[str, st
     return "".join(lines), hidden
 
 
+class NotContent(BackupError):
+    """The application's own check failed: everything came back and was started, and yet it is not what it needs."""
+
+
 @dataclass
 class Stage:
     """The place of one trial. `shared`: the servers see each other, because the application is to see them all."""
@@ -122,7 +126,7 @@ class Stage:
         outcome = docker.run_isolated(wish, wanted.timeout_seconds)
         said = last_line(outcome.stdout + outcome.stderr)
         if outcome.status != 0:
-            raise BackupError(
+            raise NotContent(
                 f"the application's own check ({wanted.command[0]} in service {wanted.service}) ended with exit status"
                 f" {outcome.status}: {said}"
             )

@@ -56,7 +56,6 @@ class Findings:
 
     databases: dict[str, Any] = field(default_factory=dict)
     files: dict[str, Any] = field(default_factory=dict)
-    parts: dict[str, Any] = field(default_factory=dict)
     smoke: dict[str, Any] | None = None
     # How long each part took until it served, and how old the newest of it was when the drill began.
     rto: dict[str, float] = field(default_factory=dict)
@@ -147,8 +146,6 @@ class Trial:
         for adapter, record in self.others:
             begun = self.tools.host.now()
             key = adapter.source.key
-            if "part" in record:
-                self._read_back(adapter, record)
             for path in adapter.paths(record):
                 self._unpack(adapter, record, path)
             self.found.rto[key] = round(self._since(begun), 1)
@@ -179,12 +176,6 @@ class Trial:
             "by_log": coverage is not None,
         }
         return workspace, prepared
-
-    def _read_back(self, adapter: Adapter, record: Mapping[str, Any]) -> None:
-        self.tools.progress(f"reading {adapter.label} back")
-        self.tools.fetch(self.choice.point, record, adapter.label)
-        self.found.parts[adapter.source.key] = {"sha256": record["sha256"], "bytes": record["bytes"]}
-        self.found.warnings.append(f"{adapter.label}: its dump reads back as it was stored; it was not loaded")
 
     def _unpack(self, adapter: Adapter, record: Mapping[str, Any], path: str) -> None:
         """Write the files as a restore does, and compare them with the repository's list and the manifest. Their

@@ -12,6 +12,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import STACK_NAME, Place, UsageError
 from ansible_collections.slipway.ops.plugins.module_utils._backup.repository import Repository
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
+from ansible_collections.slipway.ops.plugins.module_utils._log.log_files import logs_for
 
 
 def tools_for(stack: str, progress: Callable[[str], None]) -> Tools:
@@ -20,4 +21,4 @@ def tools_for(stack: str, progress: Callable[[str], None]) -> Tools:
         raise UsageError(f"stack {stack!r}: is not a name of a stack")
     place = Place(stack)
     settings = backups.load_settings(place)
-    return Tools(settings, place, Docker(), Host(), Repository(settings, place), progress)
+    return Tools(settings, place, Docker(), Host(), Repository(settings, place), progress, logs_for(place))

@@ -201,7 +201,8 @@ def collect_wal(
     size = segment_size(fetcher, pieces, scratch)
     timelines = wal.ranges(held, size)
     timeline = timeline or max(timelines, default=0)
-    if timeline not in timelines:
+    # A timeline that was just begun has a history and nothing more; a server would follow it all the same.
+    if timeline not in timelines and f"{timeline:08X}.history" not in groups:
         raise HoleError(f"the log holds nothing of timeline {timeline or 1}; choose another recovery point")
     for name in [name for name in groups if wal.HISTORY_NAME.match(name)]:
         rebuild(fetcher, groups[name], f"{directory}/{name}", scratch)

@@ -70,8 +70,22 @@ def run_follow(wanted: argparse.Namespace, stack: str) -> int:
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
 
-    follow(tools, ready)
+    follow(tools, ready, replaced(sys.argv[0]))
     return 0
+
+
+def replaced(path: str) -> Callable[[], bool]:
+    """Tells whether a file has been replaced since now. The program is an archive, which nothing more can be loaded
+    from once another one is in its place."""
+
+    def look() -> tuple[int, int, int] | None:
+        with suppress(OSError):
+            found = os.stat(path)
+            return found.st_dev, found.st_ino, found.st_mtime_ns
+        return None
+
+    begun = look()
+    return lambda: look() not in (None, begun)
 
 
 def _say(line: str) -> None:

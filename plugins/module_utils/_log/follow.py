@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import threading
 import time
@@ -254,7 +255,7 @@ def alone(path: str, stack: str) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise BusyError(
-                f"the logs of stack {stack} are followed already: systemctl status slipway-log-{stack}"
+                f"the logs of stack {stack} are followed already: systemctl status slipway-backup-follow-{stack}"
             ) from None
         yield
     finally:
@@ -290,6 +291,8 @@ class Follower:
         ]
         self._audits: dict[str, dict[str, Any]] = {}
         self._audited: dict[str, float] = {}
+        # When last everything that was there had been cut.
+        self._seen: dict[str, float] = {}
         self._held = False
         self._failure: BaseException | None = None
 
@@ -301,6 +304,7 @@ class Follower:
         return sum(self.tick_source(source) for source in self.sources)
 
     def tick_source(self, source: Source) -> int:
+        begun = self.tools.now()
         try:
             size = source.tick()
         except WaitingError as error:
@@ -313,6 +317,8 @@ class Follower:
             return 0
         source.note("follow", "")
         source.stuck_since = None
+        if not self._held:
+            self._seen[source.source.key] = begun
         if size:
             for shipper in self.shippers:
                 shipper.wake()
@@ -336,9 +342,11 @@ class Follower:
         """Ask all servers how they see it."""
         for source in self.sources:
             key = source.source.key
+            # From before: what it tells of the server is at least as new.
+            begun = self.tools.now()
             try:
                 self._audits[key] = source.audit()
-                self._audited[key] = self.tools.now()
+                self._audited[key] = begun
                 source.note("audit", "")
             except WaitingError as error:
                 source.note("audit", str(error))
@@ -369,9 +377,11 @@ class Follower:
             }
             if isinstance(source, PostgresLog):
                 record["receiving"] = source.receiving
+            if key in self._seen:
+                record["seen_timestamp_seconds"] = math.floor(self._seen[key])
             record["uncut_seconds"] = round(now - source.stuck_since) if source.stuck_since else 0
             if key in self._audited:
-                record["audit_timestamp_seconds"] = round(self._audited[key])
+                record["audit_timestamp_seconds"] = math.floor(self._audited[key])
             for shipper, inspector in zip(self.shippers, self.inspectors):
                 state = shipper.status(source, now)
                 state["missing"] = inspector.missing.get(key, [])
@@ -396,8 +406,9 @@ class Follower:
 
     # The threads
 
-    def run(self) -> None:
-        """Follow until `stop` is called. Raises what ended a thread, so that the service is started again."""
+    def run(self, outdated: Callable[[], bool] = lambda: False) -> None:
+        """Follow until `stop` is called, or until this program is outdated. Raises what ended a thread, so that the
+        service is started again."""
         settings = self.tools.settings
         names = ", ".join(source.source.service for source in self.sources)
         self.tools.say(f"follows the logs of stack {settings.stack}: {names}")
@@ -405,6 +416,9 @@ class Follower:
         try:
             while not self.stopping.wait(IDLE_SECONDS):
                 self.guard_disk()
+                if outdated():
+                    self.tools.say("this program was replaced: ends, to be started anew")
+                    self.stop()
         finally:
             self._end(threads)
         if self._failure is not None:
@@ -503,9 +517,14 @@ class Follower:
         return f"{objects} objects wait to be sent" if objects else "all of it is sent"
 
 
-def follow(tools: LogTools, ready: Callable[[Follower], None] = lambda follower: None) -> None:
-    """Follow as the stack's only follower. `ready` is told of it before it begins: that is who may stop it."""
+def follow(
+    tools: LogTools,
+    ready: Callable[[Follower], None] = lambda follower: None,
+    outdated: Callable[[], bool] = lambda: False,
+) -> None:
+    """Follow as the stack's only follower. `ready` is told of it before it begins: that is who may stop it. It ends by
+    itself when `outdated` says so."""
     with alone(tools.place.lock, tools.settings.stack):
         follower = Follower(tools)
         ready(follower)
-        follower.run()
+        follower.run(outdated)

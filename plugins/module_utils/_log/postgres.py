@@ -35,7 +35,9 @@ STEADY_SECONDS = 5
 LOST = "lost"
 
 # The password goes from the container's own variable (or the file that <variable>_FILE names) into psql's environment.
+# Without a user's name it is the one that the container was given.
 _FIND = """\
+user="${1:-${POSTGRES_USER:-postgres}}"
 password="${%(variable)s-}"
 if [ -z "$password" ] && [ -n "${%(variable)s_FILE-}" ]; then password="$(cat "$%(variable)s_FILE")"; fi
 """
@@ -44,11 +46,11 @@ _ASK = (
     + """\
 PGPASSWORD="$password" PGCONNECT_TIMEOUT=10 PGAPPNAME=slipway
 export PGPASSWORD PGCONNECT_TIMEOUT PGAPPNAME
-exec psql --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1 --host=127.0.0.1 --username="$1" \\
+exec psql --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1 --host=127.0.0.1 --username="$user" \\
   --dbname=postgres
 """
 )
-_TELL = _FIND + 'printf %%s "$password"\n'
+_TELL = _FIND + 'printf "%%s\\n%%s" "$user" "$password"\n'
 
 # What pg_receivewal or the server says when the newest file here is of no use to go on from.
 NOT_OURS = ("is not in this server's history", "has already been removed", "is ahead of the wal flush position")
@@ -72,9 +74,9 @@ def ask_command(user: str, variable: str) -> list[str]:
     return ["sh", "-c", _ASK % {"variable": variable}, "slipway", user]
 
 
-def tell_command(variable: str) -> list[str]:
-    """Print the password that the server's container was given."""
-    return ["sh", "-c", _TELL % {"variable": variable}, "slipway"]
+def tell_command(user: str, variable: str) -> list[str]:
+    """Print the user, and in the lines after it the password that the server's container was given."""
+    return ["sh", "-c", _TELL % {"variable": variable}, "slipway", user]
 
 
 def slot_name(key: str) -> str:
@@ -138,6 +140,7 @@ class PostgresLog(Source):
     def __init__(self, source: Any, tools: Any) -> None:
         super().__init__(source, tools)
         self.slot = slot_name(source.key)
+        self._told_user = ""
         self._receiving_since: float | None = None
         self.silent_since: float | None = None
         self.facts: dict[str, Any] = dict(self.state.facts)
@@ -184,6 +187,7 @@ class PostgresLog(Source):
 
     def _explain(self, outcome: Outcome) -> str:
         user, variable = self.source.login
+        user = user or self._told_user or "<POSTGRES_USER>"
         for needle, remedy in EXPLANATIONS:
             if needle in outcome.stderr.lower():
                 return remedy.format(user=user, variable=variable)
@@ -241,12 +245,13 @@ class PostgresLog(Source):
         self.tools.engine.remove_receivers(self._label)
         facts = self.ask_facts(server)
         tail = self._prepare(server, facts)
-        user, variable = self.source.login
-        outcome = self.tools.engine.ask(server, tell_command(variable))
-        if outcome.status != 0:
+        outcome = self.tools.engine.ask(server, tell_command(*self.source.login))
+        user, found, password = outcome.stdout.partition("\n")
+        if outcome.status != 0 or not found:
             raise BackupError(f"read the password in {server.name}: {self._explain(outcome)}")
+        self._told_user = user
         passfile = f"{self.directory}/passfile"
-        files.write_whole(passfile, passfile_line(user, outcome.stdout))
+        files.write_whole(passfile, passfile_line(user, password))
         command = receive_command(
             server, self._label, self._receiver, self.received(tail.lineage), passfile, user, self.slot
         )

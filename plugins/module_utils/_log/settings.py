@@ -24,11 +24,12 @@ from ansible_collections.slipway.ops.plugins.module_utils._log.model import chec
 from ansible_collections.slipway.ops.plugins.module_utils._log.rclone import LogRepository
 
 KINDS = (SOURCE_POSTGRESQL, SOURCE_MYSQL, SOURCE_MARIADB)
-DEFAULT_USERS = {SOURCE_POSTGRESQL: "postgres", SOURCE_MYSQL: "root", SOURCE_MARIADB: "root"}
+# PostgreSQL's image has its own in the container's variable POSTGRES_USER.
+DEFAULT_USERS = {SOURCE_POSTGRESQL: "", SOURCE_MYSQL: "root", SOURCE_MARIADB: "root"}
 DEFAULT_VARIABLES = {
     SOURCE_POSTGRESQL: "POSTGRES_PASSWORD",
     SOURCE_MYSQL: "MYSQL_ROOT_PASSWORD",
-    SOURCE_MARIADB: "MYSQL_ROOT_PASSWORD",
+    SOURCE_MARIADB: "MARIADB_ROOT_PASSWORD",
 }
 DEFAULT_REPOSITORY = "main"
 USER_NAME = re.compile(r"[^\x00-\x1f`'\"\\/]{1,64}\Z")
@@ -57,7 +58,8 @@ class LogSource:
 
     @property
     def login(self) -> tuple[str, str]:
-        """The user, and the container's variable that holds its password (or whose _FILE names a file with it)."""
+        """The user (empty: the one of the container's own variable), and the container's variable that holds its
+        password (or whose _FILE names a file with it)."""
         return self.user or DEFAULT_USERS[self.kind], self.password_variable or DEFAULT_VARIABLES[self.kind]
 
 
@@ -86,6 +88,11 @@ class LogPlace:
     """Where the files of a stack's logs are."""
 
     place: Place
+
+    @property
+    def settings(self) -> str:
+        """What is followed. Without it nothing is."""
+        return f"{self.place.configuration}/log.json"
 
     @property
     def root(self) -> str:
@@ -119,9 +126,9 @@ def _number(value: Mapping[str, Any], key: str, default: float, least: float, wh
 
 
 def parse_log_settings(document: Any, place: Place) -> LogSettings:
-    """Read what `backup.json` says of logs: its database sources, each server once, its repository, and its mapping
-    `log`. All problems are reported at once."""
-    name = place.settings
+    """Read `log.json`: the sources, each server once, the repository, and the mapping `log` with what differs from the
+    defaults. All problems are reported at once."""
+    name = LogPlace(place).settings
     problems: list[str] = []
     if not isinstance(document, Mapping):
         raise RefusedError(f"{name}: must hold a mapping; run the play with the role backup again")

@@ -16,6 +16,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
 from ansible_collections.slipway.ops.plugins.module_utils._log.gateway import Engine
 from ansible_collections.slipway.ops.plugins.module_utils._log.model import Lineage
 from ansible_collections.slipway.ops.plugins.module_utils._log.settings import LogPlace, parse_log_settings
+from ansible_collections.slipway.ops.plugins.module_utils._log.shelves import Shelf, WaitingShelf
 from ansible_collections.slipway.ops.plugins.module_utils._log.source import LogTools
 from ansible_collections.slipway.ops.plugins.module_utils._log.store import Access, Store
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
@@ -26,15 +27,25 @@ def tools_for(stack: str, say: Callable[[str], None]) -> LogTools:
     if not STACK_NAME.match(stack):
         raise UsageError(f"stack {stack!r}: is not a name of a stack")
     place = Place(stack)
-    document = files.read_json(place.settings)
+    document = files.read_json(LogPlace(place).settings)
     if document is None:
-        raise RefusedError(f"{place.settings}: is missing; run the play with the role backup for stack {stack}")
+        raise RefusedError(
+            f"{LogPlace(place).settings}: is missing, so no log of stack {stack} is followed here; run the play with"
+            " the role backup, with backup_log_enabled: true and a database among its sources"
+        )
     return LogTools(parse_log_settings(document, place), LogPlace(place), Engine(), say=say)
 
 
 def stores_for(tools: LogTools) -> dict[str, Store]:
     """The logs in each of the stack's repositories, by the repository's name."""
     return {item.name: Store(Access(item, tools.place.known_hosts(item.name))) for item in tools.settings.repositories}
+
+
+def shelves_for(tools: LogTools, key: str) -> list[Shelf]:
+    """Where a source's objects are: those that wait here, then those in the repositories."""
+    outgoing = f"{tools.place.source(key)}/outgoing"
+    waiting: list[Shelf] = [WaitingShelf(f"{outgoing}/{item.name}") for item in tools.settings.repositories]
+    return [*waiting, *stores_for(tools).values()]
 
 
 def present_lineage(place: LogPlace, key: str) -> Lineage | None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.slipway.ops.plugins.module_utils._stack.database_images import login_of
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Service, Stack
 
 UPSTREAM_DIRECTORY = "/etc/nginx/slipway/upstreams"
@@ -98,20 +99,22 @@ def databases(model: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _database_source(database: Mapping[str, Any]) -> dict[str, Any]:
-    keys = ["stack", "service", "user", "password_variable", "volumes"]
-    name = database["service"]
-    # PostgreSQL is saved as a whole cluster, whatever databases it has.
-    if database["kind"] != "postgresql":
-        keys.append("database")
-        name = f"{name}-{database['database']}" if database["database"] else name
-    return {"kind": database["kind"], "name": name, **{key: database[key] for key in keys}}
+def _database_source(service: Service, database: Mapping[str, Any]) -> dict[str, Any]:
+    """A server is saved as a whole, whatever databases it has."""
+    found = {"name": service.name, **{key: database[key] for key in ("kind", "stack", "service", "volumes")}}
+    environment = service.plain["environment"]
+    user, variable = login_of(database["kind"], environment, database["user"], database["password_variable"])
+    return {**found, "user": user, "password_variable": variable}
 
 
 def backup_sources(model: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What a backup holds: databases, the volumes named in x-slipway, and the files that describe the deployment."""
     stack = Stack(model)
-    sources: list[dict[str, Any]] = [_database_source(database) for database in databases(model) if database["backup"]]
+    sources: list[dict[str, Any]] = [
+        _database_source(stack.services[database["service"]], database)
+        for database in databases(model)
+        if database["backup"]
+    ]
     for key in stack.plain["slipway"]["backup"]["volumes"]:
         sources.append(
             {

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
+from ansible_collections.slipway.ops.plugins.module_utils._backup.promises import Observed
+
 
 @dataclass(frozen=True)
 class Unreadable:
@@ -43,6 +45,13 @@ class BackupStatus:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """What a stack's promises and drills are judged by; None where no backup is set up."""
+
+    observed: Observed | None
+
+
+@dataclass(frozen=True)
 class CertificateFile:
     path: str
     not_before: float
@@ -61,4 +70,4 @@ class DiskUse:
     used_inodes_percent: float
 
 
-Reading = Union[Unreadable, HttpAnswer, LogLines, BackupStatus, Certificates, DiskUse]
+Reading = Union[Unreadable, HttpAnswer, LogLines, BackupStatus, Standing, Certificates, DiskUse]

@@ -7,7 +7,8 @@
 
 Each with an application that ends gracefully on SIGTERM, and with one that ends at once. What counts as lost is said in
 tests/proofs/arena/slipway_arena/load.py; a websocket that a release ends is told apart and not counted as lost, so that
-the three can be compared.
+the three can be compared. A websocket that is refused is counted each time that its
+client tries again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ sys.path[:0] = [str(HERE.parents[1] / "lab"), str(HERE.parents[1] / "proofs/aren
 
 from slipway_arena import engines, versions
 from slipway_arena.arena import SITE, Arena, load_average
-from slipway_arena.judge import Answer, judge, percentile
+from slipway_arena.judge import SOCKET, Answer, judge, percentile
 from slipway_lab.shell import LabError
 
 DRAIN_SECONDS = 5
@@ -84,7 +85,8 @@ def bench(arena: Arena, count: int) -> list[str]:
     tools = Tools(arena)
     tools.install()
     lines = [
-        "| tool | application ends | releases | asked | lost | of these | websockets cut | s a release | p99 fresh |"
+        "| tool | application ends | releases | requests | lost | websockets refused, cut | what was seen |"
+        " s a release | p99 fresh |"
     ]
     lines.append("|---|---|---|---|---|---|---|---|---|")
     ways: dict[str, tuple[Callable[[str, str], None], int]] = {
@@ -124,13 +126,15 @@ def bench(arena: Arena, count: int) -> list[str]:
 
 def row(name: str, stop: str, tally: Tally) -> str:
     verdict = judge(tally.answers)
-    asked = sum(count for kind, count in verdict.asked.items() if kind != "websocket")
+    refused = sum(each.kind == SOCKET for each in verdict.failures)
+    asked = sum(count for kind, count in verdict.asked.items() if kind != SOCKET)
     why = [line for line in verdict.why() if "websocket ended" not in line]
     cut = sum(count for how, count in verdict.sockets.items() if how != "ours")
     p99 = 1000 * percentile([each.seconds for each in tally.answers if each.kind == "fresh"], 0.99)
     return (
-        f"| {name} | {stop} | {len(tally.seconds)} | {asked} | {len(verdict.failures)} | {'; '.join(why) or '-'} "
-        f"| {cut} | {percentile(tally.seconds, 0.5):.1f} (slowest {max(tally.seconds):.1f}) | {p99:.0f} ms |"
+        f"| {name} | {stop} | {len(tally.seconds)} | {asked} | {len(verdict.failures) - refused} | {refused}, {cut} "
+        f"| {'; '.join(why) or '-'} "
+        f"| {percentile(tally.seconds, 0.5):.1f} (slowest {max(tally.seconds):.1f}) | {p99:.0f} ms |"
     )
 
 

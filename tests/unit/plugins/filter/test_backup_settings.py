@@ -12,7 +12,7 @@ from ansible_collections.slipway.ops.plugins.filter.backup_settings import Filte
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import parse_settings
 
 backup_settings = FilterModule().filters()["backup_settings"]
-SOURCES = [{"kind": "volume", "volume": "fleet_uploads"}, {"kind": "mysql", "service": "database", "database": "d"}]
+SOURCES = [{"kind": "volume", "volume": "fleet_uploads"}, {"kind": "mysql", "service": "database"}]
 
 
 def test_what_it_writes_the_host_program_reads() -> None:
@@ -33,8 +33,8 @@ def test_what_it_writes_the_host_program_reads() -> None:
         ("text", "needs a list of sources, not str"),
         ([], "sources: is empty"),
         (
-            [{"kind": "redis", "service": "cache"}],
-            "sources[0].kind: redis is not backed up by this version",
+            [{"kind": "mysql", "service": "database", "database": "d"}],
+            "sources[0]: database not known for kind mysql",
         ),
         ([{"kind": "volume"}, {"kind": "file", "path": "x"}], "sources[0].volume: None"),
     ],

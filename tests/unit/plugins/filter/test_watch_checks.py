@@ -15,6 +15,9 @@ def test_returns_checks() -> None:
         "http",
         "logs",
         "backup",
+        "drill",
+        "promise",
+        "promise",
         "certificate",
         "disk",
     ]

@@ -187,6 +187,9 @@ class FakeLog:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
+    def lineage(self, source: Source) -> str:
+        return str(self._cluster.world.faults.get("log lineage", f"{SYSTEM}.2"))
+
     def coverage(self, source: Source, record: Mapping[str, Any], target: Target) -> Coverage | None:
         cluster, faults = self._cluster, self._cluster.world.faults
         if "no log" in faults or record["timeline"] in faults.get("left timelines", ()):
@@ -388,8 +391,6 @@ class ClusterDocker(FakeDocker):
 
     def execute(self, container: Container, command: Sequence[str], text: str = "") -> Outcome:
         server = self._cluster.isolated.get(container.name)
-        if server is None and container.service != "postgres":
-            return super().execute(container, command, text)
         data = server.data if server else self._cluster.data
         if command[0] == "sh" and "pg_amcheck" in command[-1]:
             return Outcome(0 if "amcheck" in self._world.faults else 127, "", "")
@@ -432,8 +433,6 @@ class ClusterDocker(FakeDocker):
         return found
 
     def stream(self, container: Container, command: Sequence[str], owner: str) -> Stream:
-        if container.service != "postgres":
-            return super().stream(container, command, owner)
         cluster, fault = self._cluster, self._world.faults.get("base backup")
         start = cluster.position
         cluster.position += 0x100

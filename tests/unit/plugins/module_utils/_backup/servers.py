@@ -46,6 +46,7 @@ class Database:
 
     def __init__(self, world: World, kind: str) -> None:
         self.world = world
+        world.database = self
         self.kind = kind
         self.data = world.root / "volumes/fleet_mysql/_data"
         self.logs = world.root / "binlogs"
@@ -79,6 +80,15 @@ class Database:
     @staticmethod
     def read(data: Path) -> dict[str, Any]:
         return dict(json.loads((data / ROWS_FILE).read_text(encoding="utf-8")))
+
+    def empty(self) -> None:
+        """The rows go, and nothing says why."""
+        self.write(self.data, [], self.read(self.data)["users"])
+
+    def drop(self) -> None:
+        """The whole database goes."""
+        self.empty()
+        self.engines, self.facts["databases"] = {}, ""
 
     @property
     def rows(self) -> list[int]:
@@ -125,15 +135,15 @@ class Database:
 
     @property
     def source(self) -> Source:
-        return Source(self.kind, "database", "", "root", "MYSQL_ROOT_PASSWORD")
+        return Source(self.kind, "database", "root", "MYSQL_ROOT_PASSWORD")
 
     def tools(self, log: bool = True) -> Tools:
         """The world's, with the server in it."""
         world = self.world
         sources = (self.source, *(item for item in world.settings.sources if item.kind == "volume"))
         return replace(
-            world.tools,
-            settings=replace(world.settings, sources=sources),
+            world.bare,
+            settings=replace(world.bare.settings, sources=sources),
             docker=ServerDocker(world, self),  # type: ignore[arg-type]
             log=FakeLog(self) if log else None,
         )
@@ -191,6 +201,7 @@ class _Server:
         self.wish = wish
         self.database = database
         self.running = True
+        self.stack = False
         self.status = 0
         self.lines: list[str] = []
         self.mounts = {inside: Path(outside) for outside, inside, _writable in wish.mounts}
@@ -208,6 +219,9 @@ class _Server:
             database.write(self.data, [], {})
         elif "isolated" in faults:
             self.running, self.lines = False, ["InnoDB: x", "2026 0 [ERROR] InnoDB: Corruption", "2026 0 [Note] Bye"]
+        elif wish.entrypoint == "docker-entrypoint.sh":
+            # Started as the stack does, and answers as the live server would.
+            self.stack = True
         elif "/slipway/run" not in self.mounts or "IDENTIFIED BY" not in self._init_file():
             self.running, self.lines = False, ["[ERROR] no file to begin with"]
 
@@ -343,10 +357,13 @@ class ServerDocker(FakeDocker):
             data += b"');\n-- Dump completed\n"
             said = ""
         fault = faults.get("backup")
+        self._world.happens("took a backup")
         if fault == "dies":
             return FakeStream(data[: len(data) // 2], Outcome(137, "", "Killed\n"))
         if fault == "is cut off":
             return FakeStream(data[: len(data) // 2], Outcome(0, "", said))
+        if fault == "is empty":
+            return FakeStream(b"", Outcome(0, "", said))
         if fault == "says nothing":
             return FakeStream(data, Outcome(0, "", ""))
         return FakeStream(data, Outcome(0, "", said))
@@ -378,12 +395,11 @@ class ServerDocker(FakeDocker):
 
     def execute(self, container: Container, command: Sequence[str], text: str = "") -> Outcome:
         server = self._database.isolated.get(container.name)
-        if server is None and container.service != "database":
-            return super().execute(container, command, text)
         if server is None and not self._world.running[NAME]:
             return Outcome(1, "", "ERROR 2002 (HY000): Can't connect to local server\n")
         try:
-            return self._inside(server, command, text) if server else self._live(command, text)
+            alone = server is not None and not server.stack
+            return self._inside(server, command, text) if server and alone else self._live(command, text)
         except ValueError as error:
             return Outcome(1, "", f"--------------\n{error}\n")
 
@@ -421,7 +437,7 @@ class ServerDocker(FakeDocker):
             variables = {**database.variables, **({"server_uuid": content["uuid"]} if not database.mariadb else {})}
             return Outcome(0, "".join(f"{name}\t{value}\n" for name, value in variables.items()), "")
         if "FROM information_schema.schemata" in text:
-            return Outcome(0, "shop\n", "")
+            return Outcome(0, database.facts.get("databases", "shop\n"), "")
         if "FROM information_schema.tables" in text:
             return Outcome(
                 0, "".join(f"shop\t{name}\t{kind}\t0\t16384\n" for name, kind in database.engines.items()), ""

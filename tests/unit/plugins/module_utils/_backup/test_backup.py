@@ -27,19 +27,21 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     RepositoryMissing,
     Retention,
 )
+from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.servers import Database
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import Killed, World
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+    """With a server of MariaDB that has four rows."""
+    return Database(World(tmp_path), "mariadb").world
 
 
 def test_a_point_is_stored_read_back_and_only_then_counted(world: World) -> None:
     summary = make_point(world.tools, "scheduled")
     assert summary["point"] == "20260101T020001Z"
-    assert (summary["rows"], summary["files"], summary["points"]) == (3, 1, 1)
-    assert world.events == ["dump", "stored part", "store", "mark", "check"]
+    assert (summary["rows"], summary["files"], summary["points"]) == (4, 1, 1)
+    assert world.events == ["took a backup", "stored part", "store", "mark", "check"]
     assert world.points[summary["point"]].verified
     stored = world.snapshots[summary["snapshot"]]
     assert str(world.volume / "a.jpg") in stored
@@ -73,11 +75,11 @@ def stopped(world: World) -> None:
 
 
 def emptied(world: World) -> None:
-    world.tables = {"orders": [], "drivers": []}
+    world.database.empty()
 
 
 def dropped(world: World) -> None:
-    world.tables = None
+    world.database.drop()
 
 
 def without_files(world: World) -> None:
@@ -94,18 +96,18 @@ def fault(name: str, value: Any) -> Callable[[World], None]:
 @pytest.mark.parametrize(
     ("switch", "words"),
     [
-        pytest.param(fault("dump", "dies"), "ended with exit status 137", id="dump dies half way"),
-        pytest.param(fault("dump", "is cut off"), "ends without its last line", id="dump is cut off"),
-        pytest.param(fault("dump", "is empty"), "ends without its last line after 0 B", id="empty dump"),
-        pytest.param(fault("dump", "complains"), "the dump is not whole", id="dump complains"),
+        pytest.param(fault("backup", "dies"), "ended with exit status 137", id="tool dies half way"),
+        pytest.param(fault("backup", "is cut off"), "is cut off within a chunk", id="stream is cut off"),
+        pytest.param(fault("backup", "is empty"), "is not whole after 0 B: it is empty", id="empty stream"),
+        pytest.param(fault("backup", "says nothing"), "did not end with", id="tool does not say that it is whole"),
         pytest.param(full, "are free, and a backup wants", id="full disk"),
         pytest.param(stopped, "does not run", id="database stopped"),
-        pytest.param(emptied, "has no row now and had 3", id="rows are gone"),
-        pytest.param(dropped, "has no database of this name", id="database is gone"),
+        pytest.param(emptied, "has no row now and had 4", id="rows are gone"),
+        pytest.param(dropped, "database shop is not there now", id="database is gone"),
         pytest.param(without_files, "has no file now and had 1", id="files are gone"),
         pytest.param(fault("repository", "wrong password"), "wrong password", id="repository cannot be opened"),
         pytest.param(fault("store", BackupError("connection lost")), "connection lost", id="upload fails"),
-        pytest.param(fault("read back", "sql"), "reads back as", id="another checksum"),
+        pytest.param(fault("read back", "xbstream"), "reads back as", id="another checksum"),
         pytest.param(fault("read back", "json"), "its manifest cannot be read back", id="manifest damaged"),
         pytest.param(fault("read back", "files"), "the snapshot has none of them", id="files missing"),
     ],
@@ -123,7 +125,7 @@ def test_a_bad_backup_fails_and_touches_no_good_point(
     assert "check" not in world.events[events:]
 
 
-@pytest.mark.parametrize("step", ["dump", "stored part", "store", "mark", "check"])
+@pytest.mark.parametrize("step", ["took a backup", "stored part", "store", "mark", "check"])
 def test_a_backup_that_is_killed_leaves_the_good_points(world: World, step: str) -> None:
     first = make_point(world.tools, "scheduled")["point"]
     world.clock += timedelta(days=1)
@@ -139,7 +141,7 @@ def test_a_backup_that_is_killed_leaves_the_good_points(world: World, step: str)
     assert {name for name, parts in world.parts.items() if parts} == set(world.points)
 
 
-def orphan(world: World, point: str, key: str = "mysql-database-fleetbase") -> str:
+def orphan(world: World, point: str, key: str = "mariadb-database") -> str:
     """A part that a job left behind."""
     part = Part(key, f"lost-{point}")
     world.parts.setdefault(point, []).append(part)
@@ -192,7 +194,7 @@ def test_orphans_that_cannot_be_removed_stop_nothing(world: World) -> None:
 
 def test_smaller_data_can_be_accepted(world: World) -> None:
     make_point(world.tools, "scheduled")
-    world.tables = {"orders": [], "drivers": []}
+    world.database.empty()
     fail(world, "slipway backup run --stack fleet --accept-smaller")
     assert make_point(world.tools, "manual", accept_smaller=True)["rows"] == 0
     assert make_point(world.tools, "scheduled")["rows"] == 0
@@ -234,7 +236,7 @@ def test_the_structure_is_checked_once_in_its_interval(world: World) -> None:
 def test_a_safety_point_is_no_backup_of_record(world: World) -> None:
     make_point(world.tools, "scheduled")
     before = world.status()
-    world.tables = {"orders": [], "drivers": []}
+    world.database.empty()
     summary = make_point(world.tools, "before-restore")
     assert world.points[summary["point"]].verified
     assert world.status() == before
@@ -251,7 +253,7 @@ def test_any_point_can_be_read_back_later(world: World) -> None:
     summary = make_point(world.tools, "scheduled")
     point = world.points[summary["point"]]
     assert [part.get("files") or part["bytes"] for part in read_back(world.tools, point)][1] == 1
-    world.faults["read back"] = "sql"
+    world.faults["read back"] = "xbstream"
     with pytest.raises(BackupError, match="slipway backup check"):
         read_back(world.tools, point)
 

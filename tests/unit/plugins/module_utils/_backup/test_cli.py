@@ -23,12 +23,13 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
 )
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import lease
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.cluster import Cluster
+from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.servers import Database
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import Killed, World
 
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    world = World(tmp_path)
+    world = Database(World(tmp_path), "mariadb").world
     monkeypatch.setattr(cli, "CONFIGURATION_DIRECTORY", str(tmp_path / "etc/backup"))
     (tmp_path / "etc/backup/fleet").mkdir(parents=True)
     monkeypatch.setattr(cli, "tools_for", lambda stack, progress: replace(world.tools, progress=progress))
@@ -45,7 +46,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 def test_run_points_verify_status(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.backup(["run"]) == 0
-    assert "3 rows, 1 files" in capsys.readouterr().out
+    assert "4 rows, 1 files" in capsys.readouterr().out
     assert cli.points([]) == 0
     assert "20260101T020001Z  manual          good" in capsys.readouterr().out
     assert cli.backup(["verify"]) == 0
@@ -61,7 +62,7 @@ def test_json_is_all_that_is_on_stdout(world: World, capsys: pytest.CaptureFixtu
     assert cli.backup(["run", "--json", "--kind", "scheduled"]) == 0
     seen = capsys.readouterr()
     assert json.loads(seen.out)["kind"] == "scheduled"
-    assert "dumping database fleetbase" in seen.err
+    assert "physical backup of the databases of service database" in seen.err
 
 
 def test_status_fails_without_a_good_point(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,14 +79,14 @@ def test_freshness_comes_from_the_repository(world: World, capsys: pytest.Captur
 
 def test_restore_and_its_plan(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     cli.backup(["run"])
-    world.tables = {"orders": ["z"], "drivers": []}
+    world.database.empty()
     assert cli.restore(["--plan"]) == 0
-    assert world.tables == {"orders": ["z"], "drivers": []}
+    assert world.database.rows == []
     with pytest.raises(RefusedError, match="nothing was named"):
         cli.restore([])
     capsys.readouterr()
     assert cli.restore(["--confirm", "fleet"]) == 0
-    assert world.tables == {"orders": ["a", "b", "c"], "drivers": []}
+    assert world.database.rows == [1, 2, 3, 4]
     assert "restore --discard-previous --confirm fleet" in capsys.readouterr().out
     assert cli.restore(["--discard-previous", "--confirm", "fleet"]) == 0
 
@@ -214,10 +215,10 @@ def test_a_drill_and_what_it_is_judged_by(
 
 
 def test_status_fails_when_a_promise_is_broken(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    world.promises = Promises(rpo_seconds=60)
+    world.promises = Promises(rpo_seconds=600)
     cli.backup(["run"])
     assert cli.backup(["status"]) == 0
-    world.clock += timedelta(minutes=2)
+    world.clock += timedelta(minutes=20)
     capsys.readouterr()
     assert cli.backup(["status", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)

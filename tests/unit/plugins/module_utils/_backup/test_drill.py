@@ -24,6 +24,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
 from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome
 from ansible_collections.slipway.ops.plugins.module_utils._backup.target import Target, parse_target
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.cluster import Cluster
+from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.servers import Database
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import Killed, World
 
 KEY = "postgresql-postgres"
@@ -545,11 +546,9 @@ def test_the_plan_touches_nothing(cluster: Cluster) -> None:
     assert "has 18" in plan(cluster.tools(), NEWEST)["problems"][0]
 
 
-def test_dumps_are_read_back(tmp_path: Path) -> None:
-    world = World(tmp_path)
+def test_mariadb_is_tried_as_well(tmp_path: Path) -> None:
+    world = Database(World(tmp_path), "mariadb").world
     make_point(world.tools, "scheduled")
     report = drill(world.tools, NEWEST)
-    assert list(report["parts"]) == ["mysql-database-fleetbase"]
-    assert "it was not loaded" in report["warnings"][0]
-    world.faults["read back"] = "sql"
-    assert "reads back as" in drill(world.tools, NEWEST)["error"]
+    assert (report["ok"], report["error"]) == (True, "")
+    assert report["databases"]["mariadb-database"]["rows"] == 4

@@ -11,7 +11,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup import model
 from ansible_collections.slipway.ops.plugins.module_utils._backup.manifest import check_manifest, find_record, shrunk
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, RefusedError, parse_settings
 
-MYSQL = {"kind": "mysql", "service": "database", "database": "fleetbase"}
+MYSQL = {"kind": "mysql", "service": "database"}
 VOLUME = {"kind": "volume", "volume": "fleet_uploads"}
 
 
@@ -27,8 +27,19 @@ def test_defaults() -> None:
     assert settings.interval_seconds == 86400
 
 
+def test_what_a_server_is_logged_in_with_by_default() -> None:
+    kinds = ("mysql", "mariadb", "postgresql", "redis")
+    settings = parse_settings(document(sources=[{"kind": kind, "service": kind} for kind in kinds]), "backup.json")
+    assert [(source.user, source.password_variable) for source in settings.sources] == [
+        ("root", "MYSQL_ROOT_PASSWORD"),
+        ("root", "MARIADB_ROOT_PASSWORD"),
+        ("", "POSTGRES_PASSWORD"),
+        ("", ""),
+    ]
+
+
 def test_what_the_stack_says_besides_is_passed_over() -> None:
-    remarks = {"name": "database-fleetbase", "stack": "fleet", "volumes": ["fleet_mysql"]}
+    remarks = {"name": "database", "stack": "fleet", "volumes": ["fleet_mysql"]}
     assert parse_settings(document(sources=[{**MYSQL, **remarks}]), "x") == parse_settings(
         document(sources=[MYSQL]), "x"
     )
@@ -43,9 +54,9 @@ def test_what_the_stack_says_besides_is_passed_over() -> None:
         ({"sources": ["x"]}, "sources[0]: must be a mapping"),
         (
             {"sources": [{"kind": "tape"}]},
-            "sources[0].kind: 'tape' is not known; use one of file, mariadb, mysql, postgresql, volume",
+            "sources[0].kind: 'tape' is not known; use one of file, mariadb, mysql, postgresql, redis, volume",
         ),
-        ({"sources": [{"kind": "redis"}]}, "sources[0].kind: redis is not backed up by this version"),
+        ({"sources": [{"kind": "redis"}]}, "sources[0].service: None is not a valid name"),
         ({"sources": [{"kind": "postgresql"}]}, "sources[0].service: None is not a valid name"),
         (
             {"sources": [{"kind": "postgresql", "service": "db", "database": "shop"}]},
@@ -56,7 +67,8 @@ def test_what_the_stack_says_besides_is_passed_over() -> None:
         ({"sources": [{"kind": "volume", "volume": "../etc"}]}, "sources[0].volume: '../etc' is not a valid name"),
         ({"sources": [{"kind": "file", "path": "etc"}]}, "sources[0].path: 'etc' is not a valid name"),
         ({"sources": [{**MYSQL, "password_variable": "A;B"}]}, "sources[0].password_variable: 'A;B'"),
-        ({"sources": [{**MYSQL, "database": "a'b"}]}, 'sources[0].database: "a\'b"'),
+        ({"sources": [{**MYSQL, "user": "a'b"}]}, 'sources[0].user: "a\'b"'),
+        ({"sources": [{**MYSQL, "database": "shop"}]}, "sources[0]: database not known for kind mysql"),
         ({"retention": {"daily": -1}}, "retention.daily: -1 must be a whole number"),
         ({"retention": {"daily": 0}}, "retention: keeps nothing"),
         ({"retention": []}, "retention: must be a mapping"),
@@ -103,7 +115,7 @@ def test_durations(seconds: float, text: str) -> None:
     assert model.human_seconds(seconds) == text
 
 
-GOOD = {"kind": "mysql", "database": "d", "rows": 100, "tables": {"t": 100}, "bytes": 5 << 20}
+GOOD = {"kind": "mysql", "rows": 100, "databases": {"d": {"rows": 100}}, "bytes": 5 << 20}
 
 
 @pytest.mark.parametrize(
@@ -111,8 +123,8 @@ GOOD = {"kind": "mysql", "database": "d", "rows": 100, "tables": {"t": 100}, "by
     [
         pytest.param(None, {**GOOD, "rows": 0}, 0, id="the first one may be empty"),
         pytest.param(GOOD, GOOD, 0, id="the same"),
-        pytest.param(GOOD, {**GOOD, "rows": 0, "tables": {"t": 0}}, 1, id="no row any more"),
-        pytest.param(GOOD, {**GOOD, "rows": 0, "tables": {}}, 2, id="no table any more"),
+        pytest.param(GOOD, {**GOOD, "rows": 0, "databases": {"d": {"rows": 0}}}, 1, id="no row any more"),
+        pytest.param(GOOD, {**GOOD, "rows": 0, "databases": {}}, 2, id="no database any more"),
         pytest.param(GOOD, {**GOOD, "rows": 1, "bytes": 1 << 18}, 1, id="a tenth"),
         pytest.param({**GOOD, "bytes": 1000}, {**GOOD, "bytes": 10}, 0, id="small ones may shrink"),
         pytest.param({"files": 3}, {"files": 0}, 1, id="no file any more"),

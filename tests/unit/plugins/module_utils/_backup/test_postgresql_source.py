@@ -13,11 +13,16 @@ from typing import Any
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point, read_back
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError
+from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql import lsn_number
 from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_source import PostgresqlAdapter, explain
 from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Workspace, adapter_for
 from ansible_collections.slipway.ops.plugins.module_utils._backup.target import Target, parse_target
-from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.cluster import SERVER_NAME, SYSTEM, Cluster
+from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.cluster import (
+    SERVER_NAME,
+    SYSTEM,
+    Cluster,
+)
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import World
 
 
@@ -58,11 +63,19 @@ def test_a_point_says_all_that_a_restore_elsewhere_needs(cluster: Cluster) -> No
     assert expected.items() <= record.items()
     assert record["settings"]["max_connections"] == "200"
     assert record["begin_time"] < record["end_time"]
+    # The log of this server that is followed now, and not that of another one.
+    assert record["log_lineage"] == f"{SYSTEM}.2"
     (part,) = cluster.world.points[summary["point"]].parts
     assert part.snapshot.startswith(record["snapshot"])
     assert (summary["rows"], summary["files"]) == (2, 1)
     compared = read_back(cluster.tools(), cluster.world.points[summary["point"]])
     assert compared[0] == {"path": "postgresql-postgres.tar", "sha256": record["sha256"], "bytes": record["bytes"]}
+
+
+def test_the_log_of_another_server_is_not_the_point_s(cluster: Cluster) -> None:
+    cluster.world.faults["log lineage"] = "1"
+    record = record_of(cluster, make_point(cluster.tools(), "scheduled")["point"])
+    assert record["log_lineage"] == ""
 
 
 def fault(name: str, value: Any) -> Callable[[Cluster], None]:
@@ -219,7 +232,13 @@ def test_a_quiet_hour_is_no_missing_transaction(saved: Cluster) -> None:
     saved.world.clock += timedelta(minutes=30)
     prepared = prepare(saved, target(saved, "now-10min"))
     assert rows(prepared) == ["one", "two", "three", "four", "five"]
-    assert any("nothing was committed between" in line for line in saved.world.said)
+    assert any("nothing was written between" in line for line in saved.world.said)
+
+
+def test_the_log_s_very_end_is_a_position_as_well(saved: Cluster) -> None:
+    prepared = prepare(saved, target(saved, f"0/{saved.position:X}"))
+    assert rows(prepared) == ["one", "two", "three", "four", "five"]
+    assert lsn_number(prepared.position) == saved.position
 
 
 @pytest.mark.parametrize(

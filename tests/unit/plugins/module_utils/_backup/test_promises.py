@@ -107,7 +107,8 @@ def test_late_and_failed_drills(
 
 
 def test_for_people() -> None:
-    standing = promises.judge(SETTINGS, NOW, NOW - 25 * HOUR, NOW - 500 * HOUR, None, {"rto_seconds": 60.0})
+    seen = promises.Observed(SETTINGS, NOW - 25 * HOUR, None, {"rto_seconds": 60.0})
+    standing = promises.judge(seen, NOW, NOW - 500 * HOUR)
     assert promises.describe(standing) == [
         "RPO, lost at most: promised 1 d, now 1 d 1 h (the databases of service database (postgresql)): BROKEN",
         "RTO, back within: promised 4 h, now 1 min: kept",
@@ -116,9 +117,16 @@ def test_for_people() -> None:
     assert promises.complaints(standing) == [standing["rpo"]["why"]]
 
 
+def judged(place: Place) -> tuple[bool, bool, bool]:
+    seen = promises.observe(place)
+    assert seen is not None
+    found = promises.judge(seen, NOW, NOW - 2 * HOUR)
+    return found["rpo"]["broken"], found["rto"]["broken"], found["drill"]["late"]
+
+
 def test_from_files(tmp_path: Path) -> None:
     place = Place("fleet", configuration_root=f"{tmp_path}/etc", state_root=f"{tmp_path}/state")
-    assert promises.from_files(place, NOW, None) is None
+    assert promises.observe(place) is None
     for path in (place.configuration, place.state):
         Path(path).mkdir(parents=True)
     document = {
@@ -129,13 +137,9 @@ def test_from_files(tmp_path: Path) -> None:
         "drill": DrillSettings(interval_seconds=HOUR).as_dict(),
     }
     Path(place.settings).write_text(json.dumps(document), encoding="utf-8")
-    found = promises.from_files(place, NOW, NOW - 2 * HOUR)
-    assert found is not None
-    assert (found["rpo"]["broken"], found["rto"]["broken"], found["drill"]["late"]) == (True, False, True)
+    assert judged(place) == (True, False, True)
     Path(place.status).write_text(json.dumps({"last_success_epoch": NOW - 60}), encoding="utf-8")
     Path(place.drill).write_text(
         json.dumps({"ok": True, "last_success_epoch": NOW - 60, "rto_seconds": 61}), encoding="utf-8"
     )
-    found = promises.from_files(place, NOW, NOW - 2 * HOUR)
-    assert found is not None
-    assert (found["rpo"]["broken"], found["rto"]["broken"], found["drill"]["late"]) == (False, True, False)
+    assert judged(place) == (False, True, False)

@@ -26,6 +26,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import
     prepared_from,
     wait_ready,
 )
+from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.servers import Database
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import World
 
 CONTAINER = Container("id", "fleet-db-1", "db", "postgres:17", "sha256:1", True)
@@ -67,19 +68,18 @@ def test_names_beside_the_data_are_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "key", "server_key"),
+    ("source", "key"),
     [
-        (Source("postgresql", "db"), "postgresql-db", "postgresql-db"),
-        (Source("mysql", "db", "shop"), "mysql-db-shop", "mysql-db"),
-        (Source("volume", volume="fleet_uploads"), "volume-fleet_uploads", "volume"),
+        (Source("postgresql", "db", "fleet"), "postgresql-db"),
+        (Source("volume", volume="fleet_uploads"), "volume-fleet_uploads"),
     ],
 )
-def test_keys(source: Source, key: str, server_key: str) -> None:
-    assert (source.key, source.server_key) == (key, server_key)
+def test_keys(source: Source, key: str) -> None:
+    assert source.key == key
 
 
 def test_keys_are_plain_and_stay_different() -> None:
-    names = [Source("mysql", "db", name).key for name in ("a b", "a,b", "a_b")]
+    names = [Source("file", path=name).key for name in ("/a b", "/a,b", "/a_b")]
     assert len(set(names)) == 3
     assert not [name for name in names if set(name) & set(" ,")]
 
@@ -104,16 +104,10 @@ def test_a_kind_of_a_later_version(tmp_path: Path) -> None:
 
 
 def test_today_s_user_counts(tmp_path: Path) -> None:
-    tools = World(tmp_path).tools
-    record = {
-        "kind": "mysql",
-        "service": "database",
-        "database": "fleetbase",
-        "user": "old",
-        "password_variable": "OLD",
-    }
+    tools = Database(World(tmp_path), "mariadb").tools()
+    record = {"kind": "mariadb", "service": "database", "user": "old", "password_variable": "OLD"}
     assert adapter_of(record, tools).source.user == "root"
-    assert adapter_of({**record, "database": "other"}, tools).source.user == "old"
+    assert adapter_of({**record, "service": "other"}, tools).source.user == "old"
 
 
 class Clock(Host):

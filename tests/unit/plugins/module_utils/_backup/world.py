@@ -3,12 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-"""A small world: a database, containers, volumes and a repository in memory, with faults that a test can switch on."""
+"""A small world: containers, volumes and a repository in memory, with faults that a test can switch on."""
 
 import hashlib
 import json
-import re
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -46,7 +44,6 @@ class World:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.faults: dict[str, Any] = {}
-        self.tables: dict[str, list[str]] | None = {"orders": ["a", "b", "c"], "drivers": []}
         self.snapshots: dict[str, dict[str, bytes]] = {}
         self.points: dict[str, Point] = {}
         self.parts: dict[str, list[Part]] = {}
@@ -55,11 +52,12 @@ class World:
         self.dies_after = 0
         self.said: list[str] = []
         self.clock = datetime(2026, 1, 1, 2, 0, tzinfo=timezone.utc)
+        # A `servers.Database` puts itself here.
+        self.database: Any = None
         self.free = 100 * GIB
         self.memory: int | None = 8 * GIB
         self.drill = DrillSettings()
         self.promises = Promises()
-        self.server_works = True
         self.running = {"fleet-application-1": True, "fleet-cache-1": True, "fleet-database-1": True}
         for volume in ("fleet_uploads", "fleet_mysql"):
             (root / "volumes" / volume / "_data").mkdir(parents=True)
@@ -74,14 +72,18 @@ class World:
         )
         (root / "etc/stacks/fleet").mkdir(parents=True)
         (root / "etc/stacks/fleet/stack.json").write_text("{}", encoding="utf-8")
-        sources = (
-            Source("mysql", "database", "fleetbase", "root", "MYSQL_ROOT_PASSWORD"),
-            Source("volume", volume="fleet_uploads"),
-        )
+        sources = (Source("volume", volume="fleet_uploads"),)
         self.settings = Settings("fleet", "/repository", sources, Retention(daily=30))
 
     @property
     def tools(self) -> Tools:
+        found = self.database.tools(log=False) if self.database is not None else self.bare
+        assert isinstance(found, Tools)
+        return found
+
+    @property
+    def bare(self) -> Tools:
+        """Without a database."""
         return Tools(
             replace(self.settings, drill=self.drill, promises=self.promises),
             self.place,
@@ -163,7 +165,6 @@ class FakeDocker:
         for name, running in self._world.running.items():
             service = name.split("-")[1]
             volumes = {"/var/lib/mysql": ("fleet_mysql", str(self._world.root / "volumes/fleet_mysql/_data"))}
-            broken = service == "database" and not self._world.server_works
             found.append(
                 Container(
                     name,
@@ -172,7 +173,7 @@ class FakeDocker:
                     images.get(service, f"{service}:17"),
                     "sha256:x",
                     running,
-                    health="unhealthy" if broken else "healthy",
+                    health="healthy",
                     volumes=volumes if service == "database" else {},
                 )
             )
@@ -185,55 +186,12 @@ class FakeDocker:
     def start(self, containers: Sequence[Container]) -> None:
         for container in containers:
             self._world.running[container.name] = True
-            if container.service == "database" and not any((self._world.root / "volumes/fleet_mysql/_data").iterdir()):
-                self._initialise()
             self._world.happens(f"start {container.service}")
-
-    def _initialise(self) -> None:
-        """What the image's entry point does on an empty volume."""
-        if self._world.faults.get("empty volume") is None:
-            return
-        self._world.server_works = True
-        self._world.tables = {}
 
     def stop(self, containers: Sequence[Container]) -> None:
         for container in containers:
             self._world.running[container.name] = False
             self._world.happens(f"stop {container.service}")
-
-    def execute(self, container: Container, command: Sequence[str], text: str = "") -> Outcome:
-        world = self._world
-        if not world.server_works:
-            return Outcome(1, "", "ERROR 2002 (HY000): Can't connect to local server\n")
-        if text.startswith("SELECT VERSION()"):
-            size = 1000 * sum(len(rows) for rows in (world.tables or {}).values())
-            return Outcome(0, f"8.4.3\tutf8mb4\tutf8mb4_bin\t{size}\n" if world.tables is not None else "", "")
-        if text.startswith("SELECT 1;"):
-            return Outcome(0, "1\n", "")
-        if text.startswith("DROP DATABASE"):
-            world.tables = {}
-            world.happens("empty the database")
-            return Outcome(0, "", "")
-        asked = re.findall(r"SELECT (\d+), COUNT\(\*\) FROM `\w+`.`(\w+)`", text)
-        return Outcome(0, "".join(f"{index}\t{len((world.tables or {})[name])}\n" for index, name in asked), "")
-
-    def stream(self, container: Container, command: Sequence[str], owner: str) -> Stream:
-        text = b""
-        for name, rows in (self._world.tables or {}).items():
-            text += f"CREATE TABLE `{name}` (\n);\n".encode()
-            text += b"".join(f"INSERT INTO `{name}` VALUES ('{row}');\n".encode() for row in rows)
-        text += b"-- Dump completed\n"
-        half, fault = text[: len(text) // 2], self._world.faults.get("dump")
-        if fault == "dies":
-            return FakeStream(half, Outcome(137, "", "Killed\n"))
-        if fault == "is cut off":
-            return FakeStream(half)
-        if fault == "is empty":
-            return FakeStream(b"")
-        if fault == "complains":
-            return FakeStream(text, Outcome(0, "", "mysqldump: Error: 'Access denied'\n"))
-        self._world.happens("dump")
-        return FakeStream(text)
 
     def end_leftovers(self, owner: str) -> int:
         return 0
@@ -251,17 +209,6 @@ class FakeDocker:
         world.happens("smoke")
         found = world.faults.get("smoke outcome", Outcome(0, "3 orders\n", ""))
         return found
-
-    def execute_from(self, container: Container, command: Sequence[str], path: str) -> Outcome:
-        tables: dict[str, list[str]] = {}
-        for line in Path(path).read_text(encoding="utf-8").splitlines():
-            if line.startswith("CREATE TABLE"):
-                tables[line.split("`")[1]] = []
-            elif line.startswith("INSERT"):
-                tables[line.split("`")[1]].append(line.split("'")[1])
-        self._world.tables = tables
-        self._world.happens("load the dump")
-        return Outcome(0, "", "")
 
 
 class FakeRepository:
@@ -338,7 +285,9 @@ class FakeRepository:
     def count(self, snapshot: str, paths: Sequence[str]) -> dict[str, tuple[int, int]]:
         found = {}
         for path in paths:
-            inside = [data for name, data in self._world.snapshots[snapshot].items() if name.startswith(f"{path}/")]
+            inside = [
+                data for name, data in self._world.snapshots[snapshot].items() if f"{name}/".startswith(f"{path}/")
+            ]
             found[path] = (
                 (0, 0) if self._world.faults.get("read back") == "files" else (len(inside), sum(map(len, inside)))
             )
@@ -346,7 +295,7 @@ class FakeRepository:
 
     def unpack(self, snapshot: str, target: str, path: str | None = None) -> None:
         for name, data in self._world.snapshots[snapshot].items():
-            if path is None or name.startswith(f"{path}/"):
+            if path is None or f"{name}/".startswith(f"{path}/"):
                 file = Path(target + name)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(data)
@@ -368,9 +317,3 @@ class FakeRepository:
             self._world.parts[orphan.point] = [
                 part for part in self._world.parts[orphan.point] if part.snapshot != orphan.snapshot
             ]
-
-
-def wipe(path: Path) -> None:
-    """Remove what is in a directory."""
-    for child in path.iterdir():
-        shutil.rmtree(child) if child.is_dir() else child.unlink()

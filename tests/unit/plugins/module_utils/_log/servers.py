@@ -200,7 +200,7 @@ def answer_postgres(cluster: Cluster, password: str = "geheim") -> Callable[[Ser
 
     def answer(server: Server, command: Sequence[str], text: str) -> Outcome:
         if "psql" not in command[2]:
-            return Outcome(0, password, "")
+            return Outcome(0, f"{command[-1] or 'postgres'}\n{password}", "")
         if "json_build_object" in text:
             return Outcome(0, json.dumps(cluster.facts()) + "\n", "")
         if "pg_create_physical_replication_slot" in text:

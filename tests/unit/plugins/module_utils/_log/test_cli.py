@@ -14,10 +14,17 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._backup import cli as backups
-from ansible_collections.slipway.ops.plugins.module_utils._backup.model import Place, RefusedError, UsageError
-from ansible_collections.slipway.ops.plugins.module_utils._log import cli, wiring
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
+    Place,
+    RefusedError,
+    Source,
+    UsageError,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._log import cli, log_files, wiring
 from ansible_collections.slipway.ops.plugins.module_utils._log.model import Lineage, Piece, Stream
-from ansible_collections.slipway.ops.plugins.module_utils._log.settings import LogSource
+from ansible_collections.slipway.ops.plugins.module_utils._log.settings import LogPlace, LogSource
+from ansible_collections.slipway.ops.plugins.module_utils._log.shelves import WaitingShelf
+from ansible_collections.slipway.ops.plugins.module_utils._log.store import Store
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._log.servers import SAMPLES
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._log.test_follow import UUID, World
@@ -136,8 +143,9 @@ def test_following_ends_with_a_signal(world: World, monkeypatch: pytest.MonkeyPa
         def stop(self) -> None:
             ended.append(True)
 
-    def follow(tools: Any, ready: Callable[[Any], None]) -> None:
+    def follow(tools: Any, ready: Callable[[Any], None], outdated: Callable[[], bool]) -> None:
         ready(Follower())
+        assert not outdated()
         for number in (signal.SIGTERM, signal.SIGINT):
             os.kill(os.getpid(), number)
         tools.say("one\nline")
@@ -152,16 +160,32 @@ def test_following_ends_with_a_signal(world: World, monkeypatch: pytest.MonkeyPa
     assert ended == [True, True]
 
 
+def test_a_program_that_was_replaced_is_noticed(tmp_path: Path) -> None:
+    program, other = tmp_path / "slipway", tmp_path / "new"
+    program.write_text("1", encoding="utf-8")
+    replaced = cli.replaced(str(program))
+    assert not replaced()
+    # While it is away, nothing is known, and nothing else can be started either.
+    program.unlink()
+    assert not replaced()
+    other.write_text("2", encoding="utf-8")
+    other.rename(program)
+    assert replaced()
+
+
 def test_tools_come_from_the_role_s_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Place("fleet", configuration_root=str(tmp_path / "etc"), state_root=str(tmp_path / "state"))
     monkeypatch.setattr(wiring, "Place", lambda stack: place)
-    with pytest.raises(RefusedError, match=r"backup.json: is missing; run the play with the role backup"):
+    with pytest.raises(
+        RefusedError, match=r"log.json: is missing, so no log of stack fleet is followed here; run the play"
+    ):
         wiring.tools_for("fleet", print)
     with pytest.raises(UsageError, match="is not a name of a stack"):
         wiring.tools_for("../x", print)
     files.ensure_directory(place.configuration)
+    assert log_files.logs_for(place) is None
     files.write_json(
-        place.settings,
+        LogPlace(place).settings,
         {
             "stack": "fleet",
             "repository": {"url": "/srv/repo"},
@@ -175,6 +199,12 @@ def test_tools_come_from_the_role_s_file(tmp_path: Path, monkeypatch: pytest.Mon
     files.ensure_directory(used.place.source("database"))
     files.write_json(f"{used.place.source('database')}/state.json", {"format": 1, "lineage": "77.2"})
     assert wiring.present_lineage(used.place, "database") == Lineage("fleet", "database", "77", 2)
+    logs = log_files.logs_for(place)
+    assert logs is not None
+    assert logs.lineage(Source("postgresql", "database")) == "77.2"
+    waiting, repository = wiring.shelves_for(used, "database")
+    assert isinstance(waiting, WaitingShelf)
+    assert isinstance(repository, Store)
 
 
 def test_ranges_of_segments(world: World) -> None:

@@ -430,6 +430,16 @@ def test_it_follows_until_it_is_stopped(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "state/fleet/log.json").read_text(encoding="utf-8"))["stack"] == "fleet"
 
 
+def test_it_ends_when_its_program_was_replaced(tmp_path: Path) -> None:
+    world = World(tmp_path, interval_seconds=0.05)
+    world.write()
+    answers = iter([False, True])
+    world.follower.run(lambda: next(answers))
+    assert world.held() == 298
+    assert "this program was replaced: ends, to be started anew" in world.said
+    assert world.said[-1].startswith("the logs of stack fleet are followed no more")
+
+
 def test_a_repository_that_hangs_blocks_neither_cutting_nor_the_other_nor_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

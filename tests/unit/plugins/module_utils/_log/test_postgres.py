@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,26 @@ def test_the_receiver_shares_the_server_s_network_and_is_told_nothing_secret(wor
     script = next(script for script, _text in world.engine.asked if "psql" not in script)
     assert '"${POSTGRES_PASSWORD-}"' in script
     assert '"$(cat "$POSTGRES_PASSWORD_FILE")"' in script
+
+
+@pytest.mark.parametrize(
+    ("user", "environment", "told"),
+    [
+        ("", {"POSTGRES_PASSWORD": "a%s b"}, "postgres\na%s b"),
+        ("", {"POSTGRES_USER": "fleet", "POSTGRES_PASSWORD": "x\ny"}, "fleet\nx\ny"),
+        ("other", {"POSTGRES_USER": "fleet"}, "other\n"),
+        ("", {"POSTGRES_PASSWORD": "", "POSTGRES_PASSWORD_FILE": "secret"}, "postgres\nfrom a file"),
+    ],
+)
+def test_user_and_password_are_those_of_the_container(
+    user: str, environment: dict[str, str], told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("from a file\n", encoding="utf-8")
+    command = postgres.tell_command(user, "POSTGRES_PASSWORD")
+    done = subprocess.run(
+        command, env={"PATH": "/usr/bin:/bin", **environment}, cwd=tmp_path, capture_output=True, check=True
+    )
+    assert done.stdout.decode() == told
 
 
 def test_odd_passwords_stand_in_the_file_as_libpq_wants(world: World) -> None:

@@ -32,8 +32,8 @@ def test_each_server_is_followed_once() -> None:
     )
     assert [source.login for source in found.sources] == [
         ("root", "PW"),
-        ("postgres", "POSTGRES_PASSWORD"),
-        ("root", "MYSQL_ROOT_PASSWORD"),
+        ("", "POSTGRES_PASSWORD"),
+        ("root", "MARIADB_ROOT_PASSWORD"),
     ]
     assert found.sources[1].label == "log of ledger (postgresql)"
     (repository,) = found.repositories
@@ -64,7 +64,7 @@ def test_all_problems_at_once() -> None:
     with pytest.raises(RefusedError) as error:
         parse_log_settings(document, PLACE)
     for part in (
-        "backup.json: stack: is other and not fleet",
+        "log.json: stack: is other and not fleet",
         "sources[0].service: 'a b'",
         "sources[1].user",
         "sources[1].password_variable",

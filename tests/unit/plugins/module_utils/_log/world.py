@@ -68,7 +68,18 @@ class FakeRepository:
         if self.fault is not None:
             raise self.fault
         found = [parse_piece(path, len(content)) for path, content in sorted(self.objects.items())]
-        return [piece for piece in found if piece is not None and piece.path.startswith(prefix)]
+        return [
+            piece
+            for piece in found
+            if piece is not None
+            and piece.path.startswith(prefix)
+            and (not prefix or prefix.endswith("/") or piece.path[len(prefix)] == "/")
+        ]
+
+    def directories(self, prefix: str) -> list[str]:
+        if self.fault is not None:
+            raise self.fault
+        return sorted({path[len(prefix) + 1 :].split("/")[0] for path in self.objects if path.startswith(f"{prefix}/")})
 
     def fetch(self, pieces: Iterable[Piece], directory: str) -> None:
         for piece in pieces:
