@@ -265,8 +265,7 @@ def test_an_engine_that_no_point_fits(world: RealWorld, tmp_path: Path) -> None:
     )
     Path(tmp_path, "postgres").write_text(said, encoding="utf-8")
     Path(tmp_path, "Dockerfile").write_text(
-        f"FROM {DATABASE_IMAGE}\nCOPY postgres /usr/local/sbin/postgres\n"
-        + "RUN chmod 755 /usr/local/sbin/postgres\n",
+        f"FROM {DATABASE_IMAGE}\nCOPY postgres /usr/local/sbin/postgres\n" + "RUN chmod 755 /usr/local/sbin/postgres\n",
         encoding="utf-8",
     )
     newer = f"{STACK}-postgres:18"
