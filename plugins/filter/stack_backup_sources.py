@@ -14,8 +14,8 @@ description:
   - Returns the database servers, the volumes under C(x-slipway.backup.volumes), and the files on the host that describe
     the deployment.
   - A service is a database server when it has C(x-slipway.database), which may be empty (C({})) where the image's name
-    tells the kind (MySQL, Percona, MariaDB, PostgreSQL, PostGIS, TimescaleDB, Redis, Valkey). User and password variable
-    are then the image's own for the user that may back everything up.
+    tells the kind (MySQL, Percona, MariaDB, PostgreSQL, PostGIS, TimescaleDB, Redis, Valkey). User and password
+    variable are then the image's own for the user that may back everything up.
 options:
   _input:
     description: The model of a stack, as given by P(slipway.ops.stack#lookup).

@@ -72,8 +72,9 @@ report:
   type: dict
   returned: when not in check mode
   sample:
-    {ok: true, error: "", point: 20260102T020000Z, newest_good: 20260102T020000Z, rto_seconds: 41.2, rpo_seconds: 3600.0,
-     tried: [{point: 20260102T020000Z, age_seconds: 3600, result: good, error: ""}], duration_seconds: 78.4}
+    {ok: true, error: "", point: 20260102T020000Z, newest_good: 20260102T020000Z, rto_seconds: 41.2,
+     rpo_seconds: 3600.0, tried: [{point: 20260102T020000Z, age_seconds: 3600, result: good, error: ""}],
+     duration_seconds: 78.4}
 """
 
 from ansible.module_utils.basic import AnsibleModule

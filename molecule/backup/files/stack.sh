@@ -16,7 +16,7 @@ cat > database.sh <<'SH'
 # What an official image's entry point does: initialise an empty volume, then serve.
 set -eu
 mkdir -p /run/mysqld
-server="mariadbd --no-defaults --user=root --datadir=/var/lib/mysql --socket=/run/mysqld/mysqld.sock --log-bin=0"
+server="mariadbd --no-defaults --user=root --datadir=/var/lib/mysql --socket=/run/mysqld/mysqld.sock --log-bin=binlog --server-id=1"
 client="mariadb --no-defaults --user=root"
 if [ ! -d /var/lib/mysql/mysql ]; then
     mariadb-install-db --no-defaults --user=root --datadir=/var/lib/mysql --auth-root-authentication-method=normal >/dev/null
@@ -70,7 +70,7 @@ cat > server.sh <<'SH'
 # What the official image's entry point does: initialise an empty volume, then serve.
 set -eu
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
-    initdb --username=fleet --auth-local=trust --auth-host=scram-sha-256 >/dev/null
+    echo "$POSTGRES_PASSWORD" | initdb --username=fleet --pwfile=/dev/stdin --auth-local=trust --auth-host=scram-sha-256 >/dev/null
     pg_ctl -D "$PGDATA" -o "-c listen_addresses=''" -w start >/dev/null
     psql -qXU fleet -d postgres -c 'CREATE DATABASE shop'
     pg_ctl -D "$PGDATA" -m fast -w stop >/dev/null
@@ -101,7 +101,7 @@ start database -e 'MYSQL_ROOT_PASSWORD=a "quoted" $ecret' -e MYSQL_DATABASE=flee
     --health-interval 1s --health-retries 60 scenario/stack /database.sh
 docker run -d --name fleet-postgres-1 --restart unless-stopped --label com.docker.compose.project=fleet \
     --label com.docker.compose.service=postgres --label com.docker.compose.oneoff=False \
-    --stop-signal SIGINT -e POSTGRES_USER=fleet -v fleet_pg:/var/lib/postgresql/data scenario/postgres >/dev/null
+    --stop-signal SIGINT -e POSTGRES_USER=fleet -e 'POSTGRES_PASSWORD=a "quoted" $ecret' -v fleet_pg:/var/lib/postgresql/data scenario/postgres >/dev/null
 start cache scenario/redis redis-server --save ''
 start application -v fleet_uploads:/data --stop-timeout 1 scenario/stack sh -c 'while :; do sleep 1; done'
 
@@ -117,7 +117,12 @@ cat > /usr/local/bin/fleet-pg <<'SH'
 exec docker exec -i "${2:-fleet-postgres-1}" psql -qXAtU fleet -v ON_ERROR_STOP=1 -d "${1:-shop}"
 SH
 chmod +x /usr/local/bin/fleet-pg
-until echo 'SELECT 1' | fleet-pg >/dev/null 2>&1; do sleep 0.5; done
+seconds=0
+until echo 'SELECT 1' | fleet-pg >/dev/null 2>&1; do
+    [ "$seconds" -lt 120 ] || { docker logs fleet-postgres-1; exit 1; }
+    sleep 1
+    seconds=$((seconds + 1))
+done
 fleet-pg <<'SQL'
 CREATE TABLE trips (id serial PRIMARY KEY, note text);
 CREATE TABLE stops (trip int REFERENCES trips ON DELETE CASCADE);

@@ -68,6 +68,8 @@ def make_point(tools: Tools, kind: str, accept_smaller: bool = False, tidy: bool
     before["promised_rto_seconds"] = tools.settings.promises.rto_seconds
     before["promised_rpo_seconds"] = tools.settings.promises.rpo_seconds
     try:
+        if kind != KIND_BEFORE_RESTORE:
+            _publish(tools, statuses.begun(before, started.isoformat(), int(started.timestamp()), os.getpid()))
         summary, found = _make(tools, kind, accept_smaller, started)
     except BaseException as error:
         if kind != KIND_BEFORE_RESTORE:

@@ -24,6 +24,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import
     Tools,
     adapter_of,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._backup.status import is_future
 from ansible_collections.slipway.ops.plugins.module_utils._backup.target import (
     KIND_LATEST,
     KIND_POINT,
@@ -95,8 +96,18 @@ def choose_for(tools: Tools, target: Target) -> Choice:
     newest, warnings = choose(points, LATEST, stack)
     good = [point for point in points if point.verified and point.kind != KIND_BEFORE_RESTORE]
     if target.kind == KIND_LATEST:
+        _refuse_future(newest, tools.host.now())
         return _latest(tools, target, newest, good, warnings)
     return _within_log(tools, target, newest, good)
+
+
+def _refuse_future(newest: Point, now: datetime) -> None:
+    """Which point is the latest is told by their names, and so by a clock: not by one that was wrong."""
+    if is_future(newest.time.timestamp(), now.timestamp()):
+        raise RefusedError(
+            f"point latest: {newest.name} is from the future, by this host's clock ({human_time(now)}): it is wrong"
+            " now, or was when that point was made. Look at the points and name one: slipway backup points"
+        )
 
 
 def choose_again(tools: Tools, target: Target, name: str) -> Choice:
@@ -126,7 +137,7 @@ def _reaches(tools: Tools, target: Target, manifest: dict[str, Any]) -> dict[str
     return {
         adapter.source.key: adapter.reach(record, target)
         for adapter, record in adapters_of(tools, manifest)
-        if isinstance(adapter, Beside)
+        if isinstance(adapter, Beside) and adapter.keeps_log
     }
 
 
@@ -154,7 +165,11 @@ def _within_log(tools: Tools, target: Target, newest: Point, good: Sequence[Poin
     tried: list[tuple[str, ...]] = []
     earliest = ""
     for point, manifest in _candidates(tools, target, good):
-        besides = [(a, record) for a, record in adapters_of(tools, manifest) if isinstance(a, Beside)]
+        besides = [
+            (adapter, record)
+            for adapter, record in adapters_of(tools, manifest)
+            if isinstance(adapter, Beside) and adapter.keeps_log
+        ]
         if not besides:
             raise RefusedError(
                 f"target {target.describe()}: no source of stack {tools.settings.stack} keeps a log, so only points can"

@@ -21,6 +21,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup import beside 
 from ansible_collections.slipway.ops.plugins.module_utils._backup import drill as drills
 from ansible_collections.slipway.ops.plugins.module_utils._backup import promises
 from ansible_collections.slipway.ops.plugins.module_utils._backup import restore as restores
+from ansible_collections.slipway.ops.plugins.module_utils._backup import status as statuses
 from ansible_collections.slipway.ops.plugins.module_utils._backup.choice import choose
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Docker
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
@@ -138,6 +139,8 @@ def wanted_target(tools: Tools, point: str, to: str = "", before: bool = False, 
 def full_status(tools: Tools, points: list[Point]) -> dict[str, Any]:
     """The status, with its freshness taken from the repository and not from what the last job said."""
     status = backups.read_status(tools.place)
+    if killed := statuses.killed(status):
+        status.update(ok=False, error=killed)
     good = [point for point in points if point.verified and point.kind != KIND_BEFORE_RESTORE]
     newest = good[-1] if good else None
     now = tools.host.now()
@@ -283,6 +286,8 @@ def _status(wanted: argparse.Namespace, tools: Tools) -> int:
         interrupted = found["interrupted_restore"]
         lines.append(f"restore of {interrupted['point']} was interrupted: {interrupted['step']}")
     lines += [f"old data is kept in {path}" for path in found["previous"]]
+    if age is not None and statuses.is_future(-age, 0):
+        lines.append("the newest good point is from the future: the host's clock is wrong, or was when it was made")
     lines += promises.describe(found["promises"])
     if found["overdue"]:
         lines.append("OVERDUE: look at journalctl -u slipway-backup-" + str(found["stack"]))

@@ -35,6 +35,11 @@ BINLOG_INNODB = "xtrabackup_binlog_pos_innodb"
 HEALTHCHECK_FILE = ".my-healthcheck.cnf"
 HEALTHCHECK_USER = "healthcheck"
 
+# Tablespaces whose keys only the server has.
+ENCRYPTED_SQL = (
+    "SELECT COUNT(*) FROM information_schema.innodb_tablespaces_encryption WHERE current_key_id <> 0"
+    " AND encryption_scheme = 1;\n"
+)
 _TOOL = """\
 tool=mariadb-backup
 command -v "$tool" >/dev/null 2>&1 || tool=mariabackup

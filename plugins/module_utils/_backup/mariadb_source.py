@@ -85,6 +85,12 @@ class MariadbAdapter(MysqlFamilyAdapter):
                 f"{self.label}: is {variables['version']}, and MariaDB 10.5 is the oldest that can be backed up;"
                 " upgrade it, or set x-slipway.backup: false there"
             )
+        encrypted = self.ask(container, mariadb.ENCRYPTED_SQL, "ask for encrypted tables").strip()
+        if encrypted not in ("", "0"):
+            raise SourceError(
+                f"{self.label}: has {encrypted} encrypted tablespaces, whose keys are not saved; decrypt them (the"
+                " repository encrypts what it is given), or set x-slipway.backup: false there"
+            )
 
     def save(self, point: str, container: Container, variables: Mapping[str, str], content: Content) -> Saved:
         tools, source = self.tools, self.source

@@ -26,15 +26,18 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     RefusedError,
     human_bytes,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_copy import Copier
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_logfiles import Replay, plan_replay
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_restore import RestoreServer, last_words
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_server import Content, LogPlace
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import (
     Beside,
     DataPlace,
+    Opened,
     Prepared,
     Reach,
     SourceError,
+    Wanted,
     Workspace,
     data_place,
     last_line,
@@ -539,6 +542,13 @@ class MysqlFamilyAdapter(Beside):
         helper = self._helper(record, workspace, str(facts["image"]), str(facts["user"]), owner)
         helper.start(self.arguments(record))
         return helper.container
+
+    def copy(self, opened: Opened, wanted: Wanted, copy_id: str) -> dict[str, Any]:
+        source = self.source
+        copier = Copier(
+            self.tools, self.label, opened.container, self.container(), source.user, source.password_variable
+        )
+        return copier.table(wanted, copy_id) if wanted.table else copier.database(wanted, copy_id)
 
     def visit(self, container: Container) -> str:
         return f"docker exec -it {container.name} sh -c '{server.VISIT}'"

@@ -45,7 +45,9 @@ def _behind(source: Source, now: float, log: Mapping[str, Any] | None) -> float 
         if not source.service or (record.get("service"), record.get("kind")) != (source.service, source.kind):
             continue
         loss = record.get("loss_seconds")
-        if not isinstance(loss, (int, float)) or record.get("holes"):
+        repositories = (record.get("repositories") or {}).values()
+        broken = record.get("holes") or any(one.get("missing") for one in repositories)
+        if not isinstance(loss, (int, float)) or broken:
             return None
         quiet = now - float((log or {}).get("epoch") or 0)
         return float(loss) + (quiet if quiet > FOLLOWER_SECONDS else 0.0)

@@ -325,6 +325,8 @@ class Beside(Adapter):
     """A database that is put together beside the live one and exchanged for it."""
 
     is_database = True
+    # Whether it can be brought further than a point is. One that cannot comes back as it was then, as files do.
+    keeps_log = True
 
     # Which point, and how far.
 

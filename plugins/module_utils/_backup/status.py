@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.slipway.ops.plugins.module_utils._lease import lease
+
+# What clocks of hosts that are kept in time may differ by, and more.
+CLOCK_SKEW_SECONDS = 300
 METRICS = (
     ("last_success_timestamp_seconds", "When the newest point that was read back was begun.", "last_success_epoch"),
     ("last_attempt_timestamp_seconds", "When the last backup was begun.", "last_attempt_epoch"),
@@ -19,6 +23,11 @@ METRICS = (
     ("interval_seconds", "How often a backup is expected.", "interval_seconds"),
     ("promised_rto_seconds", "How long a restore may take, by promise; 0 is none.", "promised_rto_seconds"),
     ("promised_rpo_seconds", "How much a loss of the host may cost, by promise; 0 is none.", "promised_rpo_seconds"),
+    (
+        "running_since_timestamp_seconds",
+        "When the backup was begun that runs, or was killed; not there when the last one came to its end.",
+        "running_since_epoch",
+    ),
 )
 DRILL_METRICS = (
     ("last_success_timestamp_seconds", "When the last good drill was begun.", "last_success_epoch"),
@@ -34,10 +43,32 @@ DRILL_METRICS = (
 )
 
 
+def begun(previous: Mapping[str, Any], since: str, since_epoch: int, pid: int) -> dict[str, Any]:
+    """The status while a backup runs. One that is killed can say nothing any more: what it said before stays, and tells
+    of it."""
+    process = {"pid": pid, "process_start": lease.process_start(pid), "boot_id": lease.boot_id()}
+    return {**previous, "running": {"since": since, **process}, "running_since_epoch": since_epoch}
+
+
+def _ended(previous: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in previous.items() if key not in ("running", "running_since_epoch")}
+
+
+def killed(status: Mapping[str, Any]) -> str:
+    """What is to be said of a backup that was begun and whose process is gone; empty when there is none."""
+    running = status.get("running")
+    if not isinstance(running, dict) or not lease.holder_died(running, lease.boot_id()):
+        return ""
+    return (
+        f"the backup that was begun at {running.get('since')} did not come to its end: it was killed, or the host went"
+        " down"
+    )
+
+
 def succeeded(previous: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any]:
     """The status after a backup that was read back."""
     return {
-        **previous,
+        **_ended(previous),
         **{name: summary[name] for name in ("point", "size_bytes", "rows", "files", "duration_seconds", "points")},
         "ok": True,
         "error": "",
@@ -50,13 +81,27 @@ def succeeded(previous: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[s
 
 def failed(previous: Mapping[str, Any], error: str, started: str, started_epoch: int) -> dict[str, Any]:
     """The status after a backup that failed: what the last good one left stays."""
-    return {**previous, "ok": False, "error": error, "last_attempt": started, "last_attempt_epoch": started_epoch}
+    return {
+        **_ended(previous),
+        "ok": False,
+        "error": error,
+        "last_attempt": started,
+        "last_attempt_epoch": started_epoch,
+    }
 
 
 def overdue(status: Mapping[str, Any], now_epoch: float) -> bool:
-    """Whether the newest good point is older than two intervals, or there is none."""
+    """Whether the newest good point is older than two intervals, or there is none. One from the future hides how old
+    the others are."""
     last = status.get("last_success_epoch")
-    return not last or now_epoch - float(last) > 2 * float(status.get("interval_seconds") or 86400)
+    if not last or is_future(float(last), now_epoch):
+        return True
+    return now_epoch - float(last) > 2 * float(status.get("interval_seconds") or 86400)
+
+
+def is_future(epoch: float, now_epoch: float) -> bool:
+    """Whether a point was made by a clock that was ahead of the present one: one of the two is wrong."""
+    return epoch - now_epoch > CLOCK_SKEW_SECONDS
 
 
 def render_metrics(statuses: Mapping[str, Mapping[str, Any]]) -> str:

@@ -19,6 +19,8 @@ from ansible_collections.slipway.ops.plugins.module_utils._watch.reading import 
     CertificateFile,
     Certificates,
     DiskUse,
+    FollowedLog,
+    FollowedLogs,
     HttpAnswer,
     LogLines,
     Reading,
@@ -28,6 +30,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._watch.reading import 
 
 # What a clock may be ahead by without its times being called wrong.
 CLOCK_SKEW_SECONDS = 600
+# A follower says every few seconds how it stands. One that was just set up has this long to begin.
+FOLLOWER_SECONDS = 60
+BEGINNING_SECONDS = 600
 
 BAD = "bad"
 AGAIN = "again"
@@ -71,6 +76,8 @@ def judge(check: Check, reading: Reading, now: float, first_seen: float) -> tupl
         return _logs(options, reading)
     if isinstance(reading, BackupStatus):
         return _backup(options, reading, now, first_seen)
+    if isinstance(reading, FollowedLogs):
+        return _backup_log(options, reading, now, first_seen)
     if isinstance(reading, Standing):
         return _standing(check, reading, now, first_seen)
     if isinstance(reading, Certificates):
@@ -114,6 +121,46 @@ def _backup(options: Mapping[str, Any], status: BackupStatus, now: float, first_
     if age >= limit:
         return False, f"{told}, {age / 3600:.0f} hours ago; at most {options['max_age_hours']} are expected"
     return True, told
+
+
+def _backup_log(options: Mapping[str, Any], reading: FollowedLogs, now: float, first_seen: float) -> tuple[bool, str]:
+    stack = options["stack"]
+    if not reading.wanted:
+        return True, f"no database log of {stack} is to be followed"
+    beginning = 0 <= now - first_seen < BEGINNING_SECONDS
+    service = f"see journalctl -u slipway-backup-follow-{stack}"
+    if reading.told is None:
+        return beginning, f"the logs of {stack} are not followed yet; {service}"
+    if not -CLOCK_SKEW_SECONDS <= now - reading.told <= FOLLOWER_SECONDS:
+        return (
+            False,
+            f"the logs of {stack} are not followed: the last word of it is from {utc(reading.told)}; {service}",
+        )
+    bad = [f"the disk of {stack}'s logs is nearly full, so nothing is received"] if reading.held else []
+    bad += [problem for log in reading.logs for problem in _followed_log(options, log, beginning)]
+    if bad:
+        return False, "; ".join(bad)
+    losses = [log.loss_seconds for log in reading.logs if log.loss_seconds is not None]
+    cost = f"; a loss now would cost {max(losses):.0f} s" if losses else ""
+    return True, f"the logs of {stack} are followed: {', '.join(log.name for log in reading.logs)}{cost}"
+
+
+def _followed_log(options: Mapping[str, Any], log: FollowedLog, beginning: bool) -> list[str]:
+    why = f": {log.problems[0]}" if log.problems else ""
+    found = []
+    if log.missing:
+        more = f" and {len(log.missing) - 1} more" if len(log.missing) > 1 else ""
+        found.append(
+            f"the log of {log.name} has a hole, which no restore can pass: {log.missing[0]}{more}; make a new point:"
+            f" slipway backup run --stack {options['stack']}"
+        )
+    limit = options["max_loss_seconds"]
+    if log.loss_seconds is None:
+        if not beginning:
+            found.append(f"nothing of the log of {log.name} is safe yet{why}")
+    elif log.loss_seconds > limit:
+        found.append(f"a loss now would cost {log.loss_seconds:.0f} s of {log.name}; at most {limit} are expected{why}")
+    return found
 
 
 def _standing(check: Check, reading: Standing, now: float, first_seen: float) -> tuple[bool, str]:

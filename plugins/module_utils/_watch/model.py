@@ -20,6 +20,7 @@ CERTIFICATES = "/etc/slipway/certificates/*/current/fullchain.pem"
 HTTP = "http"
 LOGS = "logs"
 BACKUP = "backup"
+BACKUP_LOG = "backup_log"
 DRILL = "drill"
 PROMISE = "promise"
 CERTIFICATE = "certificate"
@@ -175,6 +176,10 @@ CHECKS: dict[str, dict[str, Field]] = {
     BACKUP: {
         "stack": Field(_text),
         "max_age_hours": Field(_whole(1, 8760), 26),
+    },
+    BACKUP_LOG: {
+        "stack": Field(_text),
+        "max_loss_seconds": Field(_whole(5, 86400), 60),
     },
     # When a drill is expected, and what was promised, stands where the backup itself is set up.
     DRILL: {"stack": Field(_text)},

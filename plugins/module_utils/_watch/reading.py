@@ -45,6 +45,28 @@ class BackupStatus:
 
 
 @dataclass(frozen=True)
+class FollowedLog:
+    """How the log of one database server stands: how many seconds of changes a loss of the host would cost now (None
+    when that is not known yet), the files of it that are missing, and the other problems."""
+
+    name: str
+    loss_seconds: float | None
+    missing: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FollowedLogs:
+    """The time of the follower's last word, in seconds since 1970, or None when there has been none. Without logs to be
+    followed, `wanted` is false."""
+
+    wanted: bool
+    told: float | None = None
+    held: bool = False
+    logs: tuple[FollowedLog, ...] = ()
+
+
+@dataclass(frozen=True)
 class Standing:
     """What a stack's promises and drills are judged by; None where no backup is set up."""
 
@@ -70,4 +92,4 @@ class DiskUse:
     used_inodes_percent: float
 
 
-Reading = Union[Unreadable, HttpAnswer, LogLines, BackupStatus, Standing, Certificates, DiskUse]
+Reading = Union[Unreadable, HttpAnswer, LogLines, BackupStatus, FollowedLogs, Standing, Certificates, DiskUse]

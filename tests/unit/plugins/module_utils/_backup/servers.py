@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._backup import mysql_clone, mysql_replay
+from ansible_collections.slipway.ops.plugins.module_utils._backup import mariadb, mysql_clone, mysql_replay
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Container, Isolated
 from ansible_collections.slipway.ops.plugins.module_utils._backup.log_files import Coverage
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, Source
@@ -419,7 +419,7 @@ class ServerDocker(FakeDocker):
                 return Outcome(1, "", "ERROR 1126 (HY000) at line 1: Can't open shared library 'mysql_clone.so'\n")
             facts["plugin"] = "ACTIVE"
             return Outcome(0, "", "")
-        if text == mysql_clone.ENCRYPTED_SQL:
+        if text in (mysql_clone.ENCRYPTED_SQL, mariadb.ENCRYPTED_SQL):
             return Outcome(0, f"{facts['encrypted']}\n", "")
         if text == mysql_clone.CLONE_SQL:
             self._world.happens("clone")

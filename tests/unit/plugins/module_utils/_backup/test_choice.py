@@ -55,6 +55,17 @@ def test_a_point_that_was_never_read_back_is_none_to_begin_from(cluster: Cluster
     assert choose(cluster, "now").point.name == second
 
 
+def test_a_point_from_the_future_is_not_taken_for_the_latest(cluster: Cluster) -> None:
+    """It was made by a clock that was wrong, and may hold older data than those that came after it."""
+    now = cluster.world.clock
+    cluster.world.clock += timedelta(days=400)
+    make_point(cluster.tools(), "scheduled")
+    cluster.world.clock = now
+    with pytest.raises(RefusedError, match="is from the future, by this host's clock"):
+        choose(cluster, "latest")
+    assert choose(cluster, points(cluster)[-1]).point.name == points(cluster)[-1]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

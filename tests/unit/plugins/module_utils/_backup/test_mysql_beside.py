@@ -427,10 +427,18 @@ def test_a_dump_that_is_not_whole(mysql: Case, fault: str, words: str) -> None:
         mysql.save()
 
 
-def test_encrypted_tables_are_refused(mysql: Case) -> None:
-    mysql.database.facts["encrypted"] = "2"
+def test_encrypted_tables_are_refused(case: Case) -> None:
+    case.database.facts["encrypted"] = "2"
     with pytest.raises(SourceError, match="2 encrypted tablespaces, whose keys are not saved"):
-        mysql.save()
+        case.save()
+
+
+def test_tables_without_transactions_are_dumped_under_a_lock(mysql: Case) -> None:
+    mysql.save()
+    assert not any("nobody can write" in line for line in mysql.world.said)
+    mysql.database.engines["old"] = "MyISAM"
+    mysql.save()
+    assert any("nobody can write while it is dumped" in line for line in mysql.world.said)
 
 
 def test_a_clone_that_failed(mysql: Case) -> None:

@@ -38,6 +38,7 @@ def log(loss: Any = 2.0, age: float = 1, **changes: Any) -> dict[str, Any]:
         (NOW - 5 * HOUR, log(age=HOUR), HOUR + 2, 5 * HOUR),
         (NOW - 5 * HOUR, log(loss=None), 5 * HOUR, 5 * HOUR),
         (NOW - 5 * HOUR, log(holes=["000000010000000000000003"]), 5 * HOUR, 5 * HOUR),
+        (NOW - 5 * HOUR, log(repositories={"main": {"missing": ["3"]}}), 5 * HOUR, 5 * HOUR),
         (NOW - 5 * HOUR, log(service="other"), 5 * HOUR, 5 * HOUR),
         # A log that is further behind than the point: nothing needs it.
         (NOW - 5 * HOUR, log(loss=9 * HOUR), 5 * HOUR, 5 * HOUR),

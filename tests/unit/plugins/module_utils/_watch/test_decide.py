@@ -18,6 +18,8 @@ from ansible_collections.slipway.ops.plugins.module_utils._watch.reading import 
     CertificateFile,
     Certificates,
     DiskUse,
+    FollowedLog,
+    FollowedLogs,
     HttpAnswer,
     LogLines,
     Reading,
@@ -30,12 +32,17 @@ HOUR = 3600.0
 DAY = 86400.0
 
 
+def followed(*logs: FollowedLog) -> FollowedLogs:
+    return FollowedLogs(True, NOW - 5, False, logs)
+
+
 def check(kind: str, **options: Any) -> Check:
     problems: list[str] = []
     needed = {
         "http": {"url": "https://example.org/health"},
         "logs": {"stack": "fleet", "service": "application"},
         "backup": {"stack": "fleet"},
+        "backup_log": {"stack": "fleet"},
         "drill": {"stack": "fleet"},
         "promise": {"stack": "fleet", "promise": "rpo"},
     }.get(kind, {})
@@ -67,6 +74,20 @@ def certificate(days_left: float, days: float = 90, **changes: Any) -> Certifica
         (check("backup"), BackupStatus(NOW + 60), True, ""),
         (check("backup"), BackupStatus(NOW - HOUR, "disk full"), False, "the newest backup of fleet failed: disk full"),
         (check("backup"), BackupStatus(None, "no way in"), False, "no way in"),
+        (check("backup_log"), FollowedLogs(False), True, "no database log of fleet is to be followed"),
+        (check("backup_log"), followed(FollowedLog("pg", 60)), True, "are followed: pg; a loss now would cost 60 s"),
+        (check("backup_log"), followed(FollowedLog("pg", 61)), False, "a loss now would cost 61 s of pg; at most 60"),
+        (check("backup_log", max_loss_seconds=900), followed(FollowedLog("pg", 61)), True, "cost 61 s"),
+        (check("backup_log"), followed(FollowedLog("pg", 99, (), ("no way in",))), False, "are expected: no way in"),
+        (
+            check("backup_log"),
+            followed(FollowedLog("a", 1), FollowedLog("pg", 1, ("segment 1", "segment 2"))),
+            False,
+            "the log of pg has a hole, which no restore can pass: segment 1 and 1 more; make a new point",
+        ),
+        (check("backup_log"), FollowedLogs(True, NOW - 61), False, "are not followed: the last word of it is from"),
+        (check("backup_log"), FollowedLogs(True, NOW + 2 * HOUR), False, "are not followed"),
+        (check("backup_log"), FollowedLogs(True, NOW, True), False, "the disk of fleet's logs is nearly full"),
         (check("certificate"), Certificates(()), False, "no certificate at /etc/slipway/certificates"),
         (check("certificate"), certificate(19), True, "1 valid"),
         (check("certificate"), certificate(17), False, "was not renewed in time"),
@@ -94,6 +115,12 @@ def test_judges(made: Check, reading: Reading, ok: bool, part: str) -> None:
 @pytest.mark.parametrize(("age_hours", "ok"), [(0, True), (25, True), (26, False), (-1, False)])
 def test_no_backup_is_bad_once_the_first_night_has_passed(last: Optional[float], age_hours: float, ok: bool) -> None:
     assert decide.judge(check("backup"), BackupStatus(last), NOW, NOW - age_hours * HOUR)[0] is ok
+
+
+@pytest.mark.parametrize(("age_seconds", "ok"), [(0, True), (599, True), (600, False), (-1, False)])
+@pytest.mark.parametrize("reading", [FollowedLogs(True), FollowedLogs(True, NOW, False, (FollowedLog("pg", None),))])
+def test_a_follower_has_a_while_to_begin(reading: FollowedLogs, age_seconds: float, ok: bool) -> None:
+    assert decide.judge(check("backup_log"), reading, NOW, NOW - age_seconds)[0] is ok
 
 
 SETTINGS = Settings(
