@@ -125,11 +125,11 @@ class Stage:
         begun = self.tools.host.now()
         outcome = docker.run_isolated(wish, wanted.timeout_seconds)
         said = last_line(outcome.stdout + outcome.stderr)
+        what = f"the application's own check ({wanted.command[0]} in service {wanted.service})"
+        if outcome.status < 0:
+            raise NotContent(f"{what} did not end within {wanted.timeout_seconds} s")
         if outcome.status != 0:
-            raise NotContent(
-                f"the application's own check ({wanted.command[0]} in service {wanted.service}) ended with exit status"
-                f" {outcome.status}: {said}"
-            )
+            raise NotContent(f"{what} ended with exit status {outcome.status}: {said}")
         return {
             "service": wanted.service,
             "seconds": round((self.tools.host.now() - begun).total_seconds(), 1),

@@ -230,7 +230,7 @@ def test_a_check_that_is_not_content(world: RealWorld) -> None:
     settings = replace(world.tools.settings, drill=DrillSettings(tries=1, smoke=smoke))
     report = drill(replace(world.tools, settings=settings), Wish())
     assert "the application's own check" in report["error"]
-    assert "ended by the limit of 1 s" in report["error"]
+    assert "did not end within 1 s" in report["error"]
     assert_clean(world)
 
 
