@@ -151,7 +151,7 @@ class MysqlServerAdapter(MysqlFamilyAdapter):
             self.tools.progress(f"{self.label}: {reason}; so everything is dumped instead")
             if content.foreign:
                 self.tools.progress(
-                    f"{self.label}: nobody can write while it is dumped, since tables without transactions have no other"
+                    f"{self.label}: nobody can write while it is dumped, as tables without transactions have no other"
                     f" common moment; to avoid that: ALTER TABLE {content.foreign[0]} ENGINE=InnoDB"
                 )
             return self._dump(point, container, variables, reason, bool(content.foreign))
