@@ -66,6 +66,8 @@ def make_point(tools: Tools, kind: str, accept_smaller: bool = False, tidy: bool
     before["stack"] = tools.settings.stack
     before["repository"] = public_url(tools.settings.url)
     before["interval_seconds"] = tools.settings.interval_seconds
+    before["promised_rto_seconds"] = tools.settings.promises.rto_seconds
+    before["promised_rpo_seconds"] = tools.settings.promises.rpo_seconds
     try:
         if kind != KIND_BEFORE_RESTORE:
             _publish(tools, statuses.begun(before, started.isoformat(), int(started.timestamp()), os.getpid()))
