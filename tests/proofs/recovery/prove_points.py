@@ -69,6 +69,10 @@ class Engine:
     # A log that knows a commit's second only needs more time around it.
     pause_seconds: float = 0.01
 
+    def name(self, place: str) -> str:
+        """A place in the log as a target is named. MariaDB's place in one domain is its last transaction."""
+        return f"gtid:{place}" if self.kind == "mariadb" else place
+
     def insert(self, row: int) -> str:
         return f"INSERT INTO numbers (n) VALUES ({row}); SELECT {row}"
 
@@ -216,7 +220,7 @@ def write(ground: Ground, engine: Engine, tables: int) -> list[Drop]:
         for _ in range(random.randint(1, 40)):
             row += 1
             sql.ask(engine.insert(row))
-        place = sql.ask(engine.place)
+        place = engine.name(sql.ask(engine.place))
         time.sleep(engine.pause_seconds)
         moment = sql.ask(engine.moment)
         time.sleep(engine.pause_seconds)
