@@ -212,8 +212,9 @@ def write(ground: Ground, engine: Engine, tables: int) -> list[Drop]:
     """Rows, and in between the accidents, in one session: the order of its transactions is known."""
     sql, row = Sql(ground, engine), 0
     drops: list[Drop] = []
-    sql.send("CREATE TABLE numbers (n bigint PRIMARY KEY)")
+    sql.send("DROP TABLE IF EXISTS numbers; CREATE TABLE numbers (n bigint PRIMARY KEY)")
     for table in range(tables):
+        sql.send(f"DROP TABLE IF EXISTS victim_{table}")
         sql.send(f"CREATE TABLE victim_{table} (n int)")
         sql.send(f"INSERT INTO victim_{table} VALUES {', '.join(f'({n})' for n in range(table + 1))}")
     for table in random.sample(range(tables), tables):
