@@ -53,6 +53,16 @@ options:
     description: How often a backup is made, in seconds.
     type: int
     default: 86400
+  drill:
+    description:
+      - How restores are tried. Mapping of C(interval_seconds) (0 expects none), C(tries), C(cpus) and C(smoke), a
+        mapping of C(service), C(command) (a list of words) and C(timeout_seconds).
+    type: dict
+    default: {}
+  promises:
+    description: What was promised. Mapping of C(rto_seconds) and C(rpo_seconds), 0 for nothing.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -90,6 +100,8 @@ def backup_settings(
     repositories: Any,
     retention: Mapping[str, Any] | None = None,
     interval_seconds: int = 86400,
+    drill: Mapping[str, Any] | None = None,
+    promises: Mapping[str, Any] | None = None,
     upload_limit_kib_per_second: int = 0,
     download_limit_kib_per_second: int = 0,
     authority_directory: str = "",
@@ -100,12 +112,16 @@ def backup_settings(
             raise AnsibleFilterError(f"backup_settings: needs a list of {name}, not {type(value).__name__}")
     limits = dict(zip(LIMITS, (upload_limit_kib_per_second, download_limit_kib_per_second)))
     # Through JSON and back: what comes from a template is a lazy, tagged kin of the plain types.
-    plain = json.loads(json.dumps([list(sources), list(repositories), retention or {}], default=_plain))
+    plain = json.loads(
+        json.dumps([list(sources), list(repositories), retention or {}, drill or {}, promises or {}], default=_plain)
+    )
     wanted = {
         "stack": stack,
         "repositories": [_repository(item, plain[2], limits, authority_directory) for item in plain[1]],
         "sources": plain[0],
         "interval_seconds": interval_seconds,
+        "drill": plain[3],
+        "promises": plain[4],
     }
     try:
         settings = parse_settings(wanted, "backup")
@@ -116,6 +132,8 @@ def backup_settings(
         "repositories": [repository.as_dict() for repository in settings.repositories],
         "sources": [source.as_dict() for source in settings.sources],
         "interval_seconds": settings.interval_seconds,
+        "drill": settings.drill.as_dict(),
+        "promises": vars(settings.promises),
     }
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
 

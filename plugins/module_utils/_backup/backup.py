@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.slipway.ops.plugins.module_utils._backup import copies
 from ansible_collections.slipway.ops.plugins.module_utils._backup import manifest as manifests
 from ansible_collections.slipway.ops.plugins.module_utils._backup import status as statuses
+from ansible_collections.slipway.ops.plugins.module_utils._backup.log_retention import prune_logs
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     KIND_BEFORE_RELEASE,
     KIND_BEFORE_RESTORE,
@@ -69,6 +70,8 @@ def make_point(tools: Tools, kind: str, accept_smaller: bool = False, tidy: bool
     before["stack"] = tools.settings.stack
     before["repository"] = tools.repository.address
     before["interval_seconds"] = tools.settings.interval_seconds
+    before["promised_rto_seconds"] = tools.settings.promises.rto_seconds
+    before["promised_rpo_seconds"] = tools.settings.promises.rpo_seconds
     try:
         if kind != KIND_BEFORE_RESTORE:
             _publish(tools, statuses.begun(before, started.isoformat(), int(started.timestamp()), os.getpid()))
@@ -101,6 +104,7 @@ def make_point(tools: Tools, kind: str, accept_smaller: bool = False, tidy: bool
         raise
     after["points"] = record["points"]
     _publish(tools, after)
+    summary["warnings"] += prune_logs(tools)
     summary.update(points=after["points"], removed=removed)
     return summary
 
@@ -117,6 +121,7 @@ def _copy_to_others(tools: Tools, status: dict[str, Any], summary: dict[str, Any
         try:
             copied = copies.bring_up(tools, other, needed_points(tools.place))
             removed = tidy_repository(tools.of(other), record)
+            summary["warnings"] += prune_logs(tools.of(other))
         except BackupError as error:
             record.update(ok=False, error=str(error))
             warning = f"repository {other.name} is behind: {error}. The next backup tries again"
@@ -167,7 +172,9 @@ def _make(tools: Tools, kind: str, accept_smaller: bool, started: datetime) -> t
         "sources": records,
     }
     files.write_json(f"{place.spool}/{manifests.NAME}", found)
-    parts = tuple(Part(str(record["part"]), str(record["snapshot"])) for record in records if "part" in record)
+    parts = tuple(
+        Part(str(item["part"]), str(item["snapshot"])) for record in records for item in manifests.stored(record)
+    )
     paths = [place.spool, *(path for adapter, record in zip(adapters, records) for path in adapter.paths(record))]
     if host.exists(place.stack_files) and not any(path.startswith(f"{place.stack_files}/") for path in paths):
         paths.append(place.stack_files)

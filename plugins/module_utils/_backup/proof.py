@@ -34,9 +34,9 @@ def read_back(tools: Tools, point: Point, expected: dict[str, Any] | None = None
     outside: dict[str, tuple[str, int]] = {}
     for record in found["sources"]:
         adapter = adapter_of(record, tools)
-        if "part" in record:
-            tools.fetch(point, record, adapter.label)
-            compared.append({"path": record["file"], "sha256": record["sha256"], "bytes": record["bytes"]})
+        for item in manifests.stored(record):
+            tools.fetch(point, item, adapter.label)
+            compared.append({"path": item["file"], "sha256": item["sha256"], "bytes": item["bytes"]})
         for name in adapter.paths(record):
             outside[name] = (adapter.label, int(record.get("files") or 0))
     counted = tools.repository.count(point.snapshot, sorted(outside)) if outside else {}

@@ -90,9 +90,12 @@ class Tools:
     # Where the points of `repository` are copied to. Empty when that is not the primary, but was chosen in its place.
     others: tuple[Repository, ...] = ()
 
+    # The log in the repository of that name.
+    logs: Callable[[str], LogFiles | None] = field(default=lambda name: None)
+
     def of(self, repository: Repository) -> Tools:
         """The same tools on another repository."""
-        return replace(self, repository=repository, others=())
+        return replace(self, repository=repository, others=(), log=self.logs(repository.name))
 
     def container(self, service: str) -> Container | None:
         """The service's container, a running one first."""
@@ -406,6 +409,11 @@ class Beside(Adapter):
     def serves(self, prepared: Prepared | None) -> str:
         """Wait until the live server serves, on the data that was prepared for it if that is given; returns the reason
         why it does not, with its last words, or nothing."""
+
+    @abstractmethod
+    def answers(self, container: Container, prepared: Prepared | None) -> bool:
+        """Whether the server in a container lets the stack's user in, on the data that was prepared if that is
+        given."""
 
     def container(self) -> Container:
         """The live server's container."""

@@ -35,4 +35,14 @@ def tools_for(stack: str, progress: Callable[[str], None], repository: str = "",
         return Repository(stack, free, place)
 
     others = tuple(door(found) for found in settings.repositories[1:]) if chosen == settings.primary else ()
-    return Tools(settings, place, Docker(), Host(), door(chosen), progress, logs_for(place, chosen.name), others)
+    return Tools(
+        settings,
+        place,
+        Docker(),
+        Host(),
+        door(chosen),
+        progress,
+        log=logs_for(place, chosen.name),
+        others=others,
+        logs=lambda name: logs_for(place, name),
+    )
