@@ -172,7 +172,7 @@ def test_drills_and_promises() -> None:
     smoke = {"service": "application", "command": ["php", "artisan", "health"], "timeout_seconds": 60}
     document = {
         "stack": "fleet",
-        "repository": {"url": "/srv"},
+        "repositories": [MAIN],
         "sources": [{"kind": "volume", "volume": "v"}],
         "drill": {"interval_seconds": 604800, "tries": 3, "cpus": 1.5, "smoke": smoke},
         "promises": {"rto_seconds": 14400, "rpo_seconds": 900},
@@ -200,6 +200,6 @@ def test_drills_and_promises() -> None:
     ],
 )
 def test_wrong_drills_and_promises(changes: dict[str, Any], words: str) -> None:
-    document = {"stack": "fleet", "repository": {"url": "/srv"}, "sources": [{"kind": "volume", "volume": "v"}]}
+    document = {"stack": "fleet", "repositories": [MAIN], "sources": [{"kind": "volume", "volume": "v"}]}
     with pytest.raises(RefusedError, match=re.escape(words)):
         model.parse_settings({**document, **changes}, "backup.json")

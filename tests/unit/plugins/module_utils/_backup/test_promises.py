@@ -134,7 +134,7 @@ def test_from_files(tmp_path: Path) -> None:
         Path(path).mkdir(parents=True)
     document = {
         "stack": "fleet",
-        "repository": {"url": "/repository"},
+        "repositories": [{"name": "main", "url": "/repository"}],
         "sources": [UPLOADS.as_dict()],
         "promises": {"rto_seconds": 60, "rpo_seconds": HOUR},
         "drill": DrillSettings(interval_seconds=HOUR).as_dict(),
