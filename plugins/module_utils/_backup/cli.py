@@ -431,8 +431,8 @@ def _restore_parser() -> _Parser:
 def restore(argv: list[str]) -> int:
     """`slipway restore ...`"""
     wanted = _restore_parser().parse_args(argv)
-    # Only a drill has time: what limits the nightly jobs must not make an outage longer.
-    tools = tools_for(_stack(wanted.stack), _progress(wanted.json), wanted.repository, hurry=not wanted.drill)
+    # What limits the nightly jobs must not make an outage longer.
+    tools = tools_for(_stack(wanted.stack), _progress(wanted.json), wanted.repository, hurry=True)
     if wanted.discard_previous:
         removed = restores.discard_previous(tools, wanted.confirm)
         return _tell(wanted, {"removed": removed}, [f"{len(removed)} directories with old data were removed"])

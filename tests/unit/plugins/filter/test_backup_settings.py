@@ -35,7 +35,7 @@ def test_what_it_writes_the_host_program_reads() -> None:
         {"name": "far", "url": "sftp:h:/r", "password": "secret", "retention": {"yearly": 3}, "append_only": True},
     ]
     retention = {"daily": 7, "weekly": 4, "monthly": 0, "yearly": 0}
-    text = backup_settings(SOURCES, "fleet", repositories, retention, 3600, 100, 200, "/etc/r")
+    text = backup_settings(SOURCES, "fleet", repositories, retention, 3600, None, None, 100, 200, "/etc/r")
     assert "secret" not in text
     settings = parse_settings(json.loads(text), "backup.json")
     assert settings.interval_seconds == 3600
@@ -45,7 +45,7 @@ def test_what_it_writes_the_host_program_reads() -> None:
         ),
         RepositorySettings("far", "sftp:h:/r", Retention(daily=0, yearly=3), (), "", 100, 200, True),
     )
-    assert backup_settings(SOURCES, "fleet", repositories, retention, 3600, 100, 200, "/etc/r") == text
+    assert backup_settings(SOURCES, "fleet", repositories, retention, 3600, None, None, 100, 200, "/etc/r") == text
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,11 @@ def test_problems_are_ansible_s(sources: Any, words: str) -> None:
 def test_drills_and_promises() -> None:
     drill = {"interval_seconds": 60, "tries": 2, "cpus": 0.5, "smoke": {"service": "app", "command": ["check"]}}
     promises = {"rto_seconds": 14400, "rpo_seconds": 900}
-    text = backup_settings(SOURCES, "fleet", {"url": "/r"}, drill=drill, promises=promises)
+    text = backup_settings(SOURCES, "fleet", [{"name": "main", "url": "/r"}], drill=drill, promises=promises)
     document = json.loads(text)
     assert document["drill"] == {**drill, "smoke": {"service": "app", "command": ["check"], "timeout_seconds": 300}}
     assert document["promises"] == promises
-    bare = json.loads(backup_settings(SOURCES, "fleet", {"url": "/r"}))
+    bare = json.loads(backup_settings(SOURCES, "fleet", [{"name": "main", "url": "/r"}]))
     assert bare["drill"] == {"interval_seconds": 0, "tries": 7, "cpus": 0.0}
     with pytest.raises(AnsibleFilterError, match=r"promises\.rto_seconds"):
-        backup_settings(SOURCES, "fleet", {"url": "/r"}, promises={"rto_seconds": -1})
+        backup_settings(SOURCES, "fleet", [{"name": "main", "url": "/r"}], promises={"rto_seconds": -1})
