@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup import manifest as manifests
 from ansible_collections.slipway.ops.plugins.module_utils._backup import status as statuses
+from ansible_collections.slipway.ops.plugins.module_utils._backup.log_retention import prune_logs
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     KIND_BEFORE_RESTORE,
     BackupError,
@@ -65,6 +66,8 @@ def make_point(tools: Tools, kind: str, accept_smaller: bool = False, tidy: bool
     before["stack"] = tools.settings.stack
     before["repository"] = public_url(tools.settings.url)
     before["interval_seconds"] = tools.settings.interval_seconds
+    before["promised_rto_seconds"] = tools.settings.promises.rto_seconds
+    before["promised_rpo_seconds"] = tools.settings.promises.rpo_seconds
     try:
         if kind != KIND_BEFORE_RESTORE:
             _publish(tools, statuses.begun(before, started.isoformat(), int(started.timestamp()), os.getpid()))
@@ -90,6 +93,7 @@ def make_point(tools: Tools, kind: str, accept_smaller: bool = False, tidy: bool
         _publish(tools, {**after, "ok": False, "error": f"the point {summary['point']} is good, but: {error}"})
         raise
     _publish(tools, after)
+    summary["warnings"] += prune_logs(tools)
     summary.update({name: after[name] for name in ("points", "removed")})
     return summary
 

@@ -362,14 +362,16 @@ class MysqlFamilyAdapter(Beside):
 
     def serves(self, prepared: Prepared | None) -> str:
         container = self.container()
-        if wait_ready(self.tools.host, self.container, lambda: self._answers(prepared), SERVING_SECONDS):
+        if wait_ready(
+            self.tools.host, self.container, lambda: self.answers(self.container(), prepared), SERVING_SECONDS
+        ):
             return ""
         said = last_words(self.tools.docker.logs(container))
         return f"{container.name} did not become ready within {SERVING_SECONDS} s: {said}"
 
-    def _answers(self, prepared: Prepared | None) -> bool:
+    def answers(self, container: Container, prepared: Prepared | None) -> bool:
         try:
-            variables = self.variables(self.container())
+            variables = self.variables(container)
         except BackupError:
             return False
         wanted = prepared.facts.get("server_uuid") if prepared is not None else None
@@ -429,7 +431,9 @@ class MysqlFamilyAdapter(Beside):
             },
         }
         if thorough:
+            begun = host.now()
             facts["checked_tables"] = self._check_tables(helper)
+            facts["checking_seconds"] = (host.now() - begun).total_seconds()
         finished = self.finish(record, workspace, helper)
         warnings += finished.warnings
         facts.update(finished.facts)

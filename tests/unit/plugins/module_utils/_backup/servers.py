@@ -144,7 +144,7 @@ class Database:
         sources = (self.source, *(item for item in world.settings.sources if item.kind == "volume"))
         return replace(
             world.bare,
-            settings=replace(world.settings, sources=sources),
+            settings=replace(world.bare.settings, sources=sources),
             docker=ServerDocker(world, self),  # type: ignore[arg-type]
             log=FakeLog(self) if log else None,
         )
@@ -202,6 +202,7 @@ class _Server:
         self.wish = wish
         self.database = database
         self.running = True
+        self.stack = False
         self.status = 0
         self.lines: list[str] = []
         self.mounts = {inside: Path(outside) for outside, inside, _writable in wish.mounts}
@@ -219,6 +220,9 @@ class _Server:
             database.write(self.data, [], {})
         elif "isolated" in faults:
             self.running, self.lines = False, ["InnoDB: x", "2026 0 [ERROR] InnoDB: Corruption", "2026 0 [Note] Bye"]
+        elif wish.entrypoint == "docker-entrypoint.sh":
+            # Started as the stack does, and answers as the live server would.
+            self.stack = True
         elif "/slipway/run" not in self.mounts or "IDENTIFIED BY" not in self._init_file():
             self.running, self.lines = False, ["[ERROR] no file to begin with"]
 
@@ -395,7 +399,8 @@ class ServerDocker(FakeDocker):
         if server is None and not self._world.running[NAME]:
             return Outcome(1, "", "ERROR 2002 (HY000): Can't connect to local server\n")
         try:
-            return self._inside(server, command, text) if server else self._live(command, text)
+            alone = server is not None and not server.stack
+            return self._inside(server, command, text) if server and alone else self._live(command, text)
         except ValueError as error:
             return Outcome(1, "", f"--------------\n{error}\n")
 
