@@ -54,5 +54,5 @@ def test_drills_and_promises() -> None:
     assert document["promises"] == promises
     bare = json.loads(backup_settings(SOURCES, "fleet", {"url": "/r"}))
     assert bare["drill"] == {"interval_seconds": 0, "tries": 7, "cpus": 0.0}
-    with pytest.raises(AnsibleFilterError, match="promises.rto_seconds"):
+    with pytest.raises(AnsibleFilterError, match=r"promises\.rto_seconds"):
         backup_settings(SOURCES, "fleet", {"url": "/r"}, promises={"rto_seconds": -1})
