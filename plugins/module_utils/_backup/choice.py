@@ -88,8 +88,9 @@ def adapters_of(tools: Tools, manifest: dict[str, Any]) -> list[tuple[Adapter, d
     return [(adapter_of(record, tools), record) for record in manifest["sources"]]
 
 
-def choose_for(tools: Tools, target: Target) -> Choice:
-    """The point that a target begins from. Refuses a target that no point leads to, and says what is covered."""
+def choose_for(tools: Tools, target: Target, service: str = "") -> Choice:
+    """The point that a target begins from, for all databases or the one of a service: a transaction, or a place in a
+    log, belongs to one server. Refuses a target that no point leads to, and says what is covered."""
     points, stack = tools.repository.points(), tools.settings.stack
     if target.kind == KIND_POINT:
         return choose_again(tools, target, target.point)
@@ -98,7 +99,7 @@ def choose_for(tools: Tools, target: Target) -> Choice:
     if target.kind == KIND_LATEST:
         _refuse_future(newest, tools.host.now())
         return _latest(tools, target, newest, good, warnings)
-    return _within_log(tools, target, newest, good)
+    return _within_log(tools, target, newest, good, service)
 
 
 def _refuse_future(newest: Point, now: datetime) -> None:
@@ -161,14 +162,14 @@ def _latest(tools: Tools, target: Target, newest: Point, good: Sequence[Point], 
     return Choice(alone.point, alone.manifest, alone.reaches, [*warnings, said])
 
 
-def _within_log(tools: Tools, target: Target, newest: Point, good: Sequence[Point]) -> Choice:
+def _within_log(tools: Tools, target: Target, newest: Point, good: Sequence[Point], service: str) -> Choice:
     tried: list[tuple[str, ...]] = []
     earliest = ""
     for point, manifest in _candidates(tools, target, good):
         besides = [
             (adapter, record)
             for adapter, record in adapters_of(tools, manifest)
-            if isinstance(adapter, Beside) and adapter.keeps_log
+            if isinstance(adapter, Beside) and adapter.keeps_log and service in ("", adapter.source.service)
         ]
         if not besides:
             raise RefusedError(

@@ -19,6 +19,7 @@ from typing import Any
 from ansible_collections.slipway.ops.plugins.module_utils._backup import backup as backups
 from ansible_collections.slipway.ops.plugins.module_utils._backup import beside as besides
 from ansible_collections.slipway.ops.plugins.module_utils._backup import drill as drills
+from ansible_collections.slipway.ops.plugins.module_utils._backup import log_status as log_statuses
 from ansible_collections.slipway.ops.plugins.module_utils._backup import promises
 from ansible_collections.slipway.ops.plugins.module_utils._backup import restore as restores
 from ansible_collections.slipway.ops.plugins.module_utils._backup import status as statuses
@@ -152,6 +153,7 @@ def full_status(tools: Tools, points: list[Point]) -> dict[str, Any]:
         "points": len(points),
         "newest_good": newest.name if newest else "",
         "newest_good_age_seconds": int((now - newest.time).total_seconds()) if newest else None,
+        "logs": log_statuses.log_status(tools, points),
         **restores.restore_status(tools),
     }
     found["overdue"] = overdue(
@@ -212,7 +214,10 @@ def _backup_parser() -> _Parser:
     verify.add_argument("--point", default=LATEST, help="the point (latest)")
     actions.add_parser("check", help="check the repository's structure")
     actions.add_parser("init", help="initialise the repository when there is none yet")
-    actions.add_parser("status", help="how the backups stand; fails when the newest good point is too old")
+    actions.add_parser(
+        "status",
+        help="how the backups and logs stand; fails when something is too old",
+    )
     logs.add_parsers(actions)
     for action in actions.choices.values():
         _common(action)
@@ -286,6 +291,7 @@ def _status(wanted: argparse.Namespace, tools: Tools) -> int:
         interrupted = found["interrupted_restore"]
         lines.append(f"restore of {interrupted['point']} was interrupted: {interrupted['step']}")
     lines += [f"old data is kept in {path}" for path in found["previous"]]
+    lines += log_statuses.describe(tools.settings.stack, found["logs"])
     if age is not None and statuses.is_future(-age, 0):
         lines.append("the newest good point is from the future: the host's clock is wrong, or was when it was made")
     lines += promises.describe(found["promises"])
@@ -294,7 +300,8 @@ def _status(wanted: argparse.Namespace, tools: Tools) -> int:
     complaints = promises.complaints(found["promises"])
     lines += [f"NOT AS PROMISED: {complaint}" for complaint in complaints]
     _tell(wanted, found, lines)
-    return BackupError.exit_status if found["overdue"] or complaints else 0
+    fine = not found["overdue"] and not complaints and all(state["ok"] for state in found["logs"].values())
+    return 0 if fine else BackupError.exit_status
 
 
 _ACTIONS: dict[str, Callable[[argparse.Namespace, Tools], int]] = {

@@ -83,6 +83,8 @@ class Source:
     password_variable: str = ""
     volume: str = ""
     path: str = ""
+    # `always` when a dump is to be in each point beside the physical backup.
+    dump: str = ""
 
     @property
     def label(self) -> str:
@@ -381,11 +383,12 @@ SOURCE_FIELDS: dict[str, dict[str, re.Pattern[str]]] = {
     SOURCE_VOLUME: {"volume": VOLUME_NAME},
     SOURCE_FILE: {"path": re.compile(r"/\S.*\Z")},
 }
-for _kind in (SOURCE_MYSQL, SOURCE_MARIADB, SOURCE_REDIS):
-    SOURCE_FIELDS[_kind] = SOURCE_FIELDS[SOURCE_POSTGRESQL]
+SOURCE_FIELDS[SOURCE_REDIS] = SOURCE_FIELDS[SOURCE_POSTGRESQL]
+for _kind in (SOURCE_MYSQL, SOURCE_MARIADB):
+    SOURCE_FIELDS[_kind] = {**SOURCE_FIELDS[SOURCE_POSTGRESQL], "dump": re.compile(r"always\Z")}
 SOURCE_DEFAULTS = {
-    SOURCE_MYSQL: {"user": "root", "password_variable": "MYSQL_ROOT_PASSWORD"},
-    SOURCE_MARIADB: {"user": "root", "password_variable": "MARIADB_ROOT_PASSWORD"},
+    SOURCE_MYSQL: {"user": "root", "password_variable": "MYSQL_ROOT_PASSWORD", "dump": ""},
+    SOURCE_MARIADB: {"user": "root", "password_variable": "MARIADB_ROOT_PASSWORD", "dump": ""},
     # Without a user, the container's own POSTGRES_USER.
     SOURCE_POSTGRESQL: {"user": "", "password_variable": "POSTGRES_PASSWORD"},
     # Without a variable, those that images and Compose files usually have.

@@ -828,6 +828,8 @@ def prove(world: World, chosen: Sequence[Fault]) -> list[Trial]:
                     trial = Trial(each, problems=[f"it could not be held: {error}"])
             tell(trial)
             trials.append(trial)
+            # Who waits for the other stack's rest comes next.
+            time.sleep(0.2)
         return trials
 
     for stack in (SHOP, DEPOT):

@@ -190,6 +190,13 @@ class FakeLog:
     def lineage(self, source: Source) -> str:
         return str(self._cluster.world.faults.get("log lineage", f"{SYSTEM}.2"))
 
+    def prune(self, source: Source, records: Sequence[Mapping[str, Any]]) -> int:
+        faults = self._cluster.world.faults
+        if "log cannot be pruned" in faults:
+            raise BackupError("the repository is read-only")
+        faults.setdefault("pruned", []).append((source.service, [record["start_lsn"] for record in records]))
+        return 1
+
     def coverage(self, source: Source, record: Mapping[str, Any], target: Target) -> Coverage | None:
         cluster, faults = self._cluster, self._cluster.world.faults
         if "no log" in faults or record["timeline"] in faults.get("left timelines", ()):

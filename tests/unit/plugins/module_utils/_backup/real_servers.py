@@ -331,7 +331,11 @@ class RealServer(RealStack):
         options: Sequence[str] | None = None,
         say: Callable[[str], None] = print,
         follow: bool = True,
+        image: str = "",
+        dump: str = "",
     ) -> None:
+        self.image = image or IMAGES[kind]
+        self._dump = dump
         super().__init__(kind, root, stack, mysql_server.DATA_DIRECTORY, say)
         self._follow = follow
         self.options = LOGGED[kind] if options is None else tuple(options)
@@ -340,7 +344,8 @@ class RealServer(RealStack):
 
     @property
     def source(self) -> BackupSource:
-        return BackupSource(self.kind, SERVICE, user="root", password_variable=PASSWORD_VARIABLES[self.kind])
+        variable = PASSWORD_VARIABLES[self.kind]
+        return BackupSource(self.kind, SERVICE, user="root", password_variable=variable, dump=self._dump)
 
     def __enter__(self) -> RealServer:
         self.remove()
@@ -371,8 +376,15 @@ class RealServer(RealStack):
     def start(self) -> None:
         """Make the container, on the volume as it is."""
         password = f"{PASSWORD_VARIABLES[self.kind]}={PASSWORD}"
-        self.run_container("-e", password, "-e", "MYSQL_DATABASE=shop", IMAGES[self.kind], *self.options)
+        self.run_container("-e", password, "-e", "MYSQL_DATABASE=shop", self.image, *self.options)
         self.wait()
+
+    def replace_image(self, image: str) -> None:
+        """Deploy another version, on an empty volume."""
+        docker("rm", "-f", "-v", self.name)
+        docker("volume", "rm", self.volume)
+        self.image = image
+        self.start()
 
     def wait(self) -> None:
         """Until it takes a login over the network: the server of the first start listens on no address."""

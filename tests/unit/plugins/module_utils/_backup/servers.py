@@ -48,6 +48,7 @@ class Database:
         self.world = world
         world.database = self
         self.kind = kind
+        self.dump = ""
         self.data = world.root / "volumes/fleet_mysql/_data"
         self.logs = world.root / "binlogs"
         self.logs.mkdir()
@@ -135,7 +136,7 @@ class Database:
 
     @property
     def source(self) -> Source:
-        return Source(self.kind, "database", "root", "MYSQL_ROOT_PASSWORD")
+        return Source(self.kind, "database", "root", "MYSQL_ROOT_PASSWORD", dump=self.dump)
 
     def tools(self, log: bool = True) -> Tools:
         """The world's, with the server in it."""
@@ -214,7 +215,7 @@ class _Server:
             self.running, self.lines = False, ["[00] completed OK!"]
             if "prepare" in faults:
                 self.status, self.lines = 1, ["[00] FATAL ERROR: redo log is damaged"]
-        elif "--initialize-insecure" in words:
+        elif "--initialize-insecure" in words or "mariadb-install-db" in words:
             self.running = False
             database.write(self.data, [], {})
         elif "isolated" in faults:
@@ -339,7 +340,7 @@ class ServerDocker(FakeDocker):
         database, faults = self._database, self._world.faults
         content = (database.data / ROWS_FILE).read_bytes()
         name, position = database.place
-        if database.mariadb:
+        if database.mariadb and "--all-databases" not in command:
             data = chunk("ib_logfile0", b"log") + end("ib_logfile0") + chunk("ibdata1", b"x") + end("ibdata1")
             data += chunk(ROWS_FILE, content) + end(ROWS_FILE)
             if "log_bin" in database.variables and database.variables["log_bin"] == "ON":
@@ -455,6 +456,9 @@ class ServerDocker(FakeDocker):
         faults, content = self._world.faults, server.content
         if not server.running:
             return Outcome(1, "", "ERROR 2002 (HY000): Can't connect to local server\n")
+        if command[0] == "mariadb-upgrade":
+            self._world.happens("upgrade")
+            return Outcome(0, "", "")
         if command[0] == "bash":
             if "applier" in faults:
                 raise ValueError("ERROR 1062 (23000) at line 7: Duplicate entry '3' for key 'PRIMARY'")

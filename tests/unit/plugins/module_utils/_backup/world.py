@@ -238,7 +238,7 @@ class FakeRepository:
         if "store part" in self._world.faults:
             self._world.happens("store part")
         reader.judge(stream.outcome)
-        snapshot = f"part-{point}-{key}"
+        snapshot = f"part-{key}-{point}"
         self._world.snapshots[snapshot] = {f"/{file_name}": stream.content}
         self._world.parts.setdefault(point, []).append(Part(key, snapshot))
         self._world.happens("stored part")
