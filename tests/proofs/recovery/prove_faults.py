@@ -688,7 +688,7 @@ def kill_at(pattern: str, strike: str = "kill -9 $process", delay: float = 0.0, 
     return lambda world: world.backup_at(stack, pattern, strike, delay)
 
 
-KILLED = r"was begun at .* and did not come to its end"
+KILLED = r"was begun at .* did not come to its end"
 STEPS = {
     "base backup": ("^base backup", 0.0),
     "base backup, half a second on": ("^base backup", 0.5),
