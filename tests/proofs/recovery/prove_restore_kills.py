@@ -129,7 +129,7 @@ class Arena:
             raise SystemExit(f"a restore that nobody strikes fails: {done.said}")
         found: list[str] = []
         for line in done.out.splitlines():
-            if re.match(r"[a-z]+ing |base backup |physical backup |.* is prepared", line):
+            if re.match(r"(?!everything)[a-z]+ing |base backup |physical backup |.* is prepared", line):
                 words = itertools.takewhile(lambda word: not word[0].isdigit(), line.split(":")[0].split())
                 pattern = "^" + re.escape(" ".join(words))
                 found += [] if pattern in found else [pattern]
