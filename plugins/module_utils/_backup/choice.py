@@ -114,13 +114,23 @@ def _refuse_future(newest: Point, now: datetime) -> None:
 def choose_again(tools: Tools, target: Target, name: str) -> Choice:
     """The choice of a point by its name, as it was made before or by somebody else."""
     point, warnings = choose(tools.repository.points(), name, tools.settings.stack)
+    return choice_of(tools, target, point, warnings)
+
+
+def choice_of(tools: Tools, target: Target, point: Point, warnings: Sequence[str] = ()) -> Choice:
+    """The choice of this point, whatever others there are."""
     manifest = read_manifest(tools, point)
-    return Choice(point, manifest, _reaches(tools, target, manifest), warnings)
+    return Choice(point, manifest, _reaches(tools, target, manifest), list(warnings))
+
+
+def good_points(tools: Tools) -> list[Point]:
+    """The points that were read back, oldest first, but for those that hold what a restore replaced."""
+    return [point for point in tools.repository.points() if point.verified and point.kind != KIND_BEFORE_RESTORE]
 
 
 def newest_good(tools: Tools) -> str:
     """The name of the newest point that was read back; empty when there is none."""
-    good = [point for point in tools.repository.points() if point.verified and point.kind != KIND_BEFORE_RESTORE]
+    good = good_points(tools)
     return good[-1].name if good else ""
 
 
@@ -128,7 +138,7 @@ def _reaches(tools: Tools, target: Target, manifest: dict[str, Any]) -> dict[str
     return {
         adapter.source.key: adapter.reach(record, target)
         for adapter, record in adapters_of(tools, manifest)
-        if isinstance(adapter, Beside)
+        if isinstance(adapter, Beside) and adapter.keeps_log
     }
 
 
@@ -159,7 +169,7 @@ def _within_log(tools: Tools, target: Target, newest: Point, good: Sequence[Poin
         besides = [
             (adapter, record)
             for adapter, record in adapters_of(tools, manifest)
-            if isinstance(adapter, Beside) and service in ("", adapter.source.service)
+            if isinstance(adapter, Beside) and adapter.keeps_log and service in ("", adapter.source.service)
         ]
         if not besides:
             raise RefusedError(

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -40,6 +40,10 @@ class LogFiles(Protocol):
     def lineage(self, source: Source) -> str:
         """What the log calls the data that a server works on now; empty when it is not followed. MariaDB's data has no
         name of its own."""
+
+    def prune(self, source: Source, records: Sequence[Mapping[str, Any]]) -> int:
+        """Remove what none of these records needs any more, which are those of all points that there are; returns how
+        many objects went. Where it is not known what a record needs, all stays."""
 
     def coverage(self, source: Source, record: Mapping[str, Any], target: Target) -> Coverage | None:
         """How far the log reaches without a hole from a record's data on, along the target's timeline, by what is in

@@ -35,6 +35,11 @@ BINLOG_INNODB = "xtrabackup_binlog_pos_innodb"
 HEALTHCHECK_FILE = ".my-healthcheck.cnf"
 HEALTHCHECK_USER = "healthcheck"
 
+# Tablespaces whose keys only the server has.
+ENCRYPTED_SQL = (
+    "SELECT COUNT(*) FROM information_schema.innodb_tablespaces_encryption WHERE current_key_id <> 0"
+    " AND encryption_scheme = 1;\n"
+)
 _TOOL = """\
 tool=mariadb-backup
 command -v "$tool" >/dev/null 2>&1 || tool=mariabackup
@@ -101,6 +106,33 @@ def later(first: LogPlace, second: LogPlace | None) -> LogPlace:
     if second is None or (second.file, second.position) <= (first.file, first.position):
         return first
     return second
+
+
+# The dump beside it.
+
+_DUMP = """\
+tool=mariadb-dump
+command -v "$tool" >/dev/null 2>&1 || tool=mysqldump
+exec "$tool" "$@"
+"""
+
+
+def dump_command(user: str, password_variable: str) -> list[str]:
+    """Dump all databases with the users, as of one moment."""
+    script = mysql.login(password_variable) + _DUMP
+    return ["sh", "-c", script, "slipway", f"--user={user}", "--all-databases", *mysql.DUMP_ARGUMENTS]
+
+
+def initialize_arguments(settings: dict[str, str], data_directory: str) -> list[str]:
+    """Make an empty data directory, for a dump to be loaded into."""
+    kept = [word for word in server_arguments(settings) if word.startswith("--loose-")]
+    options = ["--no-defaults", f"--datadir={data_directory}", "--auth-root-authentication-method=normal"]
+    return ["-c", 'exec mariadb-install-db "$@"\n', "slipway", *options, "--skip-test-db", "--skip-name-resolve", *kept]
+
+
+def upgrade_command() -> list[str]:
+    """Bring the server's own tables up to date, in the isolated container."""
+    return ["mariadb-upgrade", f"--defaults-extra-file={CLIENT_FILE}", "--force", "--silent"]
 
 
 # Making ready.

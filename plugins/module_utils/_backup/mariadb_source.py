@@ -29,7 +29,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_logfiles
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_restore import RestoreServer
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_server import Content, LogPlace
 from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome
-from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import SourceError, Workspace
+from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import SourceError, Workspace, last_line
 
 
 class BackupJudge:
@@ -85,6 +85,12 @@ class MariadbAdapter(MysqlFamilyAdapter):
                 f"{self.label}: is {variables['version']}, and MariaDB 10.5 is the oldest that can be backed up;"
                 " upgrade it, or set x-slipway.backup: false there"
             )
+        encrypted = self.ask(container, mariadb.ENCRYPTED_SQL, "ask for encrypted tables").strip()
+        if encrypted not in ("", "0"):
+            raise SourceError(
+                f"{self.label}: has {encrypted} encrypted tablespaces, whose keys are not saved; decrypt them (the"
+                " repository encrypts what it is given), or set x-slipway.backup: false there"
+            )
 
     def save(self, point: str, container: Container, variables: Mapping[str, str], content: Content) -> Saved:
         tools, source = self.tools, self.source
@@ -99,6 +105,18 @@ class MariadbAdapter(MysqlFamilyAdapter):
 
     def arguments(self, record: Mapping[str, Any]) -> list[str]:
         return mariadb.isolated_arguments(record["settings"], str(record["data_directory"]))
+
+    def dump_command(self, variables: Mapping[str, str]) -> list[str]:
+        return mariadb.dump_command(self.source.user, self.source.password_variable)
+
+    def initialize_arguments(self, record: Mapping[str, Any]) -> list[str]:
+        return mariadb.initialize_arguments(record["settings"], str(record["data_directory"]))
+
+    def upgrade(self, record: Mapping[str, Any], helper: RestoreServer) -> None:
+        helper.start(self.arguments(record))
+        outcome = helper.execute(mariadb.upgrade_command())
+        if outcome.status != 0:
+            raise BackupError(f"{self.label}: bring the server's own tables up to date: {last_line(outcome.stderr)}")
 
     def unpack(self, record: Mapping[str, Any], point: Point, workspace: Workspace, helper: RestoreServer) -> None:
         status = self.tools.host.owner(workspace.data)

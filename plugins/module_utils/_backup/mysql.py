@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+SINGLE_TRANSACTION = "--single-transaction"
 DUMP_ARGUMENTS = (
-    "--single-transaction",
+    SINGLE_TRANSACTION,
     "--quick",
     "--routines",
     "--triggers",

@@ -126,14 +126,17 @@ def why_not(
 _DUMP = 'exec mysqldump "$@"\n'
 
 
-def dump_command(user: str, password_variable: str, version: str, logs: bool) -> list[str]:
-    """Dump all databases with the users, as of one moment, with the place in the log if there is one."""
+def dump_command(user: str, password_variable: str, version: str, logs: bool, locked: bool = False) -> list[str]:
+    """Dump all databases with the users, as of one moment, with the place in the log if there is one. Tables without
+    transactions have no moment but that of a lock on everything (`locked`)."""
     number = version_of(version)
     arguments = ["--all-databases", f"--set-gtid-purged={'COMMENTED' if number >= (8, 0, 17) else 'OFF'}"]
     if logs:
         arguments.append("--source-data=2" if number >= (8, 0, 26) else "--master-data=2")
     script = mysql.login(password_variable) + _DUMP
-    return ["sh", "-c", script, "slipway", f"--user={user}", *arguments, *mysql.DUMP_ARGUMENTS]
+    how = [word for word in mysql.DUMP_ARGUMENTS if not (locked and word == mysql.SINGLE_TRANSACTION)]
+    arguments += ["--lock-all-tables"] if locked else []
+    return ["sh", "-c", script, "slipway", f"--user={user}", *arguments, *how]
 
 
 _SOURCE = re.compile(

@@ -94,6 +94,12 @@ def log_warnings(variables: Mapping[str, str], label: str, wanted: bool = True) 
                 " --log-bin=binlog --server-id=1 --sync-binlog=1 --binlog-format=ROW"
             )
         return found
+    for name in ("binlog_encryption", "encrypt_binlog"):
+        if wanted and is_on(variables.get(name)):
+            found.append(
+                f"{label}: {name} is on, and its keys are not saved, so its log cannot be used and only points can be"
+                f" restored; set {name}=OFF: the repository encrypts what it is given"
+            )
     if variables.get("binlog_format", "").upper() == "STATEMENT":
         found.append(
             f"{label}: binlog_format is STATEMENT, so a replay may give other rows than the original had (UUID(), LIMIT"

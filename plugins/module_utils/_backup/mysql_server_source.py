@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._backup import mysql, mysql_clone, mysql_replay
+from ansible_collections.slipway.ops.plugins.module_utils._backup import mysql_clone, mysql_replay
 from ansible_collections.slipway.ops.plugins.module_utils._backup import mysql_server as server
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Container
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, Point, human_bytes
@@ -19,6 +19,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_beside i
     MysqlFamilyAdapter,
     Saved,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_dump import DumpJudge
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_logfiles import Replay, event_statements
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_restore import RestoreServer
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_server import Content, LogPlace
@@ -68,41 +69,6 @@ class CloneJudge:
         if self._broken or not self._archive.complete or missing:
             why = self._broken or (f"{sorted(missing)[0]} is missing" if missing else "the archive is cut off")
             raise SourceError(f"{self._label}: the clone is not whole after {size}: {why}; run the backup again")
-
-
-class DumpJudge:
-    """Reads a dump of everything, and refuses one that is not whole or does not say where the log was."""
-
-    def __init__(self, label: str, needs_place: bool) -> None:
-        self._label = label
-        self._needs_place = needs_place
-        self._reader = mysql.DumpReader()
-        self._head = b""
-        self.place: LogPlace | None = None
-
-    def feed(self, chunk: bytes) -> None:
-        if len(self._head) < mysql_clone.HEAD_BYTES:
-            self._head += chunk[: mysql_clone.HEAD_BYTES - len(self._head)]
-        self._reader.feed(chunk)
-
-    def judge(self, outcome: Outcome) -> None:
-        facts = self._reader.finish()
-        size = human_bytes(facts.bytes)
-        if outcome.status != 0:
-            raise SourceError(
-                f"{self._label}: the dump ended with exit status {outcome.status} after {size}:"
-                f" {last_line(outcome.stderr)}"
-            )
-        if mysql.complaints(outcome.stderr):
-            raise SourceError(f"{self._label}: the dump is not whole: {mysql.complaints(outcome.stderr)[0]}")
-        if not facts.complete:
-            raise SourceError(
-                f"{self._label}: the dump ends without its last line after {size}: it was cut off."
-                " Look at the database's log and run the backup again"
-            )
-        self.place = mysql_clone.dump_place(self._head)
-        if self._needs_place and self.place is None:
-            raise SourceError(f"{self._label}: the dump does not say where the binary log was; run the backup again")
 
 
 class Unpacker:
@@ -183,7 +149,12 @@ class MysqlServerAdapter(MysqlFamilyAdapter):
         reason = self._why_no_clone(container, variables, content)
         if reason:
             self.tools.progress(f"{self.label}: {reason}; so everything is dumped instead")
-            return self._dump(point, container, variables, reason)
+            if content.foreign:
+                self.tools.progress(
+                    f"{self.label}: nobody can write while it is dumped, since tables without transactions have no"
+                    f" other common moment; to avoid that: ALTER TABLE {content.foreign[0]} ENGINE=InnoDB"
+                )
+            return self._dump(point, container, variables, reason, bool(content.foreign))
         return self._clone(point, container, variables)
 
     def _why_no_clone(self, container: Container, variables: Mapping[str, str], content: Content) -> str:
@@ -232,11 +203,11 @@ class MysqlServerAdapter(MysqlFamilyAdapter):
             return Saved(part, None, True, facts)
         return Saved(part, LogPlace(before.file, before.position, after.gtid), False, facts)
 
-    def _dump(self, point: str, container: Container, variables: Mapping[str, str], reason: str) -> Saved:
+    def _dump(self, point: str, container: Container, variables: Mapping[str, str], reason: str, locked: bool) -> Saved:
         tools, source = self.tools, self.source
         tools.progress(f"dumping {self.label} from {container.name}")
         logs = server.is_on(variables.get("log_bin"))
-        command = mysql_clone.dump_command(source.user, source.password_variable, variables["version"], logs)
+        command = mysql_clone.dump_command(source.user, source.password_variable, variables["version"], logs, locked)
         stream = tools.docker.stream(container, command, tools.settings.stack)
         judge = DumpJudge(self.label, logs)
         part = tools.store(point, source, f"{source.key}.sql", stream, judge)
@@ -249,7 +220,7 @@ class MysqlServerAdapter(MysqlFamilyAdapter):
 
     def unpack(self, record: Mapping[str, Any], point: Point, workspace: Workspace, helper: RestoreServer) -> None:
         if record["base"] == mysql_clone.BASE_DUMP:
-            self._load(record, point, workspace, helper)
+            self.load(record, record, point, workspace, helper)
             return
         unpacker = Unpacker(workspace.data, *self.tools.host.owner(workspace.data))
         try:
@@ -260,20 +231,15 @@ class MysqlServerAdapter(MysqlFamilyAdapter):
         finally:
             unpacker.close()
 
-    def _load(self, record: Mapping[str, Any], point: Point, workspace: Workspace, helper: RestoreServer) -> None:
-        host, inside = self.tools.host, str(record["data_directory"])
-        dump = f"{workspace.directory}/dump.sql"
-        self.tools.fetch(point, record, self.label, dump)
-        arguments = mysql_replay.initialize_arguments(record["settings"], inside)
-        helper.run(arguments, inside, "make an empty data directory")
-        helper.start(self.arguments(record))
-        self.tools.progress(f"loading the dump of {self.label}: {human_bytes(record['bytes'])}")
-        outcome = self.tools.docker.execute_from(helper.container, server.isolated_client(), dump)
-        if outcome.status != 0:
-            raise BackupError(f"{self.label}: loading the dump stopped: {last_line(outcome.stderr)}")
-        # It has replaced the users as well: they count from the next start on.
-        helper.stop()
-        host.remove_tree(dump)
+    def dump_command(self, variables: Mapping[str, str]) -> list[str]:
+        source = self.source
+        return mysql_clone.dump_command(source.user, source.password_variable, variables["version"], logs=False)
+
+    def initialize_arguments(self, record: Mapping[str, Any]) -> list[str]:
+        return mysql_replay.initialize_arguments(record["settings"], str(record["data_directory"]))
+
+    def upgrade(self, record: Mapping[str, Any], helper: RestoreServer) -> None:
+        helper.start([*self.arguments(record), "--upgrade=FORCE"])
 
     def replay(self, record: Mapping[str, Any], workspace: Workspace, helper: RestoreServer) -> tuple[LogPlace, Replay]:
         host = self.tools.host

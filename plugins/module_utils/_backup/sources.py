@@ -325,6 +325,8 @@ class Beside(Adapter):
     """A database that is put together beside the live one and exchanged for it."""
 
     is_database = True
+    # Whether it can be brought further than a point is. One that cannot comes back as it was then, as files do.
+    keeps_log = True
 
     # Which point, and how far.
 
@@ -398,6 +400,11 @@ class Beside(Adapter):
     def serves(self, prepared: Prepared | None) -> str:
         """Wait until the live server serves, on the data that was prepared for it if that is given; returns the reason
         why it does not, with its last words, or nothing."""
+
+    @abstractmethod
+    def answers(self, container: Container, prepared: Prepared | None) -> bool:
+        """Whether the server in a container lets the stack's user in, on the data that was prepared if that is
+        given."""
 
     def container(self) -> Container:
         """The live server's container."""

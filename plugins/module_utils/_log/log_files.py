@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Protocol
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup import mysql_server
 from ansible_collections.slipway.ops.plugins.module_utils._backup.log_files import Coverage
@@ -32,9 +32,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.target import 
     TIMELINE_LATEST,
     Target,
 )
-from ansible_collections.slipway.ops.plugins.module_utils._log import binlog, binlog_files, wal
+from ansible_collections.slipway.ops.plugins.module_utils._log import binlog, binlog_files, retention, wal
 from ansible_collections.slipway.ops.plugins.module_utils._log.gateway import Engine
-from ansible_collections.slipway.ops.plugins.module_utils._log.model import Lineage
+from ansible_collections.slipway.ops.plugins.module_utils._log.model import Lineage, Piece
 from ansible_collections.slipway.ops.plugins.module_utils._log.settings import (
     LogPlace,
     LogSource,
@@ -42,21 +42,42 @@ from ansible_collections.slipway.ops.plugins.module_utils._log.settings import (
 )
 from ansible_collections.slipway.ops.plugins.module_utils._log.shelves import Shelf, Shelves
 from ansible_collections.slipway.ops.plugins.module_utils._log.source import LogTools
+from ansible_collections.slipway.ops.plugins.module_utils._log.store import Store
 from ansible_collections.slipway.ops.plugins.module_utils._log.wal_files import WalFiles, Way, record_position
-from ansible_collections.slipway.ops.plugins.module_utils._log.wiring import present_lineage, shelves_for
+from ansible_collections.slipway.ops.plugins.module_utils._log.wiring import (
+    present_lineage,
+    shelves_for,
+    stores_for,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
 # Positions behind the wanted one that are fetched as well: a server ends at the first record after it.
 BEYOND_SEGMENTS = 2
 
 
+class Cellar(Protocol):
+    """A repository that old objects can be deleted from: `store.Store`."""
+
+    def pieces(self, prefix: str = "") -> list[Piece]: ...
+
+    def directories(self, prefix: str) -> list[str]: ...
+
+    def delete(self, pieces: Iterable[Piece]) -> None: ...
+
+
 class StackLogs:
-    """The logs of one stack. `shelves` gives the places with objects for a source's key."""
+    """The logs of one stack. `shelves` gives the places with objects for a source's key, `cellars` the repositories
+    that may be deleted from."""
 
     def __init__(
-        self, place: LogPlace, sources: Sequence[LogSource], shelves: Callable[[str], Sequence[Shelf]]
+        self,
+        place: LogPlace,
+        sources: Sequence[LogSource],
+        shelves: Callable[[str], Sequence[Shelf]],
+        cellars: Callable[[], Sequence[Cellar]] = lambda: (),
     ) -> None:
         self._place = place
+        self._cellars = cellars
         self._sources = {source.service: source for source in sources}
         self._shelves = shelves
 
@@ -68,6 +89,32 @@ class StackLogs:
     def _followed(self, source: Source) -> LogSource | None:
         found = self._sources.get(source.service)
         return found if found is not None and found.kind == source.kind else None
+
+    def prune(self, source: Source, records: Sequence[Mapping[str, Any]]) -> int:
+        found = self._followed(source)
+        if found is None or not records:
+            return 0
+        if not all(retention.lineage_of(source.kind, record) for record in records):
+            return 0
+        present = present_lineage(self._place, found.key)
+        count = 0
+        for cellar in self._cellars():
+            for name in cellar.directories(f"{self._place.place.stack}/{found.key}"):
+                path = f"{self._place.place.stack}/{found.key}/{name}"
+                mine = [record for record in records if retention.lineage_of(source.kind, record) == name]
+                victims: Sequence[Piece] = ()
+                if mine:
+                    oldest = retention.oldest_needed(source.kind, mine)
+                    size = int((mine[0].get("settings") or {}).get("wal_segment_size") or wal.SEGMENT_BYTES)
+                    if oldest is not None:
+                        victims = retention.unneeded(source.kind, cellar.pieces(path), oldest, size)
+                elif present is not None and name != present.name:
+                    # An older life of the server's data, of which no point is left.
+                    victims = cellar.pieces(path)
+                if victims:
+                    cellar.delete(victims)
+                    count += len(victims)
+        return count
 
     def coverage(self, source: Source, record: Mapping[str, Any], target: Target) -> Coverage | None:
         with self._scratch(source) as scratch:
@@ -285,7 +332,11 @@ def logs_for(place: Place) -> StackLogs | None:
     if document is None:
         return None
     tools = LogTools(parse_log_settings(document, place), LogPlace(place), Engine())
-    return StackLogs(tools.place, tools.settings.sources, lambda key: shelves_for(tools, key))
+
+    def cellars() -> list[Store]:
+        return list(stores_for(tools).values()) if tools.settings.tidy else []
+
+    return StackLogs(tools.place, tools.settings.sources, lambda key: shelves_for(tools, key), cellars)
 
 
 class _Beyond:
@@ -305,7 +356,7 @@ class _Beyond:
         target = self._target
         if target.kind == KIND_TIME and target.time is not None:
             time = target.time.timestamp()
-            return transaction.time > time if target.inclusive else transaction.time >= time
+            return transaction.latest > time if target.inclusive else transaction.latest >= time
         if target.kind == KIND_POSITION:
             return not self._contained(transaction.gtid, target.position)
         if target.kind == KIND_TRANSACTION:

@@ -56,9 +56,14 @@ from ansible_collections.slipway.ops.plugins.module_utils._log.rclone import Log
 from ansible_collections.slipway.ops.plugins.module_utils._log.settings import LogPlace, LogSettings, LogSource
 from ansible_collections.slipway.ops.plugins.module_utils._log.source import LogTools, WaitingError
 
+NAMES = ("mariadb", "mysql")
 PASSWORD = "a 'quoted' $ecret\\w"
 SERVICE = "database"
-IMAGES = {"mariadb": "slipway-lab/standin-mariadb:11.8", "mysql": "slipway-lab/standin-mysql:8.4"}
+IMAGES = {
+    "mariadb": "slipway-lab/standin-mariadb:11.8",
+    "mysql": "slipway-lab/standin-mysql:8.4",
+    "redis": "slipway-lab/standin-redis:7.4-alpine",
+}
 PASSWORD_VARIABLES = {"mariadb": "MARIADB_ROOT_PASSWORD", "mysql": "MYSQL_ROOT_PASSWORD"}
 LOGGED = {
     # Small files, so that a story of a minute has several.
@@ -66,6 +71,7 @@ LOGGED = {
     "mysql": ("--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--max-binlog-size=65536"),
 }
 START_SECONDS = 120
+WRITER = "11111111-2222-3333-4444-555555555555"
 
 
 def docker(*words: str, check: bool = True, text: str | None = None) -> str:
@@ -241,7 +247,80 @@ class Client:
         self._process.wait(20)
 
 
-class RealServer:
+class RealStack:
+    """A stack with one service, a container of an image on a volume, and a repository."""
+
+    def __init__(self, kind: str, root: Path, stack: str, data: str, say: Callable[[str], None]) -> None:
+        self.kind = kind
+        self.root = root
+        self.stack = f"{stack}{kind}"
+        self.name = f"{self.stack}-{SERVICE}-1"
+        self.volume = f"{self.stack}_data"
+        self.place = Place(
+            self.stack,
+            configuration_root=str(root / "etc"),
+            state_root=str(root / "state"),
+            stacks_root=str(root / "stacks"),
+            cache=str(root / "cache"),
+            metrics=str(root / "metrics"),
+        )
+        self.data = data
+        self.say = say
+        self.settings = Settings(self.stack, str(root / "repository"), (self.source,))
+        self.repository = Repository(self.settings, self.place)
+
+    @property
+    def source(self) -> BackupSource:
+        return BackupSource(self.kind, SERVICE)
+
+    def prepare_host(self) -> None:
+        """What the role writes, and the repository."""
+        Path(self.place.configuration).mkdir(parents=True)
+        Path(self.place.password).write_text("secret\n", encoding="utf-8")
+        found = os.path.dirname(shutil.which("restic") or "")
+        Path(self.place.environment).write_text(f"PATH={found}:/usr/bin:/bin\n", encoding="utf-8")
+        self.repository.initialise()
+
+    @property
+    def live(self) -> str:
+        """The data directory on the host."""
+        return docker("volume", "inspect", "--format", "{{.Mountpoint}}", self.volume)
+
+    def run_container(self, *words: str) -> None:
+        """Make the container, on the volume as it is."""
+        docker(
+            *("run", "-d", "--name", self.name, "--cpus", "1", "-v", f"{self.volume}:{self.data}"),
+            *("--label", f"com.docker.compose.project={self.stack}"),
+            *("--label", f"com.docker.compose.service={SERVICE}", "--label", "com.docker.compose.oneoff=False"),
+            *words,
+        )
+
+    def remove(self) -> None:
+        """Everything that bears the stack's name."""
+        for label in (f"slipway.stack={self.stack}", f"com.docker.compose.project={self.stack}"):
+            for name in docker("ps", "-aq", "--filter", f"label={label}").split():
+                docker("rm", "-f", "-v", name, check=False)
+        docker("volume", "rm", self.volume, check=False)
+
+    def isolated(self) -> str:
+        """The containers beside the live one that are there."""
+        return docker("ps", "-aq", "--filter", f"label=slipway.stack={self.stack}")
+
+    def tools(self, **changes: Any) -> Tools:
+        return replace(Tools(self.settings, self.place, Docker(), Host(), self.repository, self.say), **changes)
+
+    def save(self) -> dict[str, Any]:
+        """Make a recovery point; returns its summary."""
+        return make_point(self.tools(), "manual")
+
+    def newest(self) -> tuple[dict[str, Any], Point]:
+        """The newest point, and what it says of the server."""
+        point = self.repository.points()[-1]
+        text = self.repository.fetch_text(point.snapshot, f"{self.place.spool}/manifest.json")
+        return json.loads(text)["sources"][0], point
+
+
+class RealServer(RealStack):
     """A running server with the database `shop`, a repository, and a follower of its log."""
 
     def __init__(
@@ -251,39 +330,30 @@ class RealServer:
         stack: str = "slipwaymy",
         options: Sequence[str] | None = None,
         say: Callable[[str], None] = print,
+        follow: bool = True,
+        image: str = "",
+        dump: str = "",
     ) -> None:
-        self.kind = kind
-        self.root = root
-        self.stack = f"{stack}{kind}"
-        self.name = f"{self.stack}-{SERVICE}-1"
-        self.volume = f"{self.stack}_data"
+        self.image = image or IMAGES[kind]
+        self._dump = dump
+        super().__init__(kind, root, stack, mysql_server.DATA_DIRECTORY, say)
+        self._follow = follow
         self.options = LOGGED[kind] if options is None else tuple(options)
-        self.place = Place(
-            self.stack,
-            configuration_root=str(root / "etc"),
-            state_root=str(root / "state"),
-            stacks_root=str(root / "stacks"),
-            cache=str(root / "cache"),
-            metrics=str(root / "metrics"),
-        )
-        source = BackupSource(kind, SERVICE, user="root", password_variable=PASSWORD_VARIABLES[kind])
-        self.settings = Settings(self.stack, str(root / "repository"), (source,))
-        self.say = say
         self.log: FollowedLog | None = None
         self._looks = 0
 
+    @property
+    def source(self) -> BackupSource:
+        variable = PASSWORD_VARIABLES[self.kind]
+        return BackupSource(self.kind, SERVICE, user="root", password_variable=variable, dump=self._dump)
+
     def __enter__(self) -> RealServer:
         self.remove()
-        Path(self.place.configuration).mkdir(parents=True)
-        Path(self.place.password).write_text("secret\n", encoding="utf-8")
-        found = os.path.dirname(shutil.which("restic") or "")
-        Path(self.place.environment).write_text(f"PATH={found}:/usr/bin:/bin\n", encoding="utf-8")
+        self.prepare_host()
         try:
             self.start()
             self.sql("CREATE TABLE numbers (n INT PRIMARY KEY, note VARCHAR(40))")
-            self.repository = Repository(self.settings, self.place)
-            self.repository.initialise()
-            if self.logs:
+            if self._follow and self.logs:
                 self.log = FollowedLog(self, self.root / "objects")
                 self.log.tick()
                 self.log.start()
@@ -303,21 +373,18 @@ class RealServer:
     def logs(self) -> bool:
         return self.sql("SELECT @@GLOBAL.log_bin", "") == "1"
 
-    @property
-    def live(self) -> str:
-        """Its data directory on the host."""
-        return docker("volume", "inspect", "--format", "{{.Mountpoint}}", self.volume)
-
     def start(self) -> None:
         """Make the container, on the volume as it is."""
-        docker(
-            *("run", "-d", "--name", self.name, "--cpus", "1", "-v", f"{self.volume}:/var/lib/mysql"),
-            *("--label", f"com.docker.compose.project={self.stack}"),
-            *("--label", f"com.docker.compose.service={SERVICE}", "--label", "com.docker.compose.oneoff=False"),
-            *("-e", f"{PASSWORD_VARIABLES[self.kind]}={PASSWORD}", "-e", "MYSQL_DATABASE=shop"),
-            *(IMAGES[self.kind], *self.options),
-        )
+        password = f"{PASSWORD_VARIABLES[self.kind]}={PASSWORD}"
+        self.run_container("-e", password, "-e", "MYSQL_DATABASE=shop", self.image, *self.options)
         self.wait()
+
+    def replace_image(self, image: str) -> None:
+        """Deploy another version, on an empty volume."""
+        docker("rm", "-f", "-v", self.name)
+        docker("volume", "rm", self.volume)
+        self.image = image
+        self.start()
 
     def wait(self) -> None:
         """Until it takes a login over the network: the server of the first start listens on no address."""
@@ -329,13 +396,6 @@ class RealServer:
                 return
             time.sleep(0.3)
         raise AssertionError(docker("logs", self.name))
-
-    def remove(self) -> None:
-        """Everything that bears the stack's name."""
-        for label in (f"slipway.stack={self.stack}", f"com.docker.compose.project={self.stack}"):
-            for name in docker("ps", "-aq", "--filter", f"label={label}").split():
-                docker("rm", "-f", "-v", name, check=False)
-        docker("volume", "rm", self.volume, check=False)
 
     def client(self, database: str = "shop") -> list[str]:
         return mysql.client_command("root", PASSWORD_VARIABLES[self.kind], database)
@@ -366,21 +426,29 @@ class RealServer:
 
     # What is done to it.
 
-    def write(self, first: int, count: int, written: Written | None = None) -> Written:
-        """Commit numbered rows, each as a transaction of its own; nobody else may write meanwhile."""
+    def _insert(self, client: Client, number: int, written: Written, crowd: bool) -> None:
+        """One row. In a crowd, a client of MySQL can only know its transaction by naming it itself."""
+        begun, text = time.time(), f"INSERT INTO numbers VALUES ({number}, REPEAT('x', 20));"
+        if crowd and self.kind == "mysql":
+            gtid = f"{WRITER}:{number}"
+            client.ask(f"SET gtid_next = '{gtid}'; {text} SET gtid_next = 'AUTOMATIC'; SELECT 1;")
+        else:
+            gtid = self.gtid_of(client.ask(f"{text} {self.place_sql()}"))
+        written.rows.append((number, gtid, begun, time.time()))
+
+    def write(self, first: int, count: int, written: Written | None = None, crowd: bool = False) -> Written:
+        """Commit numbered rows, each as a transaction of its own; `crowd` when others write meanwhile."""
         found = written or Written()
         client = Client(self)
         try:
             for number in range(first, first + count):
-                begun = time.time()
-                answer = client.ask(f"INSERT INTO numbers VALUES ({number}, REPEAT('x', 20)); {self.place_sql()}")
-                found.rows.append((number, self.gtid_of(answer), begun, time.time()))
+                self._insert(client, number, found, crowd)
         finally:
             client.close()
         return found
 
     @contextlib.contextmanager
-    def writing(self, first: int = 1, pause_seconds: float = 0.0) -> Iterator[Written]:
+    def writing(self, first: int = 1, pause_seconds: float = 0.0, crowd: bool = False) -> Iterator[Written]:
         """Commit numbered rows all the while."""
         found, ending = Written(), threading.Event()
 
@@ -389,9 +457,7 @@ class RealServer:
             number = first
             try:
                 while not ending.wait(pause_seconds):
-                    begun = time.time()
-                    answer = client.ask(f"INSERT INTO numbers VALUES ({number}, REPEAT('x', 20)); {self.place_sql()}")
-                    found.rows.append((number, self.gtid_of(answer), begun, time.time()))
+                    self._insert(client, number, found, crowd)
                     number += 1
             finally:
                 client.close()
@@ -419,23 +485,12 @@ class RealServer:
     # Points and restores.
 
     def tools(self, **changes: Any) -> Tools:
-        found = Tools(self.settings, self.place, Docker(), Host(), self.repository, self.say, self.log)
-        return replace(found, **changes)
+        return super().tools(**{"log": self.log, **changes})
 
     def adapter(self, **changes: Any) -> MysqlFamilyAdapter:
         found = adapter_of({"kind": self.kind, "service": SERVICE}, self.tools(**changes))
         assert isinstance(found, MysqlFamilyAdapter)
         return found
-
-    def save(self) -> dict[str, Any]:
-        """Make a recovery point; returns its summary."""
-        return make_point(self.tools(), "manual")
-
-    def newest(self) -> tuple[dict[str, Any], Point]:
-        """The newest point, and what it says of the server."""
-        point = self.repository.points()[-1]
-        text = self.repository.fetch_text(point.snapshot, f"{self.place.spool}/manifest.json")
-        return json.loads(text)["sources"][0], point
 
     @staticmethod
     def target(text: str, inclusive: bool = True) -> Target:
@@ -467,7 +522,7 @@ class RealServer:
         finally:
             adapter.discard(workspace)
             assert not Path(workspace.directory).exists()
-            assert docker("ps", "-aq", "--filter", f"label=slipway.stack={self.stack}") == ""
+            assert self.isolated() == ""
 
     def rows_at(self, target: Target) -> list[int]:
         """The numbered rows at a target."""

@@ -74,6 +74,12 @@ def test_the_dump_has_everything_and_its_place() -> None:
     assert not [word for word in clone.dump_command("root", "PW", "8.4.3", False) if "-data=" in word]
 
 
+def test_tables_without_transactions_are_locked_for_the_dump() -> None:
+    command = clone.dump_command("root", "PW", "8.4.3", True, locked=True)
+    assert "--lock-all-tables" in command
+    assert "--single-transaction" not in command
+
+
 # As mysqldump of 9.7 and of 8.0 write it.
 HEAD = f"""\
 -- MySQL dump 10.13  Distrib 9.7.4, for Linux (x86_64)

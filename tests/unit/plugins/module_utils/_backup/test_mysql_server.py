@@ -43,6 +43,8 @@ def test_versions(text: str, version: tuple[int, ...]) -> None:
         ({"log_bin": "ON", "binlog_format": "ROW", "sync_binlog": "1", "innodb_flush_log_at_trx_commit": "1"}, []),
         ({"log_bin": "ON", "binlog_format": "STATEMENT", "sync_binlog": "1"}, ["set binlog_format=ROW"]),
         ({"log_bin": "ON", "sync_binlog": "0"}, ["set sync_binlog=1"]),
+        ({"log_bin": "ON", "binlog_encryption": "ON"}, ["set binlog_encryption=OFF"]),
+        ({"log_bin": "ON", "encrypt_binlog": "ON"}, ["only points can be restored; set encrypt_binlog=OFF"]),
         ({"log_bin": "ON", "innodb_flush_log_at_trx_commit": "2"}, ["set it to 1"]),
     ],
 )

@@ -66,7 +66,12 @@ class World:
         self.repository = FakeRepository()
         self.place = LogPlace(Place("fleet", state_root=str(root / "state")))
         sources = [LogSource("postgresql", "database"), LogSource("mysql", "orders")]
-        self.logs = StackLogs(self.place, sources, lambda key: [WaitingShelf(self.waiting(key)), self.repository])
+        self.logs = StackLogs(
+            self.place,
+            sources,
+            lambda key: [WaitingShelf(self.waiting(key)), self.repository],
+            lambda: [self.repository],
+        )
         self.lineage = Lineage("fleet", "database", "77")
         self.target = root / "target"
         self.said: list[str] = []
@@ -387,6 +392,60 @@ def test_a_record_that_says_nothing(world: World) -> None:
         world.logs.coverage(POSTGRES, {**world.record(), "end_lsn": "x"}, Target())
 
 
+def follow(world: World, name: str, key: str = "database") -> None:
+    state = Path(world.place.source(key), "state.json")
+    state.parent.mkdir(parents=True, exist_ok=True)
+    state.write_text(json.dumps({"lineage": name}), encoding="utf-8")
+
+
+def test_what_comes_before_the_oldest_point_goes(world: World) -> None:
+    branched(world)
+    world.segment(0, -9)
+    world.segment(1, -8)
+    follow(world, "77")
+    records = [world.record(start_lsn=wal.print_lsn(number * MIB + 40), log_lineage="77") for number in (4, 3)]
+    assert world.logs.prune(POSTGRES, records) == 2
+    left = sorted({piece.stream.name for piece in world.repository.pieces()})
+    # One more than is needed, and all histories.
+    assert left[0] == "000000010000000000000002"
+    assert "00000002.history" in left
+    assert world.coverage(end=3 * MIB + 40) is not None
+    assert world.logs.prune(POSTGRES, records) == 0
+
+
+def test_a_lineage_of_which_no_point_is_left_goes(world: World) -> None:
+    world.segment(2, 1)
+    world.lineage = world.lineage.next
+    world.segment(5, 50)
+    follow(world, "77.2")
+    old, new = (world.record(start_lsn="0/500028", log_lineage=name) for name in ("77", "77.2"))
+    assert world.logs.prune(POSTGRES, [old, new]) == 1
+    world.lineage = Lineage("fleet", "database", "77")
+    world.segment(2, 1)
+    assert world.logs.prune(POSTGRES, [new]) == 1
+    assert [piece.stream.lineage.name for piece in world.repository.pieces()] == ["77.2"]
+
+
+def test_what_is_not_known_keeps_all(world: World) -> None:
+    world.segment(2, 1)
+    world.lineage = world.lineage.next
+    world.segment(2, 50)
+    good = world.record(start_lsn=wal.print_lsn(9 * MIB), log_lineage="77")
+    # Nothing is followed at present; a point notes no lineage, or does not say where its log begins; there is none.
+    assert world.logs.prune(POSTGRES, [{**good, "start_lsn": ""}]) == 0
+    follow(world, "77.2")
+    for records in (
+        [good, world.record(start_lsn="0/1")],
+        [good, {**good, "start_lsn": "x"}],
+        [{**good, "settings": {}}],
+    ):
+        kept = world.repository.pieces("fleet/database/77")
+        world.logs.prune(POSTGRES, records)
+        assert world.repository.pieces("fleet/database/77") == kept
+    assert world.logs.prune(POSTGRES, []) == 0
+    assert world.logs.prune(Source("postgresql", "other"), [good]) == 0
+
+
 # MySQL, MariaDB
 
 
@@ -512,3 +571,11 @@ def test_a_binary_log_that_does_not_lead_on(binlogs: Binlogs) -> None:
         assert binlogs.logs.coverage(MYSQL, binlogs.mysql_record(**other), Target()) is None
         assert binlogs.get(Target(), **other) is None
         assert binlogs.names == []
+
+
+def test_files_before_the_oldest_point_go(binlogs: Binlogs) -> None:
+    follow(binlogs, UUID, "orders")
+    records = [binlogs.mysql_record(binlog_file=f"binlog.{number:06d}") for number in (5, 7)]
+    assert binlogs.logs.prune(MYSQL, records) == 1
+    assert [piece.stream.name for piece in binlogs.repository.pieces()] == ["binlog.000004"]
+    assert binlogs.logs.prune(MYSQL, [binlogs.mysql_record(binlog_file="")]) == 0

@@ -89,6 +89,12 @@ class FakeRepository:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(self.objects[piece.path])
 
+    def delete(self, pieces: Iterable[Piece]) -> None:
+        if self.fault is not None:
+            raise self.fault
+        for piece in pieces:
+            del self.objects[piece.path]
+
     def check(self, piece: Piece) -> int:
         return len(gzip.decompress(self.objects[piece.path]))
 
