@@ -279,7 +279,8 @@ def _run(wanted: argparse.Namespace, tools: Tools) -> int:
 
 def _points(wanted: argparse.Namespace, tools: Tools) -> int:
     records = _kept(tools)
-    lines = _listed(records, "goes with the next backup")
+    elsewhere = tools.repository.settings.append_only
+    lines = _listed(records, "goes when the controller lets it go" if elsewhere else "goes with the next backup")
     found = {"stack": tools.settings.stack, "repository": tools.repository.name, "points": records}
     return _tell(wanted, found, lines or ["there is no point yet"])
 

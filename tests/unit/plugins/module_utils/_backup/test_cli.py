@@ -199,7 +199,9 @@ def test_a_drill_and_what_it_is_judged_by(
     tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(World(tmp_path / "cluster"))
-    monkeypatch.setattr(cli, "tools_for", lambda stack, progress: replace(cluster.tools(), progress=progress))
+    monkeypatch.setattr(
+        cli, "tools_for", lambda stack, progress, *chosen, **options: replace(cluster.tools(), progress=progress)
+    )
     assert cli.backup(["run"]) == 0
     cluster.add("good")
     cluster.world.clock += timedelta(minutes=1)
