@@ -35,6 +35,16 @@ options:
     description: How often a backup is made, in seconds.
     type: int
     default: 86400
+  drill:
+    description:
+      - How restores are tried. Mapping of C(interval_seconds) (0 expects none), C(tries), C(cpus) and C(smoke), a
+        mapping of C(service), C(command) (a list of words) and C(timeout_seconds).
+    type: dict
+    default: {}
+  promises:
+    description: What was promised. Mapping of C(rto_seconds) and C(rpo_seconds), 0 for nothing.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -66,6 +76,8 @@ def backup_settings(
     repository: Mapping[str, Any],
     retention: Mapping[str, Any] | None = None,
     interval_seconds: int = 86400,
+    drill: Mapping[str, Any] | None = None,
+    promises: Mapping[str, Any] | None = None,
 ) -> str:
     """The settings as text, when they are right."""
     if isinstance(sources, str) or not isinstance(sources, Sequence):
@@ -76,6 +88,8 @@ def backup_settings(
         "sources": sources,
         "retention": retention or {},
         "interval_seconds": interval_seconds,
+        "drill": drill or {},
+        "promises": promises or {},
     }
     try:
         # Through JSON and back: what comes from a template is a lazy, tagged kin of the plain types.
@@ -93,6 +107,8 @@ def backup_settings(
         "sources": [source.as_dict() for source in settings.sources],
         "retention": vars(settings.retention),
         "interval_seconds": settings.interval_seconds,
+        "drill": settings.drill.as_dict(),
+        "promises": vars(settings.promises),
     }
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
 

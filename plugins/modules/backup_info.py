@@ -51,7 +51,10 @@ points:
   sample:
     - {point: 20260102T020000Z, time: "2026-01-02T02:00:00+00:00", kind: scheduled, verified: true, snapshot: 4bba301e}
 status:
-  description: How the backups stand, with ages and intervals in seconds and sizes in bytes.
+  description:
+    - How the backups stand, with ages and intervals in seconds and sizes in bytes.
+    - C(promises) has C(rpo) and C(rto), each with C(promised_seconds) beside the real C(seconds) and whether it is
+      C(broken), and C(drill), whether the drills are C(late) or C(failed); C(why) says what is wrong, or nothing.
   type: dict
   returned: success
   sample:

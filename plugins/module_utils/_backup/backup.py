@@ -66,6 +66,8 @@ def make_point(tools: Tools, kind: str, accept_smaller: bool = False, tidy: bool
     before["stack"] = tools.settings.stack
     before["repository"] = public_url(tools.settings.url)
     before["interval_seconds"] = tools.settings.interval_seconds
+    before["promised_rto_seconds"] = tools.settings.promises.rto_seconds
+    before["promised_rpo_seconds"] = tools.settings.promises.rpo_seconds
     try:
         if kind != KIND_BEFORE_RESTORE:
             _publish(tools, statuses.begun(before, started.isoformat(), int(started.timestamp()), os.getpid()))
@@ -134,7 +136,9 @@ def _make(tools: Tools, kind: str, accept_smaller: bool, started: datetime) -> t
         "sources": records,
     }
     files.write_json(f"{place.spool}/{manifests.NAME}", found)
-    parts = tuple(Part(str(record["part"]), str(record["snapshot"])) for record in records if "part" in record)
+    parts = tuple(
+        Part(str(item["part"]), str(item["snapshot"])) for record in records for item in manifests.stored(record)
+    )
     paths = [place.spool, *(path for adapter, record in zip(adapters, records) for path in adapter.paths(record))]
     if host.exists(place.stack_files) and not any(path.startswith(f"{place.stack_files}/") for path in paths):
         paths.append(place.stack_files)
@@ -229,9 +233,9 @@ def read_back(tools: Tools, point: Point, expected: dict[str, Any] | None = None
     outside: dict[str, tuple[str, int]] = {}
     for record in found["sources"]:
         adapter = adapter_of(record, tools)
-        if "part" in record:
-            tools.fetch(point, record, adapter.label)
-            compared.append({"path": record["file"], "sha256": record["sha256"], "bytes": record["bytes"]})
+        for item in manifests.stored(record):
+            tools.fetch(point, item, adapter.label)
+            compared.append({"path": item["file"], "sha256": item["sha256"], "bytes": item["bytes"]})
         for name in adapter.paths(record):
             outside[name] = (adapter.label, int(record.get("files") or 0))
     counted = tools.repository.count(point.snapshot, sorted(outside)) if outside else {}

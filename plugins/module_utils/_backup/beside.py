@@ -47,7 +47,7 @@ def look(tools: Tools, target: Target, service: str = "", plan_only: bool = Fals
             f"there is one already, of {target_from(present['target']).describe()}: {_names(present)}; discard it"
             f" first: slipway restore --discard-beside --stack {tools.settings.stack}"
         )
-    choice = choose_for(tools, target)
+    choice = choose_for(tools, target, service)
     chosen = [
         (adapter, record)
         for adapter, record in adapters_of(tools, choice.manifest)

@@ -88,8 +88,9 @@ def adapters_of(tools: Tools, manifest: dict[str, Any]) -> list[tuple[Adapter, d
     return [(adapter_of(record, tools), record) for record in manifest["sources"]]
 
 
-def choose_for(tools: Tools, target: Target) -> Choice:
-    """The point that a target begins from. Refuses a target that no point leads to, and says what is covered."""
+def choose_for(tools: Tools, target: Target, service: str = "") -> Choice:
+    """The point that a target begins from, for all databases or the one of a service: a transaction, or a place in a
+    log, belongs to one server. Refuses a target that no point leads to, and says what is covered."""
     points, stack = tools.repository.points(), tools.settings.stack
     if target.kind == KIND_POINT:
         return choose_again(tools, target, target.point)
@@ -98,7 +99,7 @@ def choose_for(tools: Tools, target: Target) -> Choice:
     if target.kind == KIND_LATEST:
         _refuse_future(newest, tools.host.now())
         return _latest(tools, target, newest, good, warnings)
-    return _within_log(tools, target, newest, good)
+    return _within_log(tools, target, newest, good, service)
 
 
 def _refuse_future(newest: Point, now: datetime) -> None:
@@ -113,13 +114,23 @@ def _refuse_future(newest: Point, now: datetime) -> None:
 def choose_again(tools: Tools, target: Target, name: str) -> Choice:
     """The choice of a point by its name, as it was made before or by somebody else."""
     point, warnings = choose(tools.repository.points(), name, tools.settings.stack)
+    return choice_of(tools, target, point, warnings)
+
+
+def choice_of(tools: Tools, target: Target, point: Point, warnings: Sequence[str] = ()) -> Choice:
+    """The choice of this point, whatever others there are."""
     manifest = read_manifest(tools, point)
-    return Choice(point, manifest, _reaches(tools, target, manifest), warnings)
+    return Choice(point, manifest, _reaches(tools, target, manifest), list(warnings))
+
+
+def good_points(tools: Tools) -> list[Point]:
+    """The points that were read back, oldest first, but for those that hold what a restore replaced."""
+    return [point for point in tools.repository.points() if point.verified and point.kind != KIND_BEFORE_RESTORE]
 
 
 def newest_good(tools: Tools) -> str:
     """The name of the newest point that was read back; empty when there is none."""
-    good = [point for point in tools.repository.points() if point.verified and point.kind != KIND_BEFORE_RESTORE]
+    good = good_points(tools)
     return good[-1].name if good else ""
 
 
@@ -151,14 +162,14 @@ def _latest(tools: Tools, target: Target, newest: Point, good: Sequence[Point], 
     return Choice(alone.point, alone.manifest, alone.reaches, [*warnings, said])
 
 
-def _within_log(tools: Tools, target: Target, newest: Point, good: Sequence[Point]) -> Choice:
+def _within_log(tools: Tools, target: Target, newest: Point, good: Sequence[Point], service: str) -> Choice:
     tried: list[tuple[str, ...]] = []
     earliest = ""
     for point, manifest in _candidates(tools, target, good):
         besides = [
             (adapter, record)
             for adapter, record in adapters_of(tools, manifest)
-            if isinstance(adapter, Beside) and adapter.keeps_log
+            if isinstance(adapter, Beside) and adapter.keeps_log and service in ("", adapter.source.service)
         ]
         if not besides:
             raise RefusedError(

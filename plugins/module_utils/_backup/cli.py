@@ -1,7 +1,7 @@
 # Copyright: Slipway contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The verbs `backup`, `restore` and `points` of the host program."""
+"""The verbs `backup`, `restore`, `drill` and `points` of the host program."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -19,9 +20,11 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup import backup 
 from ansible_collections.slipway.ops.plugins.module_utils._backup import beside as besides
 from ansible_collections.slipway.ops.plugins.module_utils._backup import drill as drills
 from ansible_collections.slipway.ops.plugins.module_utils._backup import log_status as log_statuses
+from ansible_collections.slipway.ops.plugins.module_utils._backup import promises
 from ansible_collections.slipway.ops.plugins.module_utils._backup import restore as restores
 from ansible_collections.slipway.ops.plugins.module_utils._backup import status as statuses
 from ansible_collections.slipway.ops.plugins.module_utils._backup.choice import choose
+from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Docker
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     CONFIGURATION_DIRECTORY,
     KIND_BEFORE_RELEASE,
@@ -33,6 +36,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     BusyError,
     Point,
     RefusedError,
+    StoppedError,
     UsageError,
     human_bytes,
     human_seconds,
@@ -51,6 +55,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.target import 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.wiring import tools_for
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import LeaseError, LeaseHeld, LeaseLost, lease
 from ansible_collections.slipway.ops.plugins.module_utils._log import cli as logs
+from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
 LEASE_SECONDS = 120
 
@@ -61,7 +66,7 @@ def held(stack: str, owner: str) -> Iterator[None]:
     terminal that goes away (a lost connection) does not end it."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise BackupError(f"{owner}: was told to stop (signal {number})")
+        raise StoppedError(f"{owner}: was told to stop (signal {number})")
 
     before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGHUP)]
     signal.signal(signal.SIGTERM, stop)
@@ -111,6 +116,15 @@ def run_abort(tools: Tools, confirm: str) -> dict[str, Any]:
         return restores.abort(tools, confirm)
 
 
+def run_drill(tools: Tools, wish: drills.Wish) -> dict[str, Any]:
+    """Try a restore, as the stack's only drill. Not under the stack's lease: nothing live is touched, a drill may take
+    an hour, and neither a release nor a backup may wait for it."""
+    cpus = tools.settings.drill.cpus
+    limited = replace(tools, docker=Docker(cpus)) if cpus else tools
+    with held(f"{tools.settings.stack}.drill", f"drill ({wish.text})"):
+        return drills.drill(limited, wish)
+
+
 def wanted_target(tools: Tools, point: str, to: str = "", before: bool = False, timeline: str = "") -> Target:
     """What the words of a command line, or of a module, mean."""
     if point not in ("", LATEST) and to:
@@ -149,6 +163,14 @@ def full_status(tools: Tools, points: list[Point]) -> dict[str, Any]:
         },
         now.timestamp(),
     )
+    seen = promises.Observed(
+        tools.settings,
+        newest.time.timestamp() if newest else None,
+        promises.read_log_status(tools.place),
+        promises.read_drill(tools.place),
+    )
+    since = good[0].time.timestamp() if good else None
+    found["promises"] = promises.judge(seen, now.timestamp(), since)
     return found
 
 
@@ -272,10 +294,13 @@ def _status(wanted: argparse.Namespace, tools: Tools) -> int:
     lines += log_statuses.describe(tools.settings.stack, found["logs"])
     if age is not None and statuses.is_future(-age, 0):
         lines.append("the newest good point is from the future: the host's clock is wrong, or was when it was made")
+    lines += promises.describe(found["promises"])
     if found["overdue"]:
         lines.append("OVERDUE: look at journalctl -u slipway-backup-" + str(found["stack"]))
+    complaints = promises.complaints(found["promises"])
+    lines += [f"NOT AS PROMISED: {complaint}" for complaint in complaints]
     _tell(wanted, found, lines)
-    fine = not found["overdue"] and all(state["ok"] for state in found["logs"].values())
+    fine = not found["overdue"] and not complaints and all(state["ok"] for state in found["logs"].values())
     return 0 if fine else BackupError.exit_status
 
 
@@ -307,9 +332,6 @@ def _restore_parser() -> _Parser:
     parser.add_argument(
         "--beside", action="store_true", help="only open the databases beside the live ones, for a look"
     )
-    parser.add_argument(
-        "--drill", action="store_true", help="only try it: put together, check all of it, throw it away"
-    )
     parser.add_argument("--discard-beside", action="store_true", help="remove what --beside opened")
     parser.add_argument("--database", default="", help="copy this database from what --beside opened")
     parser.add_argument("--table", default="", metavar="[SCHEMA.]TABLE", help="copy only this table of the database")
@@ -334,8 +356,6 @@ def restore(argv: list[str]) -> int:
     if wanted.database or wanted.table:
         return _copy(wanted, tools)
     target = wanted_target(tools, wanted.point, wanted.to, wanted.before, wanted.timeline)
-    if wanted.drill:
-        return _drill(wanted, tools, target)
     if wanted.beside:
         return _beside(wanted, tools, target)
     if wanted.extract:
@@ -382,15 +402,59 @@ def _beside(wanted: argparse.Namespace, tools: Tools, target: Target) -> int:
     return _tell(wanted, result, lines)
 
 
-def _drill(wanted: argparse.Namespace, tools: Tools, target: Target) -> int:
-    with held(f"{tools.settings.stack}.drill", f"restore --drill ({target.text})"):
-        result = drills.drill(tools, target)
-    lines = [f"warning: {warning}" for warning in result["warnings"]]
-    for key, found in sorted(result["databases"].items()):
-        lines.append(f"{key}: {found['reached']}, {found['rows']} rows, in {human_seconds(found['seconds'])}")
-    lines += [f"{part['part']} reads back as it was stored" for part in result["parts"]]
-    lines.append(f"point {result['point']} can be restored: {human_seconds(result['duration_seconds'])} for all of it")
-    return _tell(wanted, result, lines)
+def _drill_parser() -> _Parser:
+    parser = _Parser(
+        prog="slipway drill",
+        description="Try a restore and touch nothing live: put a point together, start it in a network that leads"
+        " nowhere, check all of it, measure, throw it away. Without a target: the newest point, then a random second of"
+        " its log.",
+    )
+    _common(parser)
+    parser.add_argument("--point", default="", help="only this point, by its name")
+    parser.add_argument("--to", default="", metavar="TARGET", help=f"only this moment or place in the log: {EXAMPLES}")
+    parser.add_argument("--random", action="store_true", help="only a random second within the log")
+    parser.add_argument("--plan", action="store_true", help="only show what would be done")
+    parser.add_argument("--list", action="store_true", help="show the last drills")
+    parser.add_argument("--sweep", action="store_true", help="only remove what a killed drill left")
+    return parser
+
+
+def wanted_drill(tools: Tools, point: str, to: str, random: bool) -> drills.Wish:
+    """What is to be tried, by the words of a command line or of a module."""
+    target = wanted_target(tools, point, to) if to or point not in ("", LATEST) else None
+    return drills.wish_for(target, random)
+
+
+def drill(argv: list[str]) -> int:
+    """`slipway drill ...`"""
+    wanted = _drill_parser().parse_args(argv)
+    tools = tools_for(_stack(wanted.stack), _progress(wanted.json))
+    if wanted.list:
+        return _drills(wanted, tools)
+    if wanted.sweep:
+        with held(f"{tools.settings.stack}.drill", "drill (sweep)"):
+            removed = drills.sweep(tools)
+        return _tell(wanted, {"removed": removed}, [f"removed: {', '.join(removed)}" if removed else "swept"])
+    wish = wanted_drill(tools, wanted.point, wanted.to, wanted.random)
+    if wanted.plan:
+        plan = drills.plan(tools, wish)
+        lines = [*plan["warnings"], *plan["plan"], *(f"in the way: {problem}" for problem in plan["problems"])]
+        _tell(wanted, plan, lines)
+        return RefusedError.exit_status if plan["problems"] else 0
+    report = run_drill(tools, wish)
+    # People have read its lines as progress.
+    _tell(wanted, report, [])
+    return 0 if report["ok"] else BackupError.exit_status
+
+
+def _drills(wanted: argparse.Namespace, tools: Tools) -> int:
+    known = files.read_json_lines(tools.place.drills)
+    lines = []
+    for found in known:
+        rto = human_seconds(found["rto_seconds"]) if found.get("rto_seconds") is not None else "-"
+        word = "good  " if found["ok"] else "FAILED"
+        lines.append(f"{found['started'][:19]}  {word}  {found['point'] or '-':<16}  RTO {rto:<12}  {found['error']}")
+    return _tell(wanted, {"stack": tools.settings.stack, "drills": known}, lines or ["there was no drill yet"])
 
 
 def _discard_beside(wanted: argparse.Namespace, tools: Tools) -> int:
@@ -437,7 +501,8 @@ def _progress(as_json: bool) -> Callable[[str], None]:
 
 
 def _tell(wanted: argparse.Namespace, result: dict[str, Any], lines: list[str]) -> int:
-    text = json.dumps(result, indent=2, sort_keys=True) if wanted.json else "\n".join(lines)
-    sys.stdout.write(f"{text}\n")
+    if wanted.json or lines:
+        text = json.dumps(result, indent=2, sort_keys=True) if wanted.json else "\n".join(lines)
+        sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
     return 0

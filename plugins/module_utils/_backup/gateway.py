@@ -11,9 +11,10 @@ import os
 import secrets
 import shutil
 import signal
+import stat
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -28,6 +29,8 @@ LABEL_ISOLATED = "slipway.isolated"
 # Marks the processes that a job starts within containers, so that they can be found and ended from the host.
 MARK = "SLIPWAY_JOB"
 LOG_LINES = 400
+# What an entry point needs to put its files in order and to become another user: nothing of networks or devices.
+BEGINNING_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,9 @@ class Container:
     labels: dict[str, str] = field(default_factory=dict)
     exit_status: int = 0
     memory_bytes: int = 0
+    # Who it runs as, and where; empty for what the image says.
+    user: str = ""
+    directory: str = ""
 
     @property
     def ready(self) -> bool:
@@ -61,13 +67,14 @@ class Container:
 
 @dataclass(frozen=True)
 class Isolated:
-    """A container without network, beside the live ones: what it reads and writes is mounted from the host."""
+    """A container beside the live ones, without a network or with others of its kind: what it reads and writes is
+    mounted from the host."""
 
     name: str
     image: str
     entrypoint: str
     arguments: tuple[str, ...]
-    # By number: what the image calls its users is not known here.
+    # By number: what the image calls its users is not known here. Empty for what the image says.
     user: str
     labels: Mapping[str, str]
     # On the host, inside, and whether it may be written.
@@ -76,23 +83,41 @@ class Isolated:
     environment: Mapping[str, str] = field(default_factory=dict)
     # How it is asked to end; empty for what the image says.
     stop_signal: str = ""
+    # `none`, which has nothing but its own loopback, or `container:<id>`, which shares that of another one.
+    network: str = "none"
+    # Names that mean its own loopback.
+    names: tuple[str, ...] = ()
+    # More of its environment, which must not be seen in a list of processes: a file, and what no file can say.
+    environment_file: str = ""
+    hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
+    directory: str = ""
+    # Whether its program begins as root and gives that up by itself, as the entry points of images do.
+    begins_as_root: bool = False
+    cpus: float = 0.0
 
-    def command(self) -> list[str]:
+    def command(self, detach: bool = True) -> list[str]:
         """The command line that starts it."""
-        words = ["docker", "run", "--detach", "--name", self.name, "--pull", "never", "--network", "none"]
+        words = ["docker", "run", *(["--detach"] if detach else []), "--name", self.name, "--pull", "never"]
+        words += ["--network", self.network]
+        words += [word for name in self.names for word in ("--add-host", f"{name}:127.0.0.1")]
         # Its last checkpoint may take long, and an end in the midst of it would be a crash.
         words += [
             "--stop-timeout",
             "3600",
             "--restart",
             "no",
-            "--user",
-            self.user,
             "--cap-drop",
             "ALL",
             "--security-opt",
             "no-new-privileges",
         ]
+        words += ["--user", self.user] if self.user else []
+        if self.begins_as_root:
+            words += [word for name in BEGINNING_CAPABILITIES for word in ("--cap-add", name)]
+        words += ["--cpus", f"{self.cpus:g}"] if self.cpus else []
+        words += ["--workdir", self.directory] if self.directory else []
+        words += ["--env-file", self.environment_file] if self.environment_file else []
+        words += [word for name in self.hidden for word in ("--env", name)]
         # The weight gives way to whoever else wants the processors, and takes all of them when nobody does.
         words += ["--cpu-shares", "128", "--pids-limit", "512"]
         words += ["--stop-signal", self.stop_signal] if self.stop_signal else []
@@ -109,7 +134,10 @@ class Isolated:
 
 
 class Docker:
-    """Docker through its client program."""
+    """Docker through its client program. `cpus` limits the processors of each isolated container; 0 does not."""
+
+    def __init__(self, cpus: float = 0.0) -> None:
+        self._cpus = cpus
 
     def containers(self, stack: str) -> list[Container]:
         """All containers of the stack, running or not, in the order of their names."""
@@ -164,6 +192,8 @@ class Docker:
             labels=dict(labels),
             exit_status=int(state.get("ExitCode") or 0),
             memory_bytes=int((record.get("HostConfig") or {}).get("Memory") or 0),
+            user=str(record["Config"].get("User") or ""),
+            directory=str(record["Config"].get("WorkingDir") or ""),
         )
 
     def volume_directory(self, volume: str) -> str | None:
@@ -227,11 +257,19 @@ class Docker:
             self._client("rm", "--force", "--volumes", *[container.id for container in containers])
 
     def start_isolated(self, wish: Isolated) -> Container:
-        outcome = run(wish.command())
+        outcome = run(self._limited(wish).command(), environment={**os.environ, **wish.hidden})
         if outcome.status != 0:
             reason = " ".join(outcome.stderr.split()) or f"exit status {outcome.status}"
             raise BackupError(f"docker run {wish.name}: {reason}")
         return self._inspect([outcome.stdout.strip()])[0]
+
+    def run_isolated(self, wish: Isolated, limit_seconds: float) -> Outcome:
+        """Run an isolated container to its end, or to the limit; it stays until it is removed."""
+        command = self._limited(wish).command(detach=False)
+        return run(command, environment={**os.environ, **wish.hidden}, limit_seconds=limit_seconds)
+
+    def _limited(self, wish: Isolated) -> Isolated:
+        return replace(wish, cpus=self._cpus) if self._cpus and not wish.cpus else wish
 
     def state(self, container: Container) -> Container | None:
         """The container as it is now; None when it has gone."""
@@ -312,6 +350,43 @@ class Host:
                     size += os.lstat(os.path.join(directory, name)).st_size
                     files += 1
         return files, size
+
+    def free_memory(self) -> int | None:
+        """What may still be had of the memory without pushing others out, in bytes; None when nobody knows."""
+        with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/meminfo", encoding="ascii") as stream:
+            for line in stream:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) << 10
+        return None
+
+    def holds_only_files(self, path: str) -> bool:
+        """Whether nothing but files and directories is at or below the path: no socket, through which what is isolated
+        would reach what is alive."""
+        status = os.stat(path)
+        if not stat.S_ISDIR(status.st_mode):
+            return stat.S_ISREG(status.st_mode)
+        for directory, _names, names in os.walk(path):
+            for name in names:
+                mode = os.lstat(os.path.join(directory, name)).st_mode
+                if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+                    return False
+        return True
+
+    def tally(self, path: str) -> tuple[int, int]:
+        """How many things other than directories there are at or below the path, and the bytes of the files among them,
+        as a repository counts them."""
+        if not os.path.isdir(path) or os.path.islink(path):
+            return (1, os.lstat(path).st_size) if os.path.lexists(path) else (0, 0)
+        count = size = 0
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    more, bytes_ = self.tally(entry.path)
+                    count, size = count + more, size + bytes_
+                else:
+                    count += 1
+                    size += entry.stat(follow_symlinks=False).st_size if entry.is_file(follow_symlinks=False) else 0
+        return count, size
 
     def exists(self, path: str) -> bool:
         return os.path.lexists(path)

@@ -31,6 +31,11 @@ def find_record(manifest: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -
     return None
 
 
+def stored(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a record says of its parts: its own, and that of a dump beside it."""
+    return [item for item in (record, record.get("sql")) if isinstance(item, Mapping) and "part" in item]
+
+
 def shrunk(before: Mapping[str, Any] | None, now: Mapping[str, Any], label: str) -> list[str]:
     """What makes a new record suspicious beside the last good one."""
     if not before:

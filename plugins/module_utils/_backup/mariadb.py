@@ -108,6 +108,33 @@ def later(first: LogPlace, second: LogPlace | None) -> LogPlace:
     return second
 
 
+# The dump beside it.
+
+_DUMP = """\
+tool=mariadb-dump
+command -v "$tool" >/dev/null 2>&1 || tool=mysqldump
+exec "$tool" "$@"
+"""
+
+
+def dump_command(user: str, password_variable: str) -> list[str]:
+    """Dump all databases with the users, as of one moment."""
+    script = mysql.login(password_variable) + _DUMP
+    return ["sh", "-c", script, "slipway", f"--user={user}", "--all-databases", *mysql.DUMP_ARGUMENTS]
+
+
+def initialize_arguments(settings: dict[str, str], data_directory: str) -> list[str]:
+    """Make an empty data directory, for a dump to be loaded into."""
+    kept = [word for word in server_arguments(settings) if word.startswith("--loose-")]
+    options = ["--no-defaults", f"--datadir={data_directory}", "--auth-root-authentication-method=normal"]
+    return ["-c", 'exec mariadb-install-db "$@"\n', "slipway", *options, "--skip-test-db", "--skip-name-resolve", *kept]
+
+
+def upgrade_command() -> list[str]:
+    """Bring the server's own tables up to date, in the isolated container."""
+    return ["mariadb-upgrade", f"--defaults-extra-file={CLIENT_FILE}", "--force", "--silent"]
+
+
 # Making ready.
 
 INSIDE_DATA = "/slipway/data"

@@ -29,7 +29,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_logfiles
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_restore import RestoreServer
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_server import Content, LogPlace
 from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome
-from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import SourceError, Workspace
+from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import SourceError, Workspace, last_line
 
 
 class BackupJudge:
@@ -105,6 +105,18 @@ class MariadbAdapter(MysqlFamilyAdapter):
 
     def arguments(self, record: Mapping[str, Any]) -> list[str]:
         return mariadb.isolated_arguments(record["settings"], str(record["data_directory"]))
+
+    def dump_command(self, variables: Mapping[str, str]) -> list[str]:
+        return mariadb.dump_command(self.source.user, self.source.password_variable)
+
+    def initialize_arguments(self, record: Mapping[str, Any]) -> list[str]:
+        return mariadb.initialize_arguments(record["settings"], str(record["data_directory"]))
+
+    def upgrade(self, record: Mapping[str, Any], helper: RestoreServer) -> None:
+        helper.start(self.arguments(record))
+        outcome = helper.execute(mariadb.upgrade_command())
+        if outcome.status != 0:
+            raise BackupError(f"{self.label}: bring the server's own tables up to date: {last_line(outcome.stderr)}")
 
     def unpack(self, record: Mapping[str, Any], point: Point, workspace: Workspace, helper: RestoreServer) -> None:
         status = self.tools.host.owner(workspace.data)

@@ -65,6 +65,10 @@ class BusyError(BackupError):
     exit_status = 4
 
 
+class StoppedError(BackupError):
+    """The job was told to stop: whatever else there is to try is not tried."""
+
+
 class RepositoryMissing(BackupError):
     """There is no repository at the address yet."""
 
@@ -79,6 +83,8 @@ class Source:
     password_variable: str = ""
     volume: str = ""
     path: str = ""
+    # `always` when a dump is to be in each point beside the physical backup.
+    dump: str = ""
 
     @property
     def label(self) -> str:
@@ -114,6 +120,42 @@ class Retention:
 
 
 @dataclass(frozen=True)
+class Smoke:
+    """The application's own check of a drill: a command in a service's image, as that service runs."""
+
+    service: str
+    command: tuple[str, ...]
+    timeout_seconds: int = 300
+
+
+@dataclass(frozen=True)
+class DrillSettings:
+    """How restores are tried. Without an interval no drill is expected; `tries` is how many points are tried until one
+    is good, and `cpus` the processors that the servers of a drill may use (0: as many as nobody else wants)."""
+
+    interval_seconds: int = 0
+    tries: int = 7
+    cpus: float = 0.0
+    smoke: Smoke | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As backup.json says it."""
+        found = {name: value for name, value in vars(self).items() if name != "smoke"}
+        if self.smoke is not None:
+            found["smoke"] = {**vars(self.smoke), "command": list(self.smoke.command)}
+        return found
+
+
+@dataclass(frozen=True)
+class Promises:
+    """What the system's owner was promised, in seconds; 0 is nothing. RTO: how long a restore takes. RPO: how much of
+    what was written last a loss of the host costs."""
+
+    rto_seconds: int = 0
+    rpo_seconds: int = 0
+
+
+@dataclass(frozen=True)
 class Settings:
     """What a stack's backup is, as the role wrote it."""
 
@@ -126,6 +168,8 @@ class Settings:
     upload_limit_kib: int = 0
     interval_seconds: int = 86400
     check_interval_seconds: int = 86400
+    drill: DrillSettings = field(default_factory=DrillSettings)
+    promises: Promises = field(default_factory=Promises)
 
 
 @dataclass(frozen=True)
@@ -173,8 +217,23 @@ class Place:
 
     @property
     def drill(self) -> str:
-        """What the last trial of a restore found."""
+        """How drills stand: the last one, and the last good one."""
         return f"{self.state}/drill.json"
+
+    @property
+    def drills(self) -> str:
+        """The last drills, one a line."""
+        return f"{self.state}/drills.jsonl"
+
+    @property
+    def drill_journal(self) -> str:
+        """The drill that runs, or was killed."""
+        return f"{self.state}/drilling.json"
+
+    @property
+    def drill_work(self) -> str:
+        """Where a drill unpacks files."""
+        return f"{self.state}/drill"
 
     @property
     def look(self) -> str:
@@ -324,11 +383,12 @@ SOURCE_FIELDS: dict[str, dict[str, re.Pattern[str]]] = {
     SOURCE_VOLUME: {"volume": VOLUME_NAME},
     SOURCE_FILE: {"path": re.compile(r"/\S.*\Z")},
 }
-for _kind in (SOURCE_MYSQL, SOURCE_MARIADB, SOURCE_REDIS):
-    SOURCE_FIELDS[_kind] = SOURCE_FIELDS[SOURCE_POSTGRESQL]
+SOURCE_FIELDS[SOURCE_REDIS] = SOURCE_FIELDS[SOURCE_POSTGRESQL]
+for _kind in (SOURCE_MYSQL, SOURCE_MARIADB):
+    SOURCE_FIELDS[_kind] = {**SOURCE_FIELDS[SOURCE_POSTGRESQL], "dump": re.compile(r"always\Z")}
 SOURCE_DEFAULTS = {
-    SOURCE_MYSQL: {"user": "root", "password_variable": "MYSQL_ROOT_PASSWORD"},
-    SOURCE_MARIADB: {"user": "root", "password_variable": "MARIADB_ROOT_PASSWORD"},
+    SOURCE_MYSQL: {"user": "root", "password_variable": "MYSQL_ROOT_PASSWORD", "dump": ""},
+    SOURCE_MARIADB: {"user": "root", "password_variable": "MARIADB_ROOT_PASSWORD", "dump": ""},
     # Without a user, the container's own POSTGRES_USER.
     SOURCE_POSTGRESQL: {"user": "", "password_variable": "POSTGRES_PASSWORD"},
     # Without a variable, those that images and Compose files usually have.
@@ -368,6 +428,51 @@ def _count(value: Mapping[str, Any], key: str, default: int, where: str, problem
         problems.append(f"{where}{key}: {found!r} must be a whole number, 0 or more")
         return default
     return int(found)
+
+
+def parse_drill(document: Any, problems: list[str]) -> DrillSettings:
+    """Read what backup.json says of drills."""
+    defaults = DrillSettings()
+    if not isinstance(document, Mapping):
+        problems.append("drill: must be a mapping such as {interval_seconds: 604800}")
+        return defaults
+    cpus = document.get("cpus", defaults.cpus)
+    if isinstance(cpus, bool) or not isinstance(cpus, (int, float)) or cpus < 0:
+        problems.append(f"drill.cpus: {cpus!r} must be a number, 0 or more")
+        cpus = defaults.cpus
+    return DrillSettings(
+        interval_seconds=_count(document, "interval_seconds", defaults.interval_seconds, "drill.", problems),
+        tries=max(1, _count(document, "tries", defaults.tries, "drill.", problems)),
+        cpus=float(cpus),
+        smoke=_smoke(document.get("smoke"), problems),
+    )
+
+
+def _smoke(value: Any, problems: list[str]) -> Smoke | None:
+    if value is None:
+        return None
+    command = value.get("command") if isinstance(value, Mapping) else None
+    if not isinstance(value, Mapping) or not isinstance(command, list) or not command:
+        problems.append("drill.smoke: must have a service and a command, a list of words; take it out for no check")
+        return None
+    if not all(isinstance(word, str) and "\0" not in word for word in command):
+        problems.append("drill.smoke.command: must be a list of words")
+    return Smoke(
+        service=_text(value, "service", SERVICE_NAME, "drill.smoke", problems),
+        command=tuple(str(word) for word in command),
+        timeout_seconds=_count(value, "timeout_seconds", 300, "drill.smoke.", problems) or 300,
+    )
+
+
+def parse_promises(document: Any, problems: list[str]) -> Promises:
+    """Read what backup.json says of promises."""
+    if not isinstance(document, Mapping):
+        problems.append("promises: must be a mapping such as {rto_seconds: 14400, rpo_seconds: 86400}")
+        return Promises()
+    return Promises(
+        rto_seconds=_count(document, "rto_seconds", 0, "promises.", problems),
+        rpo_seconds=_count(document, "rpo_seconds", 0, "promises.", problems),
+    )
 
 
 def parse_settings(document: Any, name: str) -> Settings:
@@ -416,6 +521,8 @@ def parse_settings(document: Any, name: str) -> Settings:
         upload_limit_kib=_count(repository, "upload_limit_kib", 0, "repository.", problems),
         interval_seconds=_count(document, "interval_seconds", 86400, "", problems),
         check_interval_seconds=_count(document, "check_interval_seconds", 86400, "", problems),
+        drill=parse_drill(document.get("drill", {}), problems),
+        promises=parse_promises(document.get("promises", {}), problems),
     )
     if problems:
         raise RefusedError(f"{name}: " + "; ".join(problems))

@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -27,6 +27,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     human_bytes,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_copy import Copier
+from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_dump import DumpJudge
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_logfiles import Replay, plan_replay
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_restore import RestoreServer, last_words
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_server import Content, LogPlace
@@ -113,6 +114,18 @@ class MysqlFamilyAdapter(Beside):
         """The isolated server's arguments when there is nothing to replay."""
 
     @abstractmethod
+    def dump_command(self, variables: Mapping[str, str]) -> list[str]:
+        """Dump everything as SQL that a later version understands."""
+
+    @abstractmethod
+    def initialize_arguments(self, record: Mapping[str, Any]) -> list[str]:
+        """Make an empty data directory, for a dump to be loaded into."""
+
+    @abstractmethod
+    def upgrade(self, record: Mapping[str, Any], helper: RestoreServer) -> None:
+        """Start the isolated server on what an older one dumped, and bring the server's own tables up to date."""
+
+    @abstractmethod
     def contained(self, part: str, whole: str) -> bool:
         """Whether the transactions of one set, as the server writes it, are all in another one."""
 
@@ -149,12 +162,16 @@ class MysqlFamilyAdapter(Beside):
         begun = tools.host.now()
         saved = self.save(point, container, variables, before)
         ended = tools.host.now()
+        # A base that is a dump needs no other.
+        wanted = source.dump and saved.part["file"] != self.dump_file
+        dump = {"sql": self._dump_beside(point, container, variables)} if wanted else {}
         after = self.content(container)
         place = saved.place
         return {
             **source.as_dict(),
             **saved.part,
             **saved.facts,
+            **dump,
             "server": variables["version"],
             "lineage": self._lineage(variables),
             "binlog_file": place.file if place else "",
@@ -175,6 +192,46 @@ class MysqlFamilyAdapter(Beside):
                 name: [before.counts[name], count] for name, count in after.counts.items() if name in before.counts
             },
         }
+
+    @property
+    def dump_file(self) -> str:
+        return f"{self.source.key}.sql"
+
+    def _dump_beside(self, point: str, container: Container, variables: Mapping[str, str]) -> dict[str, Any]:
+        """The same data as SQL: what another version can read, and any person."""
+        tools, source = self.tools, self.source
+        tools.progress(f"dumping {self.label} from {container.name}")
+        stream = tools.docker.stream(container, self.dump_command(variables), tools.settings.stack)
+        # A part of its own, so a name of its own.
+        return tools.store(point, replace(source, path="dump"), self.dump_file, stream, DumpJudge(self.label))
+
+    def load(
+        self,
+        part: Mapping[str, Any],
+        record: Mapping[str, Any],
+        point: Point,
+        workspace: Workspace,
+        helper: RestoreServer,
+    ) -> None:
+        """Make the data directory of the workspace from a dump."""
+        inside, dump = str(record["data_directory"]), f"{workspace.directory}/dump.sql"
+        self.tools.fetch(point, part, self.label, dump)
+        helper.run(self.initialize_arguments(record), inside, "make an empty data directory")
+        helper.start(self.arguments(record))
+        self.tools.progress(f"loading the dump of {self.label}: {human_bytes(part['bytes'])}")
+        outcome = self.tools.docker.execute_from(helper.container, server.isolated_client(), dump)
+        if outcome.status != 0:
+            raise BackupError(f"{self.label}: loading the dump stopped: {last_line(outcome.stderr)}")
+        # It has replaced the users as well: they count from the next start on.
+        helper.stop()
+        self.tools.host.remove_tree(dump)
+
+    def _moves(self, record: Mapping[str, Any]) -> bool:
+        """Whether the present service is of another version, which can only load the point's dump."""
+        container = self.tools.container(self.source.service)
+        if not record.get("sql") or container is None:
+            return False
+        return not self._suits(container.image_id, server.version_of(str(record["server"])))
 
     def _lineage(self, variables: Mapping[str, str]) -> str:
         known = self.tools.log.lineage(self.source) if self.tools.log is not None else ""
@@ -211,6 +268,9 @@ class MysqlFamilyAdapter(Beside):
     def reach(self, record: Mapping[str, Any], target: Target) -> Reach:
         if target.kind == KIND_POINT:
             return Reach()
+        if self._moves(record):
+            problem = f"{self.label}: another version cannot read its log, so only points can be restored"
+            return Reach(None, (problem,) if target.needs_log else ())
         log = self.tools.log
         coverage = None
         if log is not None and record["binlog_file"]:
@@ -277,7 +337,7 @@ class MysqlFamilyAdapter(Beside):
                 " directory above it"
             )
         present, wanted = self._release(container.image_id), server.version_of(str(record["server"]))
-        if any(present) and present[:2] != wanted[:2]:
+        if any(present) and present[:2] != wanted[:2] and not (record.get("sql") and present > wanted):
             problems.append(
                 f"{self.label}: the point is of {record['server']} and {container.image} has"
                 f" {'.'.join(map(str, present))}; deploy {record['image']} first, and upgrade after the restore"
@@ -302,14 +362,16 @@ class MysqlFamilyAdapter(Beside):
 
     def serves(self, prepared: Prepared | None) -> str:
         container = self.container()
-        if wait_ready(self.tools.host, self.container, lambda: self._answers(prepared), SERVING_SECONDS):
+        if wait_ready(
+            self.tools.host, self.container, lambda: self.answers(self.container(), prepared), SERVING_SECONDS
+        ):
             return ""
         said = last_words(self.tools.docker.logs(container))
         return f"{container.name} did not become ready within {SERVING_SECONDS} s: {said}"
 
-    def _answers(self, prepared: Prepared | None) -> bool:
+    def answers(self, container: Container, prepared: Prepared | None) -> bool:
         try:
-            variables = self.variables(self.container())
+            variables = self.variables(container)
         except BackupError:
             return False
         wanted = prepared.facts.get("server_uuid") if prepared is not None else None
@@ -333,18 +395,26 @@ class MysqlFamilyAdapter(Beside):
     ) -> Prepared:
         tools, host = self.tools, self.tools.host
         image = self._image(record, point)
+        image_version = ".".join(map(str, self._release(image)))
         owner, user = self._owner(image)
         helper = self._helper(record, workspace, image, user, owner)
         host.make_empty(workspace.directory)
         host.make_directory(workspace.data, 0o700, *owner)
-        tools.progress(f"unpacking {self.label}: {human_bytes(record['bytes'])}")
-        self.unpack(record, point, workspace, helper)
-        self._fetch_log(record, target, workspace, owner)
-        try:
-            place, replayed = self.replay(record, workspace, helper)
-        except ValueError as error:
-            raise BackupError(f"{self.label}: its log cannot be replayed: {error}") from error
-        warnings = self._mend_login(helper)
+        warnings = []
+        if self._moves(record):
+            self.load(record["sql"], record, point, workspace, helper)
+            self.upgrade(record, helper)
+            place, replayed = LogPlace("", 0), Replay()
+            warnings.append(f"{self.label}: was {record['server']}, and comes by its dump into {image_version}")
+        else:
+            tools.progress(f"unpacking {self.label}: {human_bytes(record['bytes'])}")
+            self.unpack(record, point, workspace, helper)
+            self._fetch_log(record, target, workspace, owner)
+            try:
+                place, replayed = self.replay(record, workspace, helper)
+            except ValueError as error:
+                raise BackupError(f"{self.label}: its log cannot be replayed: {error}") from error
+        warnings += self._mend_login(helper)
         content = self._look(helper, thorough)
         at_point = not replayed.files
         warnings += self._compare(record, content, at_point)
@@ -361,7 +431,9 @@ class MysqlFamilyAdapter(Beside):
             },
         }
         if thorough:
+            begun = host.now()
             facts["checked_tables"] = self._check_tables(helper)
+            facts["checking_seconds"] = (host.now() - begun).total_seconds()
         finished = self.finish(record, workspace, helper)
         warnings += finished.warnings
         facts.update(finished.facts)
@@ -408,7 +480,7 @@ class MysqlFamilyAdapter(Beside):
         wanted = server.version_of(str(record["server"]))
         container = self.tools.container(self.source.service)
         # A physical copy is read by the version that made it, and by later ones of the same series.
-        if container is not None and self._suits(container.image_id, wanted):
+        if container is not None and (self._suits(container.image_id, wanted) or self._moves(record)):
             return container.image_id
         for name in filter(None, (record.get("image_id"), record.get("image_digest"), record.get("image"))):
             found = docker.image_id(str(name))
@@ -445,7 +517,13 @@ class MysqlFamilyAdapter(Beside):
     ) -> None:
         tools, host = self.tools, self.tools.host
         host.make_directory(workspace.log, 0o755, *owner)
-        if target.kind == KIND_POINT or tools.log is None or self.reach(record, target).coverage is None:
+        if target.kind == KIND_POINT:
+            return
+        reach = self.reach(record, target)
+        if reach.problems:
+            # It was looked at before; what is there may have changed since, and without a word this would be the point.
+            raise RefusedError("; ".join(reach.problems))
+        if tools.log is None or reach.coverage is None:
             return
         tools.progress(f"fetching the log of {self.label}")
         tools.log.fetch(self.source, record, target, workspace.log, tools.progress)

@@ -151,8 +151,8 @@ class MysqlServerAdapter(MysqlFamilyAdapter):
             self.tools.progress(f"{self.label}: {reason}; so everything is dumped instead")
             if content.foreign:
                 self.tools.progress(
-                    f"{self.label}: nobody can write while it is dumped, since tables without transactions have no other"
-                    f" common moment; to avoid that: ALTER TABLE {content.foreign[0]} ENGINE=InnoDB"
+                    f"{self.label}: nobody can write while it is dumped, since tables without transactions have no"
+                    f" other common moment; to avoid that: ALTER TABLE {content.foreign[0]} ENGINE=InnoDB"
                 )
             return self._dump(point, container, variables, reason, bool(content.foreign))
         return self._clone(point, container, variables)
@@ -220,7 +220,7 @@ class MysqlServerAdapter(MysqlFamilyAdapter):
 
     def unpack(self, record: Mapping[str, Any], point: Point, workspace: Workspace, helper: RestoreServer) -> None:
         if record["base"] == mysql_clone.BASE_DUMP:
-            self._load(record, point, workspace, helper)
+            self.load(record, record, point, workspace, helper)
             return
         unpacker = Unpacker(workspace.data, *self.tools.host.owner(workspace.data))
         try:
@@ -231,20 +231,15 @@ class MysqlServerAdapter(MysqlFamilyAdapter):
         finally:
             unpacker.close()
 
-    def _load(self, record: Mapping[str, Any], point: Point, workspace: Workspace, helper: RestoreServer) -> None:
-        host, inside = self.tools.host, str(record["data_directory"])
-        dump = f"{workspace.directory}/dump.sql"
-        self.tools.fetch(point, record, self.label, dump)
-        arguments = mysql_replay.initialize_arguments(record["settings"], inside)
-        helper.run(arguments, inside, "make an empty data directory")
-        helper.start(self.arguments(record))
-        self.tools.progress(f"loading the dump of {self.label}: {human_bytes(record['bytes'])}")
-        outcome = self.tools.docker.execute_from(helper.container, server.isolated_client(), dump)
-        if outcome.status != 0:
-            raise BackupError(f"{self.label}: loading the dump stopped: {last_line(outcome.stderr)}")
-        # It has replaced the users as well: they count from the next start on.
-        helper.stop()
-        host.remove_tree(dump)
+    def dump_command(self, variables: Mapping[str, str]) -> list[str]:
+        source = self.source
+        return mysql_clone.dump_command(source.user, source.password_variable, variables["version"], logs=False)
+
+    def initialize_arguments(self, record: Mapping[str, Any]) -> list[str]:
+        return mysql_replay.initialize_arguments(record["settings"], str(record["data_directory"]))
+
+    def upgrade(self, record: Mapping[str, Any], helper: RestoreServer) -> None:
+        helper.start([*self.arguments(record), "--upgrade=FORCE"])
 
     def replay(self, record: Mapping[str, Any], workspace: Workspace, helper: RestoreServer) -> tuple[LogPlace, Replay]:
         host = self.tools.host

@@ -347,9 +347,9 @@ class PostgresqlAdapter(Beside):
     def space_needed(self, record: Mapping[str, Any]) -> tuple[str, int]:
         return self.live().outside, int(int(record["bytes"]) * 1.1)
 
-    def _answers(self, prepared: Prepared | None) -> bool:
+    def answers(self, container: Container, prepared: Prepared | None) -> bool:
         try:
-            state = self._sql(self.container(), pg.RECOVERY_SQL, "log in")[0]
+            state = self._sql(container, pg.RECOVERY_SQL, "log in")[0]
         except BackupError:
             return False
         if state["replica"]:
@@ -360,7 +360,9 @@ class PostgresqlAdapter(Beside):
 
     def serves(self, prepared: Prepared | None) -> str:
         container = self.container()
-        if wait_ready(self.tools.host, self.container, lambda: self._answers(prepared), SERVING_SECONDS):
+        if wait_ready(
+            self.tools.host, self.container, lambda: self.answers(self.container(), prepared), SERVING_SECONDS
+        ):
             return ""
         return f"{container.name} did not become ready within {SERVING_SECONDS} s: {last_words(self._log(container))}"
 
@@ -407,7 +409,9 @@ class PostgresqlAdapter(Beside):
             "replayed": {"from": record["start_lsn"], "to": reached, "log_bytes": coverage.bytes if coverage else 0},
         }
         if thorough:
+            begun = self.tools.host.now()
             facts["amcheck"] = self._amcheck(container)
+            facts["checking_seconds"] = (self.tools.host.now() - begun).total_seconds()
         self._rest(workspace, container)
         if record.get("slots"):
             warnings.append(
@@ -602,7 +606,7 @@ class PostgresqlAdapter(Beside):
 
     def copy(self, opened: Opened, wanted: Wanted, copy_id: str) -> dict[str, Any]:
         live = self.container()
-        if not live.running or not self._answers(None):
+        if not live.running or not self.answers(live, None):
             raise RefusedError(f"{self.label}: {live.name} does not serve, so nothing can be copied into it")
         copier = Copier(self.tools, self.label, opened.container, str(opened.record["login"]), live)
         copier.by(self.source.user, self.source.password_variable)

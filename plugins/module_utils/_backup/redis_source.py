@@ -240,14 +240,13 @@ class RedisAdapter(Beside):
 
     def serves(self, prepared: Prepared | None) -> str:
         container = self.container()
-        if wait_ready(self.tools.host, self.container, lambda: self._answers(prepared)):
+        if wait_ready(self.tools.host, self.container, lambda: self.answers(self.container(), prepared)):
             return ""
         said = redis.last_words(self.tools.docker.logs(container))
         return f"{container.name} did not become ready within {USABLE_SECONDS} s: {said}"
 
-    def _answers(self, prepared: Prepared | None) -> bool:
+    def answers(self, container: Container, prepared: Prepared | None) -> bool:
         try:
-            container = self.container()
             if self._info(container, "persistence").get("loading") != "0":
                 return False
             # An empty server has started on something else: it found its files under other names.

@@ -538,9 +538,9 @@ def extract(tools: Tools, target: Target, directory: str) -> dict[str, Any]:
         raise RefusedError(f"{directory}: is not empty; name a directory that does not exist yet")
     tools.repository.unpack(choice.point.snapshot, directory)
     for adapter, record in adapters_of(tools, choice.manifest):
-        if "part" in record:
-            tools.progress(f"fetching {adapter.label}: {human_bytes(record['bytes'])}")
-            tools.fetch(choice.point, record, adapter.label, f"{directory}/{record['file']}")
+        for item in manifests.stored(record):
+            tools.progress(f"fetching {adapter.label}: {human_bytes(item['bytes'])}")
+            tools.fetch(choice.point, item, adapter.label, f"{directory}/{item['file']}")
     return {**choice.point.as_dict(), "directory": directory, "warnings": choice.warnings}
 
 

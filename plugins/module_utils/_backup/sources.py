@@ -401,6 +401,11 @@ class Beside(Adapter):
         """Wait until the live server serves, on the data that was prepared for it if that is given; returns the reason
         why it does not, with its last words, or nothing."""
 
+    @abstractmethod
+    def answers(self, container: Container, prepared: Prepared | None) -> bool:
+        """Whether the server in a container lets the stack's user in, on the data that was prepared if that is
+        given."""
+
     def container(self) -> Container:
         """The live server's container."""
         container = self.tools.container(self.source.service)

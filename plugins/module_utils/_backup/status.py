@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._lease import lease
@@ -21,11 +21,25 @@ METRICS = (
     ("rows", "How many rows the databases in the newest good point have.", "rows"),
     ("points", "How many points the repository holds.", "points"),
     ("interval_seconds", "How often a backup is expected.", "interval_seconds"),
+    ("promised_rto_seconds", "How long a restore may take, by promise; 0 is none.", "promised_rto_seconds"),
+    ("promised_rpo_seconds", "How much a loss of the host may cost, by promise; 0 is none.", "promised_rpo_seconds"),
     (
         "running_since_timestamp_seconds",
         "When the backup was begun that runs, or was killed; not there when the last one came to its end.",
         "running_since_epoch",
     ),
+)
+DRILL_METRICS = (
+    ("last_success_timestamp_seconds", "When the last good drill was begun.", "last_success_epoch"),
+    ("last_attempt_timestamp_seconds", "When the last drill was begun.", "last_attempt_epoch"),
+    ("last_attempt_succeeded", "Whether the last drill was good.", "ok"),
+    (
+        "rto_seconds",
+        "How long a restore took until everything served, in the last drill that came so far.",
+        "rto_seconds",
+    ),
+    ("rpo_seconds", "How far behind the oldest part was that the last drill restored.", "rpo_seconds"),
+    ("interval_seconds", "How often a drill is expected; 0 is never.", "interval_seconds"),
 )
 
 
@@ -92,13 +106,22 @@ def is_future(epoch: float, now_epoch: float) -> bool:
 
 def render_metrics(statuses: Mapping[str, Mapping[str, Any]]) -> str:
     """The figures of all stacks in Prometheus' text format. What is not known is left out, never 0."""
+    return _render("slipway_backup", METRICS, statuses)
+
+
+def render_drills(statuses: Mapping[str, Mapping[str, Any]]) -> str:
+    """The same of drills."""
+    return _render("slipway_drill", DRILL_METRICS, statuses)
+
+
+def _render(prefix: str, metrics: Sequence[tuple[str, str, str]], statuses: Mapping[str, Mapping[str, Any]]) -> str:
     lines = []
-    for name, meaning, key in METRICS:
+    for name, meaning, key in metrics:
         samples = [
-            f'slipway_backup_{name}{{stack="{stack}"}} {float(status[key]):.0f}'
+            f'{prefix}_{name}{{stack="{stack}"}} {float(status[key]):.0f}'
             for stack, status in sorted(statuses.items())
             if isinstance(status.get(key), (bool, int, float))
         ]
         if samples:
-            lines += [f"# HELP slipway_backup_{name} {meaning}", f"# TYPE slipway_backup_{name} gauge", *samples]
+            lines += [f"# HELP {prefix}_{name} {meaning}", f"# TYPE {prefix}_{name} gauge", *samples]
     return "".join(f"{line}\n" for line in lines)

@@ -235,6 +235,12 @@ class Transaction:
         return self.seconds if self.microseconds is None else self.microseconds / 1_000_000
 
     @property
+    def latest(self) -> float:
+        """The latest that it can have been committed. MariaDB writes whole seconds, and within a second nobody can say
+        whether it was before a moment or after it; a restore to that moment must not have what came after it."""
+        return self.seconds + 0.999999 if self.microseconds is None else self.time
+
+    @property
     def loses(self) -> bool:
         """Whether it may take data away: what one looks for after a mishap."""
         return bool(LOSING_STATEMENT.match(self.statement)) or any(item.endswith(": delete") for item in self.changes)
@@ -557,7 +563,7 @@ def cut(
 
     Before a transaction (`gtid`, or with `inclusive` behind it); before the first transaction that was committed later
     than `time` (seconds of Unix time; MariaDB writes whole seconds, so there a transaction counts as committed at its
-    second's beginning); or behind the last one that ends at or before `position`.
+    second's end); or behind the last one that ends at or before `position`.
     """
     if [bool(gtid), time is not None, position is not None].count(True) != 1:
         raise ValueError("say exactly one of gtid, time, position")
@@ -574,7 +580,7 @@ def cut(
             return Cut(offset, last, transaction, True)
         if (
             (gtid and transaction.gtid.lower() == gtid.lower() and not inclusive)
-            or (time is not None and transaction.time > time)
+            or (time is not None and transaction.latest > time)
             or (position is not None and transaction.end > position)
         ):
             return Cut(offset, last, transaction, True)

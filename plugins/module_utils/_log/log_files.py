@@ -356,7 +356,7 @@ class _Beyond:
         target = self._target
         if target.kind == KIND_TIME and target.time is not None:
             time = target.time.timestamp()
-            return transaction.time > time if target.inclusive else transaction.time >= time
+            return transaction.latest > time if target.inclusive else transaction.latest >= time
         if target.kind == KIND_POSITION:
             return not self._contained(transaction.gtid, target.position)
         if target.kind == KIND_TRANSACTION:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._watch.model import Check, Configuration
+from ansible_collections.slipway.ops.plugins.module_utils._backup import promises
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import human_seconds
+from ansible_collections.slipway.ops.plugins.module_utils._watch.model import DRILL, RPO, Check, Configuration
 from ansible_collections.slipway.ops.plugins.module_utils._watch.reading import (
     BackupStatus,
     CertificateFile,
@@ -22,6 +24,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._watch.reading import 
     HttpAnswer,
     LogLines,
     Reading,
+    Standing,
     Unreadable,
 )
 
@@ -75,6 +78,8 @@ def judge(check: Check, reading: Reading, now: float, first_seen: float) -> tupl
         return _backup(options, reading, now, first_seen)
     if isinstance(reading, FollowedLogs):
         return _backup_log(options, reading, now, first_seen)
+    if isinstance(reading, Standing):
+        return _standing(check, reading, now, first_seen)
     if isinstance(reading, Certificates):
         return _certificates(options, reading, now)
     return _disk(options, reading)
@@ -156,6 +161,37 @@ def _followed_log(options: Mapping[str, Any], log: FollowedLog, beginning: bool)
     elif log.loss_seconds > limit:
         found.append(f"a loss now would cost {log.loss_seconds:.0f} s of {log.name}; at most {limit} are expected{why}")
     return found
+
+
+def _standing(check: Check, reading: Standing, now: float, first_seen: float) -> tuple[bool, str]:
+    stack = check.options["stack"]
+    if reading.observed is None:
+        return False, f"no backup of {stack} is set up here; run the play with the role backup"
+    found = promises.judge(reading.observed, now, first_seen)
+    if check.kind == DRILL:
+        return _drill(stack, found["drill"])
+    name = check.options["promise"]
+    found = found[name]
+    promised, seconds = found["promised_seconds"], found["seconds"]
+    if not promised:
+        return True, f"no {name.upper()} is promised for {stack}"
+    if name == RPO and reading.observed.newest_good is None and 0 <= now - first_seen < promised:
+        # A new host has no point until its first backup; the promise is broken when its time has passed without.
+        return True, f"{stack} has no good point yet; one is expected by {utc(first_seen + promised)}"
+    if found["broken"]:
+        return False, f"the {name.upper()} of {stack} is broken: {found['why']}"
+    real = "was not measured yet" if seconds is None else f"is {human_seconds(seconds)}"
+    return True, f"the {name.upper()} of {stack} {real}, and {human_seconds(promised)} are promised"
+
+
+def _drill(stack: str, found: Mapping[str, Any]) -> tuple[bool, str]:
+    if found["why"]:
+        newest = found["newest_good"]
+        known = f"; the newest point that is known to be good is {newest}" if newest and found["failed"] else ""
+        return False, f"{stack}: {found['why']}{'' if newest and newest in found['why'] else known}"
+    if not found["interval_seconds"] and not found["last_success"]:
+        return True, f"no drill of {stack} is expected"
+    return True, f"the last good drill of {stack} was {found['last_success'] or 'never; the first is not late yet'}"
 
 
 def _certificates(options: Mapping[str, Any], reading: Certificates, now: float) -> tuple[bool, str]:

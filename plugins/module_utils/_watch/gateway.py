@@ -26,6 +26,8 @@ from email.utils import formatdate, make_msgid
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.slipway.ops.plugins.module_utils._backup import promises
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, Place
 from ansible_collections.slipway.ops.plugins.module_utils._backup.status import killed
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 from ansible_collections.slipway.ops.plugins.module_utils._watch.model import (
@@ -33,8 +35,10 @@ from ansible_collections.slipway.ops.plugins.module_utils._watch.model import (
     BACKUP_LOG,
     CERTIFICATE,
     DISK,
+    DRILL,
     HTTP,
     LOGS,
+    PROMISE,
     SECURITY_STARTTLS,
     SECURITY_TLS,
     Check,
@@ -50,6 +54,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._watch.reading import 
     HttpAnswer,
     LogLines,
     Reading,
+    Standing,
     Unreadable,
 )
 
@@ -198,6 +203,13 @@ def _read_backup_log(options: Mapping[str, Any]) -> Reading:
     return FollowedLogs(True, moment(status.get("epoch")), bool(status.get("held")), tuple(logs))
 
 
+def _read_standing(options: Mapping[str, Any]) -> Reading:
+    try:
+        return Standing(promises.observe(Place(str(options["stack"]))))
+    except BackupError as error:
+        return Unreadable(_first_line(str(error)))
+
+
 def moment(value: object) -> float | None:
     """Seconds since 1970, from a number or from an ISO 8601 text; a text without a zone is UTC."""
     if isinstance(value, bool) or not value:
@@ -255,6 +267,8 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Reading]] = {
     LOGS: _read_logs,
     BACKUP: _read_backup,
     BACKUP_LOG: _read_backup_log,
+    DRILL: _read_standing,
+    PROMISE: _read_standing,
     CERTIFICATE: _read_certificates,
     DISK: _read_disk,
 }

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
+from ansible_collections.slipway.ops.plugins.module_utils._backup.promises import Observed
+
 
 @dataclass(frozen=True)
 class Unreadable:
@@ -65,6 +67,13 @@ class FollowedLogs:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """What a stack's promises and drills are judged by; None where no backup is set up."""
+
+    observed: Observed | None
+
+
+@dataclass(frozen=True)
 class CertificateFile:
     path: str
     not_before: float
@@ -83,4 +92,4 @@ class DiskUse:
     used_inodes_percent: float
 
 
-Reading = Union[Unreadable, HttpAnswer, LogLines, BackupStatus, FollowedLogs, Certificates, DiskUse]
+Reading = Union[Unreadable, HttpAnswer, LogLines, BackupStatus, FollowedLogs, Standing, Certificates, DiskUse]

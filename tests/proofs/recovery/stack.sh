@@ -1,6 +1,6 @@
 #!/bin/bash
-# A stack as Compose would run and label it: stack.sh NAME ENGINE... ; PostgreSQL and MariaDB are the lab's stand-ins of the
-# official images. NAME-sql and NAME-pg ask the databases.
+# A stack as Compose would run and label it: stack.sh NAME ENGINE... ; the databases are the lab's stand-ins of the official
+# images. NAME-pg, NAME-sql (MariaDB) and NAME-my ask them; NAME-ready waits for them.
 set -eu
 stack="$1"
 shift
@@ -29,6 +29,13 @@ for engine; do
             "'MYSQL_PWD=\"\$MYSQL_ROOT_PASSWORD\" exec mariadb --user=root --batch --skip-column-names shop'" \
             > "/usr/local/bin/$stack-sql"
         ;;
+    mysql)
+        start mysql -e MYSQL_ROOT_PASSWORD=secret-of-shop -e MYSQL_DATABASE=shop -v "${stack}_mysql:/var/lib/mysql" \
+            mysql:8.4 mysqld --gtid-mode=ON --enforce-gtid-consistency=ON --server-id=1
+        printf '#!/bin/sh\nexec docker exec -i %s-mysql-1 sh -c %s\n' "$stack" \
+            "'MYSQL_PWD=\"\$MYSQL_ROOT_PASSWORD\" exec mysql --user=root --batch --skip-column-names shop'" \
+            > "/usr/local/bin/$stack-my"
+        ;;
     esac
 done
 start application -v "${stack}_uploads:/data" --stop-timeout 1 --entrypoint sh postgres:17-alpine \
@@ -38,7 +45,7 @@ cat > "/usr/local/bin/$stack-ready" <<SH
 # Waits until the databases of the stack answer, and are called healthy.
 for _ in \$(seq 400); do
     ready=yes
-    for ask in /usr/local/bin/$stack-pg /usr/local/bin/$stack-sql; do
+    for ask in /usr/local/bin/$stack-pg /usr/local/bin/$stack-sql /usr/local/bin/$stack-my; do
         [ ! -e "\$ask" ] || echo 'SELECT 1' | "\$ask" >/dev/null 2>&1 || ready=no
     done
     docker ps --all --filter label=com.docker.compose.project=$stack --format '{{.Status}}' | grep -q -e starting -e Exited && ready=no

@@ -63,9 +63,32 @@ def test_percentiles_are_values_that_were_seen() -> None:
     assert prove_points.percentile([3.0], 0.99) == 3
 
 
-def test_places_in_the_log_are_compared_as_numbers() -> None:
-    assert prove_points.number("1 0/16B3748") == 0x16B3748
-    assert prove_points.number("1/0") > prove_points.number("0/FFFFFFFF")
+class Answers:
+    """A session that answers this."""
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+
+    def send(self, statement: str) -> None:
+        pass
+
+    def ask(self, statement: str) -> str:
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "transaction"),
+    [
+        ("postgresql", "751", "xid:751"),
+        ("mariadb", "0-1-42", "gtid:0-1-42"),
+        ("mysql", "3e11:1-5,8f22:1-42", "gtid:8f22:42"),
+        ("mysql", "8f22:1", "gtid:8f22:1"),
+        ("mysql", "8f22:1-3:5-9", "gtid:8f22:9"),
+    ],
+)
+def test_an_accident_is_named_by_its_transaction(kind: str, answer: str, transaction: str) -> None:
+    engine = next(engine for engine in prove_points.ENGINES if engine.kind == kind)
+    assert engine.drop(Answers(answer), 1) == transaction  # type: ignore[arg-type]
 
 
 def test_a_stack_names_its_sources() -> None:

@@ -94,6 +94,8 @@ class Stack:
             sources.append({"kind": "postgresql", "service": "postgres", "user": "shop"})
         if "mariadb" in self.engines:
             sources.append({"kind": "mariadb", "service": "mariadb", "password_variable": "MYSQL_ROOT_PASSWORD"})
+        if "mysql" in self.engines:
+            sources.append({"kind": "mysql", "service": "mysql"})
         sources.append({"kind": "volume", "volume": f"{self.name}_uploads"})
         return {
             "proof_engines": list(self.engines),

@@ -43,3 +43,16 @@ def test_problems_are_ansible_s(sources: Any, words: str) -> None:
     with pytest.raises(AnsibleFilterError) as caught:
         backup_settings(sources, "fleet", {"url": "/r"})
     assert words in str(caught.value)
+
+
+def test_drills_and_promises() -> None:
+    drill = {"interval_seconds": 60, "tries": 2, "cpus": 0.5, "smoke": {"service": "app", "command": ["check"]}}
+    promises = {"rto_seconds": 14400, "rpo_seconds": 900}
+    text = backup_settings(SOURCES, "fleet", {"url": "/r"}, drill=drill, promises=promises)
+    document = json.loads(text)
+    assert document["drill"] == {**drill, "smoke": {"service": "app", "command": ["check"], "timeout_seconds": 300}}
+    assert document["promises"] == promises
+    bare = json.loads(backup_settings(SOURCES, "fleet", {"url": "/r"}))
+    assert bare["drill"] == {"interval_seconds": 0, "tries": 7, "cpus": 0.0}
+    with pytest.raises(AnsibleFilterError, match=r"promises\.rto_seconds"):
+        backup_settings(SOURCES, "fleet", {"url": "/r"}, promises={"rto_seconds": -1})

@@ -16,6 +16,9 @@ def test_returns_checks() -> None:
         "logs",
         "backup",
         "backup_log",
+        "drill",
+        "promise",
+        "promise",
         "certificate",
         "disk",
     ]

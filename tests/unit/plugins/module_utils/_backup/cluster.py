@@ -175,7 +175,7 @@ class Cluster:
         sources = (self.source, *(item for item in world.settings.sources if item.kind == "volume"))
         return replace(
             world.tools,
-            settings=replace(world.settings, sources=sources),
+            settings=replace(world.tools.settings, sources=sources),
             docker=ClusterDocker(world, self),
             log=FakeLog(self) if log else None,
         )
@@ -235,7 +235,13 @@ class _Server:
         self.running = True
         self.lines: list[str] = []
         mounts = {inside: Path(outside) for outside, inside, _writable in wish.mounts}
-        self.data, self.log = mounts[INSIDE], mounts["/slipway/log"]
+        self.data = mounts[INSIDE]
+        if "/slipway/log" not in mounts:
+            # Started as the stack does: by the image's own entry point.
+            self.running = "serving" not in world.faults
+            self.lines.append("LOG:  ready" if self.running else f"FATAL:  {world.faults['serving']}")
+            return
+        self.log = mounts["/slipway/log"]
         words = wish.arguments[3::2]
         self.settings = dict(word.split("=", 1) for word in words)
         if (self.data / "recovery.signal").exists():
@@ -336,6 +342,7 @@ class ClusterDocker(FakeDocker):
                     container,
                     volumes={INSIDE: ("fleet_pg", str(self._cluster.data))},
                     environment={"PGDATA": INSIDE, "POSTGRES_PASSWORD": "secret"},
+                    command=("docker-entrypoint.sh", "postgres"),
                     running=container.running and works,
                     ended=container.running and not works,
                     health="",

@@ -19,6 +19,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -145,7 +146,8 @@ class FollowedLog:
 
     def _follow(self) -> None:
         while not self._ending.wait(0.2):
-            with contextlib.suppress(WaitingError):
+            # As the follower does: what is wrong now is tried again.
+            with contextlib.suppress(BackupError):
                 self.tick()
 
     def tick(self) -> None:
@@ -170,6 +172,16 @@ class FollowedLog:
     def _collect(self, record: Mapping[str, Any], directory: str) -> Collected:
         lineage = Lineage.named(self._tools.settings.stack, SERVICE, str(record["lineage"]))
         return collect_binlogs(self._objects, self._objects.pieces(lineage.path), directory, str(record["binlog_file"]))
+
+    def transactions(self, record: Mapping[str, Any]) -> list[binlog.Transaction]:
+        """All that is in the log from the file on in which a point's data ends."""
+        self.tick()
+        with tempfile.TemporaryDirectory() as directory:
+            found = []
+            for name in self._collect(record, directory).names:
+                with open(f"{directory}/{name}", "rb") as stream:
+                    found += list(binlog.transactions(stream, name))
+            return found
 
     def coverage(self, source: BackupSource, record: Mapping[str, Any], target: Target) -> Coverage | None:
         with contextlib.suppress(WaitingError):
@@ -331,7 +343,11 @@ class RealServer(RealStack):
         options: Sequence[str] | None = None,
         say: Callable[[str], None] = print,
         follow: bool = True,
+        image: str = "",
+        dump: str = "",
     ) -> None:
+        self.image = image or IMAGES[kind]
+        self._dump = dump
         super().__init__(kind, root, stack, mysql_server.DATA_DIRECTORY, say)
         self._follow = follow
         self.options = LOGGED[kind] if options is None else tuple(options)
@@ -340,7 +356,8 @@ class RealServer(RealStack):
 
     @property
     def source(self) -> BackupSource:
-        return BackupSource(self.kind, SERVICE, user="root", password_variable=PASSWORD_VARIABLES[self.kind])
+        variable = PASSWORD_VARIABLES[self.kind]
+        return BackupSource(self.kind, SERVICE, user="root", password_variable=variable, dump=self._dump)
 
     def __enter__(self) -> RealServer:
         self.remove()
@@ -371,8 +388,15 @@ class RealServer(RealStack):
     def start(self) -> None:
         """Make the container, on the volume as it is."""
         password = f"{PASSWORD_VARIABLES[self.kind]}={PASSWORD}"
-        self.run_container("-e", password, "-e", "MYSQL_DATABASE=shop", IMAGES[self.kind], *self.options)
+        self.run_container("-e", password, "-e", "MYSQL_DATABASE=shop", self.image, *self.options)
         self.wait()
+
+    def replace_image(self, image: str) -> None:
+        """Deploy another version, on an empty volume."""
+        docker("rm", "-f", "-v", self.name)
+        docker("volume", "rm", self.volume)
+        self.image = image
+        self.start()
 
     def wait(self) -> None:
         """Until it takes a login over the network: the server of the first start listens on no address."""

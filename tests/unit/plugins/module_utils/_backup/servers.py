@@ -48,6 +48,7 @@ class Database:
         self.world = world
         world.database = self
         self.kind = kind
+        self.dump = ""
         self.data = world.root / "volumes/fleet_mysql/_data"
         self.logs = world.root / "binlogs"
         self.logs.mkdir()
@@ -135,7 +136,7 @@ class Database:
 
     @property
     def source(self) -> Source:
-        return Source(self.kind, "database", "root", "MYSQL_ROOT_PASSWORD")
+        return Source(self.kind, "database", "root", "MYSQL_ROOT_PASSWORD", dump=self.dump)
 
     def tools(self, log: bool = True) -> Tools:
         """The world's, with the server in it."""
@@ -143,7 +144,7 @@ class Database:
         sources = (self.source, *(item for item in world.settings.sources if item.kind == "volume"))
         return replace(
             world.bare,
-            settings=replace(world.settings, sources=sources),
+            settings=replace(world.bare.settings, sources=sources),
             docker=ServerDocker(world, self),  # type: ignore[arg-type]
             log=FakeLog(self) if log else None,
         )
@@ -201,6 +202,7 @@ class _Server:
         self.wish = wish
         self.database = database
         self.running = True
+        self.stack = False
         self.status = 0
         self.lines: list[str] = []
         self.mounts = {inside: Path(outside) for outside, inside, _writable in wish.mounts}
@@ -213,11 +215,14 @@ class _Server:
             self.running, self.lines = False, ["[00] completed OK!"]
             if "prepare" in faults:
                 self.status, self.lines = 1, ["[00] FATAL ERROR: redo log is damaged"]
-        elif "--initialize-insecure" in words:
+        elif "--initialize-insecure" in words or "mariadb-install-db" in words:
             self.running = False
             database.write(self.data, [], {})
         elif "isolated" in faults:
             self.running, self.lines = False, ["InnoDB: x", "2026 0 [ERROR] InnoDB: Corruption", "2026 0 [Note] Bye"]
+        elif wish.entrypoint == "docker-entrypoint.sh":
+            # Started as the stack does, and answers as the live server would.
+            self.stack = True
         elif "/slipway/run" not in self.mounts or "IDENTIFIED BY" not in self._init_file():
             self.running, self.lines = False, ["[ERROR] no file to begin with"]
 
@@ -335,7 +340,7 @@ class ServerDocker(FakeDocker):
         database, faults = self._database, self._world.faults
         content = (database.data / ROWS_FILE).read_bytes()
         name, position = database.place
-        if database.mariadb:
+        if database.mariadb and "--all-databases" not in command:
             data = chunk("ib_logfile0", b"log") + end("ib_logfile0") + chunk("ibdata1", b"x") + end("ibdata1")
             data += chunk(ROWS_FILE, content) + end(ROWS_FILE)
             if "log_bin" in database.variables and database.variables["log_bin"] == "ON":
@@ -394,7 +399,8 @@ class ServerDocker(FakeDocker):
         if server is None and not self._world.running[NAME]:
             return Outcome(1, "", "ERROR 2002 (HY000): Can't connect to local server\n")
         try:
-            return self._inside(server, command, text) if server else self._live(command, text)
+            alone = server is not None and not server.stack
+            return self._inside(server, command, text) if server and alone else self._live(command, text)
         except ValueError as error:
             return Outcome(1, "", f"--------------\n{error}\n")
 
@@ -450,6 +456,9 @@ class ServerDocker(FakeDocker):
         faults, content = self._world.faults, server.content
         if not server.running:
             return Outcome(1, "", "ERROR 2002 (HY000): Can't connect to local server\n")
+        if command[0] == "mariadb-upgrade":
+            self._world.happens("upgrade")
+            return Outcome(0, "", "")
         if command[0] == "bash":
             if "applier" in faults:
                 raise ValueError("ERROR 1062 (23000) at line 7: Duplicate entry '3' for key 'PRIMARY'")

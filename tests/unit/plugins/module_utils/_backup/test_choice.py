@@ -85,6 +85,14 @@ def test_what_no_point_leads_to_is_refused(cluster: Cluster, words: str, said: s
     assert "UTC" in str(caught.value)
 
 
+def test_a_target_may_be_of_one_server_alone(cluster: Cluster) -> None:
+    """Where a stack has several, a transaction of one says nothing of the others."""
+    target = parse_target(f"xid:{cluster.log[1][2]}", cluster.world.clock)
+    assert choose_for(cluster.tools(), target, "postgres").point.name == points(cluster)[1]
+    with pytest.raises(RefusedError, match="no source of stack fleet keeps a log"):
+        choose_for(cluster.tools(), target, "another")
+
+
 def test_a_place_in_another_kind_of_log(cluster: Cluster) -> None:
     with pytest.raises(RefusedError, match="0-1-2 is no transaction of PostgreSQL; give xid:<number>"):
         choose(cluster, "gtid:0-1-2")

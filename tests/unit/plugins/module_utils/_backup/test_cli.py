@@ -17,6 +17,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup import cli
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     BackupError,
     BusyError,
+    Promises,
     RefusedError,
     UsageError,
 )
@@ -160,8 +161,6 @@ def test_a_look_and_what_is_copied_from_it(
     cluster = Cluster(World(tmp_path / "cluster"))
     monkeypatch.setattr(cli, "tools_for", lambda stack, progress: replace(cluster.tools(), progress=progress))
     assert cli.backup(["run"]) == 0
-    assert cli.restore(["--drill"]) == 0
-    assert "can be restored" in capsys.readouterr().out
     assert cli.restore(["--beside", "--plan"]) == 0
     assert cli.restore(["--beside", "--point", "latest"]) == 0
     said = capsys.readouterr().out
@@ -180,6 +179,50 @@ def test_a_look_and_what_is_copied_from_it(
         with pytest.raises(BusyError):
             cli.restore(["--database", "shop", "--confirm", "fleet"])
     assert cluster.isolated == {}
+
+
+def test_a_drill_and_what_it_is_judged_by(
+    tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(World(tmp_path / "cluster"))
+    monkeypatch.setattr(cli, "tools_for", lambda stack, progress: replace(cluster.tools(), progress=progress))
+    assert cli.backup(["run"]) == 0
+    cluster.add("good")
+    cluster.world.clock += timedelta(minutes=1)
+    assert cli.drill(["--plan"]) == 0
+    assert "throw all of it away" in capsys.readouterr().out
+    # Neither a release nor a backup waits for a drill, nor a drill for them.
+    with lease("fleet", "release", directory=str(tmp_path / "lease")):
+        assert cli.drill([]) == 0
+    said = capsys.readouterr().out
+    assert "RTO: everything served after" in said
+    assert said.rstrip().splitlines()[-1].startswith("the drill is good: point 2026")
+    with lease("fleet.drill", "drill", directory=str(tmp_path / "lease")), pytest.raises(BusyError):
+        cli.drill([])
+    cluster.world.faults["recovery"] = "no luck"
+    assert cli.drill(["--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["ok"] is False
+    assert cli.drill(["--list"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert "  good  " in first
+    assert "  FAILED  " in second
+    assert cli.drill(["--sweep"]) == 0
+    with pytest.raises(UsageError, match="name one of them"):
+        cli.drill(["--to", "now-1min", "--random"])
+    capsys.readouterr()
+    assert cli.backup(["status"]) == 1
+    assert "NOT AS PROMISED: the last drill failed: none of the 1 newest points" in capsys.readouterr().out
+
+
+def test_status_fails_when_a_promise_is_broken(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.promises = Promises(rpo_seconds=600)
+    cli.backup(["run"])
+    assert cli.backup(["status"]) == 0
+    world.clock += timedelta(minutes=20)
+    capsys.readouterr()
+    assert cli.backup(["status", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["overdue"], found["promises"]["rpo"]["broken"]) == (False, True)
 
 
 def test_one_job_at_a_time(world: World, tmp_path: Path) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._backup import gateway
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import (
     Docker,
     Host,
     Isolated,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome
 
 RECORD: dict[str, Any] = {
     "Id": "abc",
@@ -171,3 +174,47 @@ def test_a_directory_like_another(tmp_path: Path) -> None:
     assert (tmp_path / "new").stat().st_mode & 0o7777 == 0o2751
     Host().make_like(str(tmp_path / "other"), str(tmp_path / "missing"))
     assert (tmp_path / "other").is_dir()
+
+
+def test_files_are_counted_as_a_repository_counts_them(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/one").write_text("12345", encoding="utf-8")
+    (tmp_path / "a/b/two").write_text("123", encoding="utf-8")
+    (tmp_path / "a/link").symlink_to("b")
+    host = Host()
+    assert host.tally(str(tmp_path)) == (3, 8)
+    assert host.tally(str(tmp_path / "a/one")) == (1, 5)
+    assert host.tally(str(tmp_path / "gone")) == (0, 0)
+
+
+def test_sockets_are_found(tmp_path: Path) -> None:
+    host = Host()
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/file").write_text("x", encoding="utf-8")
+    assert host.holds_only_files(str(tmp_path))
+    assert host.holds_only_files(str(tmp_path / "a/b/file"))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "a/b/socket"))
+    assert not host.holds_only_files(str(tmp_path))
+    assert not host.holds_only_files(str(tmp_path / "a/b/socket"))
+
+
+def test_the_kernel_says_how_much_memory_is_free() -> None:
+    assert (Host().free_memory() or 0) > 1 << 20
+
+
+def test_processors_are_limited_where_that_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+
+    def run(command: Any, **options: Any) -> Outcome:
+        seen.append(list(command))
+        assert options["environment"]["KEY"] == "two\nlines"
+        return Outcome(0, "", "")
+
+    monkeypatch.setattr(gateway, "run", run)
+    wish = Isolated("n", "i", "e", (), "", {}, (), hidden={"KEY": "two\nlines"})
+    Docker(1.5).run_isolated(wish, 10)
+    Docker().run_isolated(wish, 10)
+    assert "--cpus 1.5" in " ".join(seen[0])
+    assert "--cpus" not in seen[1]
+    assert "lines" not in " ".join(seen[0])

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -146,3 +147,40 @@ def test_a_manifest_must_be_the_point_s_own() -> None:
     for wrong in ([], {**good, "format": 2}, {**good, "point": "q"}, {**good, "stack": "other"}):
         with pytest.raises(BackupError):
             check_manifest(wrong, "fleet", "p")
+
+
+def test_drills_and_promises() -> None:
+    smoke = {"service": "application", "command": ["php", "artisan", "health"], "timeout_seconds": 60}
+    document = {
+        "stack": "fleet",
+        "repository": {"url": "/srv"},
+        "sources": [{"kind": "volume", "volume": "v"}],
+        "drill": {"interval_seconds": 604800, "tries": 3, "cpus": 1.5, "smoke": smoke},
+        "promises": {"rto_seconds": 14400, "rpo_seconds": 900},
+    }
+    settings = model.parse_settings(document, "backup.json")
+    assert settings.drill.as_dict() == document["drill"]
+    assert vars(settings.promises) == document["promises"]
+    bare = {name: value for name, value in document.items() if name not in ("drill", "promises")}
+    settings = model.parse_settings(bare, "backup.json")
+    assert (settings.drill, settings.promises) == (model.DrillSettings(), model.Promises())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"drill": []}, "drill: must be a mapping"),
+        ({"drill": {"interval_seconds": -1}}, "drill.interval_seconds: -1"),
+        ({"drill": {"cpus": "all"}}, "drill.cpus: 'all'"),
+        ({"drill": {"smoke": {"service": "a"}}}, "must have a service and a command"),
+        ({"drill": {"smoke": {"service": "a", "command": "php artisan"}}}, "must have a service and a command"),
+        ({"drill": {"smoke": {"service": "a", "command": [1]}}}, "must be a list of words"),
+        ({"drill": {"smoke": {"service": "-x", "command": ["x"]}}}, "drill.smoke.service"),
+        ({"promises": 3}, "promises: must be a mapping"),
+        ({"promises": {"rto_seconds": "4h"}}, "promises.rto_seconds: '4h'"),
+    ],
+)
+def test_wrong_drills_and_promises(changes: dict[str, Any], words: str) -> None:
+    document = {"stack": "fleet", "repository": {"url": "/srv"}, "sources": [{"kind": "volume", "volume": "v"}]}
+    with pytest.raises(RefusedError, match=re.escape(words)):
+        model.parse_settings({**document, **changes}, "backup.json")

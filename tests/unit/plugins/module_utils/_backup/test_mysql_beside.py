@@ -484,3 +484,57 @@ def test_the_live_server_has_to_be_the_restored_one(mysql: Case) -> None:
     assert mysql.adapter.serves(prepared) == ""
     other = replace(prepared, facts={**prepared.facts, "server_uuid": "another"})
     assert "did not become ready" in mysql.adapter.serves(other)
+
+
+@pytest.fixture(params=["mariadb", "mysql"])
+def dumped(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
+    """A server that was saved with a dump beside the physical backup."""
+    case = Case(tmp_path, request.param)
+    case.database.dump = "always"
+    case.adapter = case.adapter_with()
+    case.save()
+    part = case.record["sql"]
+    case.point = replace(case.point, parts=(*case.point.parts, Part(str(part["part"]), str(part["snapshot"]))))
+    return case
+
+
+def test_a_dump_beside_is_a_part_of_its_own(dumped: Case) -> None:
+    kind = dumped.database.kind
+    assert [part.key for part in dumped.point.parts] == [f"{kind}-database", f"{kind}-database-dump"]
+    assert dumped.record["sql"]["file"] == f"{kind}-database.sql"
+    # The same version takes the physical backup and the log.
+    dumped.database.add()
+    assert dumped.rows(dumped.prepare(Target(KIND_LATEST))) == [1, 2, 3, 4, 5]
+
+
+def test_a_base_that_is_a_dump_has_none_beside_it(mysql: Case) -> None:
+    mysql.database.engines["old"] = "MyISAM"
+    mysql.database.dump = "always"
+    mysql.adapter = mysql.adapter_with()
+    mysql.save()
+    assert "sql" not in mysql.record
+
+
+def test_a_later_version_takes_the_dump(dumped: Case) -> None:
+    dumped.database.add()
+    dumped.world.faults["image version"] = "12.3.1"
+    assert dumped.adapter.check_target(dumped.record) == []
+    moment = Target(KIND_TIME, "x", time=dumped.world.clock)
+    assert "another version cannot read its log" in dumped.adapter.reach(dumped.record, moment).problems[0]
+    assert dumped.adapter.reach(dumped.record, Target(KIND_LATEST)).problems == ()
+    prepared = dumped.prepare(Target(KIND_LATEST))
+    assert dumped.rows(prepared) == [1, 2, 3, 4]
+    assert "comes by its dump into 12.3.1" in prepared.warnings[0]
+
+
+def test_an_earlier_version_takes_nothing(dumped: Case) -> None:
+    dumped.world.faults["image version"] = "5.5.1"
+    assert "upgrade after the restore" in dumped.adapter.check_target(dumped.record)[0]
+
+
+def test_a_log_that_went_meanwhile_is_no_way_to_the_point(case: Case) -> None:
+    row = case.database.add()
+    case.world.faults["no log"] = True
+    with pytest.raises(RefusedError, match="its log does not lead on from"):
+        case.prepare(case.transaction(row))
+    assert case.rows(case.prepare(Target(KIND_LATEST))) == [1, 2, 3, 4]

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Container, Host
+from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Container, Host, Isolated
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     BackupError,
     Catalogue,
+    DrillSettings,
     Orphan,
     Part,
     Place,
     Point,
+    Promises,
     Retention,
     Settings,
     Source,
@@ -46,12 +48,16 @@ class World:
         self.points: dict[str, Point] = {}
         self.parts: dict[str, list[Part]] = {}
         self.events: list[str] = []
+        self.smoked: list[tuple[Isolated, dict[str, str]]] = []
         self.dies_after = 0
         self.said: list[str] = []
         self.clock = datetime(2026, 1, 1, 2, 0, tzinfo=timezone.utc)
         # A `servers.Database` puts itself here.
         self.database: Any = None
         self.free = 100 * GIB
+        self.memory: int | None = 8 * GIB
+        self.drill = DrillSettings()
+        self.promises = Promises()
         self.running = {"fleet-application-1": True, "fleet-cache-1": True, "fleet-database-1": True}
         for volume in ("fleet_uploads", "fleet_mysql"):
             (root / "volumes" / volume / "_data").mkdir(parents=True)
@@ -79,7 +85,7 @@ class World:
     def bare(self) -> Tools:
         """Without a database."""
         return Tools(
-            self.settings,
+            replace(self.settings, drill=self.drill, promises=self.promises),
             self.place,
             FakeDocker(self),  # type: ignore[arg-type]
             FakeHost(self),
@@ -126,6 +132,9 @@ class FakeHost(Host):
 
     def free_bytes(self, path: str) -> int:
         return self._world.free
+
+    def free_memory(self) -> int | None:
+        return self._world.memory
 
     def move(self, path: str, target: str) -> None:
         super().move(path, target)
@@ -187,6 +196,20 @@ class FakeDocker:
     def end_leftovers(self, owner: str) -> int:
         return 0
 
+    def isolated(self, labels: Mapping[str, str]) -> list[Container]:
+        return []
+
+    def remove(self, containers: Sequence[Container]) -> None:
+        return None
+
+    def run_isolated(self, wish: Isolated, limit_seconds: float) -> Outcome:
+        """The application's own check."""
+        world = self._world
+        world.smoked.append((wish, {name: Path(name).read_text() for name in [wish.environment_file]}))
+        world.happens("smoke")
+        found = world.faults.get("smoke outcome", Outcome(0, "3 orders\n", ""))
+        return found
+
 
 class FakeRepository:
     """Keeps snapshots in memory."""
@@ -215,7 +238,7 @@ class FakeRepository:
         if "store part" in self._world.faults:
             self._world.happens("store part")
         reader.judge(stream.outcome)
-        snapshot = f"part-{point}-{key}"
+        snapshot = f"part-{key}-{point}"
         self._world.snapshots[snapshot] = {f"/{file_name}": stream.content}
         self._world.parts.setdefault(point, []).append(Part(key, snapshot))
         self._world.happens("stored part")

@@ -197,6 +197,17 @@ def test_a_file_without_transactions_is_cut_behind_its_head() -> None:
     assert binlog.cut(sample("mariadb.000003"), "m.000003", time=0).offset == 401
 
 
+def test_within_a_second_of_mariadb_nothing_is_taken_for_earlier() -> None:
+    """It writes no parts of a second. What a restore to a moment has must not be later than that."""
+    everything = list(binlog.transactions(sample("mariadb.000003"), "m.000003"))
+    second = everything[-1].seconds
+    before = [item for item in everything if item.seconds < second]
+    for time in (second, second + 0.5):
+        cut = binlog.cut(sample("mariadb.000003"), "m.000003", time=time)
+        assert cut.offset == (before[-1].end if before else everything[0].start)
+    assert not binlog.cut(sample("mariadb.000003"), "m.000003", time=second + 1).matched
+
+
 def test_one_target_at_a_time() -> None:
     for target in ({}, {"gtid": "0-1-1", "time": 1.0}):
         with pytest.raises(ValueError, match="exactly one"):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import Place
 from ansible_collections.slipway.ops.plugins.module_utils._watch import gateway
 from ansible_collections.slipway.ops.plugins.module_utils._watch.model import CHECKS, Email, parse_checks
 from ansible_collections.slipway.ops.plugins.module_utils._watch.reading import (
@@ -22,6 +23,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._watch.reading import 
     HttpAnswer,
     LogLines,
     Reading,
+    Standing,
     Unreadable,
 )
 
@@ -337,3 +339,15 @@ def test_followed_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         status.write_text(damaged, encoding="utf-8")
         found = read("backup_log", stack="fleet")
         assert isinstance(found, Unreadable) or found == FollowedLogs(True)
+
+
+def test_what_promises_are_judged_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place("fleet", configuration_root=str(tmp_path), state_root=str(tmp_path))
+    monkeypatch.setattr(gateway, "Place", lambda stack: place)
+    assert read("drill", stack="fleet") == Standing(None)
+    (tmp_path / "fleet").mkdir()
+    for content, words in (("{", "is not JSON"), ("{}", "sources: is empty")):
+        Path(place.settings).write_text(content, encoding="utf-8")
+        found = read("promise", stack="fleet", promise="rpo")
+        assert isinstance(found, Unreadable)
+        assert words in found.reason

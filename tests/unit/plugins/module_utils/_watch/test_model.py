@@ -54,7 +54,12 @@ def test_secrets_are_not_shown() -> None:
         ({"kind": "disk"}, "checks[0].name: must be a name"),
         ({"name": 'a"b', "kind": "disk"}, "checks[0].name: must be a name"),
         ({"name": "a", "kind": "htp"}, "did you mean http?"),
-        ({"name": "a"}, "checks[0].kind: must be one of http, logs, backup, backup_log, certificate, disk"),
+        ({"name": "a", "kind": "promise", "stack": "s", "promise": "soon"}, "checks[0].promise: must be rto or rpo"),
+        ({"name": "a", "kind": "drill"}, "checks[0].stack: missing"),
+        (
+            {"name": "a"},
+            "checks[0].kind: must be one of http, logs, backup, backup_log, drill, promise, certificate, disk",
+        ),
         ({"name": "a", "kind": "http"}, "checks[0].url: missing"),
         ({"name": "a", "kind": "http", "url": "ftp://x"}, "checks[0].url: must be a URL"),
         ({"name": "a", "kind": "http", "url": "http://x:99999/"}, "checks[0].url: must be a URL"),
