@@ -8,7 +8,7 @@ makes the weather of a network). Both are put to the test side by side. A trial:
 2. it is *noticed*: the command fails with one line that says what is wrong, the status file and the metrics say that
    the last backup failed, and the watch would alert. A killed backup says nothing: status, metrics and watch tell that
    it was begun and did not come to its end. Where the command is not a backup but a look (`verify`, `check`,
-   `restore --drill`), or is refused before it begins, its own failure counts: it is *found*. What must not make a
+   `drill`), or is refused before it begins, its own failure counts: it is *found*. What must not make a
    backup fail (a server that errs now and then) is *overcome*;
 3. the fault is removed. Every point that was good before is still there, the newest of them reads back from the
    repository, the next backup succeeds, and the watch has nothing to say.
@@ -471,7 +471,7 @@ done
     r"base backup|postgres|mariadb|dump|data|read",
     outcome=LOOKED,
     act=lambda world: world.ground.slipway(f"backup verify --stack {SHOP}"),
-    looks=((f"restore --drill --stack {SHOP}", r"\S"), (f"backup run --stack {SHOP}", r"\S")),
+    looks=((f"drill --stack {SHOP}", r"\S"), (f"backup run --stack {SHOP}", r"\S")),
     quick=True,
 )
 @contextlib.contextmanager
@@ -501,7 +501,7 @@ def flipped_index(world: World) -> Iterator[None]:
     act=lambda world: world.ground.slipway(f"backup check --stack {SHOP}"),
     looks=(
         (f"backup verify --stack {SHOP}", r"\S"),
-        (f"restore --drill --stack {SHOP}", r"\S"),
+        (f"drill --stack {SHOP}", r"\S"),
     ),
 )
 @contextlib.contextmanager
@@ -516,7 +516,7 @@ def missing_object(world: World) -> Iterator[None]:
     r"is not in the repository; choose another point",
     outcome=LOOKED,
     act=lambda world: world.ground.slipway(f"backup verify --stack {SHOP}"),
-    looks=((f"restore --drill --stack {SHOP}", r"is not in the repository"),),
+    looks=((f"drill --stack {SHOP}", r"is not in the repository"),),
 )
 @contextlib.contextmanager
 def missing_part(world: World) -> Iterator[None]:
@@ -688,7 +688,7 @@ def kill_at(pattern: str, strike: str = "kill -9 $process", delay: float = 0.0, 
     return lambda world: world.backup_at(stack, pattern, strike, delay)
 
 
-KILLED = r"was begun at .* and did not come to its end"
+KILLED = r"was begun at .* did not come to its end"
 STEPS = {
     "base backup": ("^base backup", 0.0),
     "base backup, half a second on": ("^base backup", 0.5),
@@ -739,6 +739,13 @@ def one_line(done: Done) -> str:
     return lines[0] if len(lines) == 1 else ""
 
 
+def judge_drill(done: Done, says: str) -> list[str]:
+    """The same of a drill, whose report is its output."""
+    if done.code == 0:
+        return ["it did not fail"]
+    return [] if re.search(says, done.out + done.err) else [f"it says another thing: {done.said[-500:]}"]
+
+
 def judge_failure(done: Done, says: str, struck: bool) -> list[str]:
     """What is wrong with how a command failed. One that was killed says nothing more."""
     if done.code == 0:
@@ -786,7 +793,9 @@ def hold(world: World, chosen: Fault) -> Trial:
         else:
             trial.problems += judge_failure(done, chosen.says, killed)
         for words, says in chosen.looks:
-            trial.problems += [f"slipway {words}: {each}" for each in judge_failure(ground.slipway(words), says, False)]
+            looked = ground.slipway(words)
+            found = judge_drill(looked, says) if words.startswith("drill") else judge_failure(looked, says, False)
+            trial.problems += [f"slipway {words}: {each}" for each in found]
         if chosen.outcome == NOTICED:
             trial.alert, problems = judge_record(ground, chosen.stack, chosen.recorded or chosen.says, killed)
             trial.problems += problems

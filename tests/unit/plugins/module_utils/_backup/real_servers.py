@@ -19,6 +19,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -145,7 +146,8 @@ class FollowedLog:
 
     def _follow(self) -> None:
         while not self._ending.wait(0.2):
-            with contextlib.suppress(WaitingError):
+            # As the follower does: what is wrong now is tried again.
+            with contextlib.suppress(BackupError):
                 self.tick()
 
     def tick(self) -> None:
@@ -170,6 +172,16 @@ class FollowedLog:
     def _collect(self, record: Mapping[str, Any], directory: str) -> Collected:
         lineage = Lineage.named(self._tools.settings.stack, SERVICE, str(record["lineage"]))
         return collect_binlogs(self._objects, self._objects.pieces(lineage.path), directory, str(record["binlog_file"]))
+
+    def transactions(self, record: Mapping[str, Any]) -> list[binlog.Transaction]:
+        """All that is in the log from the file on in which a point's data ends."""
+        self.tick()
+        with tempfile.TemporaryDirectory() as directory:
+            found = []
+            for name in self._collect(record, directory).names:
+                with open(f"{directory}/{name}", "rb") as stream:
+                    found += list(binlog.transactions(stream, name))
+            return found
 
     def coverage(self, source: BackupSource, record: Mapping[str, Any], target: Target) -> Coverage | None:
         with contextlib.suppress(WaitingError):
