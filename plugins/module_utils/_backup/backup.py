@@ -250,6 +250,9 @@ def _remove_orphans(tools: Tools, catalogue: Catalogue, now: datetime) -> None:
 
 def _check_space(tools: Tools) -> None:
     for path in filter(None, (tools.place.state, local_path(tools.repository.settings.url))):
+        if tools.host.is_read_only(path):
+            # restic would try for a quarter of an hour.
+            raise BackupError(f"{path}: is on a read-only file system; look at the kernel's log, and mount it again")
         free = tools.host.free_bytes(path)
         if free < RESERVE_BYTES:
             raise BackupError(

@@ -70,6 +70,10 @@ def full(world: World) -> None:
     world.free = 100 << 20
 
 
+def read_only(world: World) -> None:
+    world.read_only = True
+
+
 def stopped(world: World) -> None:
     world.running["fleet-database-1"] = False
 
@@ -100,6 +104,7 @@ def fault(name: str, value: Any) -> Callable[[World], None]:
         pytest.param(fault("backup", "is cut off"), "is cut off within a chunk", id="stream is cut off"),
         pytest.param(fault("backup", "is empty"), "is not whole after 0 B: it is empty", id="empty stream"),
         pytest.param(fault("backup", "says nothing"), "did not end with", id="tool does not say that it is whole"),
+        pytest.param(read_only, "is on a read-only file system", id="read-only disk"),
         pytest.param(full, "are free, and a backup wants", id="full disk"),
         pytest.param(stopped, "does not run", id="database stopped"),
         pytest.param(emptied, "has no row now and had 4", id="rows are gone"),

@@ -65,6 +65,7 @@ class World:
         # A `servers.Database` puts itself here.
         self.database: Any = None
         self.free = 100 * GIB
+        self.read_only = False
         self.memory: int | None = 8 * GIB
         self.drill = DrillSettings()
         self.promises = Promises()
@@ -157,6 +158,9 @@ class FakeHost(Host):
 
     def free_bytes(self, path: str) -> int:
         return self._world.free
+
+    def is_read_only(self, path: str) -> bool:
+        return self._world.read_only
 
     def free_memory(self) -> int | None:
         return self._world.memory
