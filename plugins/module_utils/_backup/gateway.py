@@ -324,6 +324,13 @@ def end_marked(prefix: str) -> int:
     return count
 
 
+def _present(path: str) -> str:
+    """The path, or the nearest directory above it that exists."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return path
+
+
 class Host:
     """The host's own disk and clock."""
 
@@ -335,9 +342,11 @@ class Host:
 
     def free_bytes(self, path: str) -> int:
         """What may still be written below the path, or below the nearest directory above it that exists."""
-        while not os.path.exists(path):
-            path = os.path.dirname(path)
-        return shutil.disk_usage(path).free
+        return shutil.disk_usage(_present(path)).free
+
+    def is_read_only(self, path: str) -> bool:
+        """Whether nothing at all can be written there: as a disk is mounted again after an error of it."""
+        return bool(os.statvfs(_present(path)).f_flag & os.ST_RDONLY)
 
     def measure(self, path: str) -> tuple[int, int]:
         """How many files there are at or below the path, and their bytes."""

@@ -182,7 +182,7 @@ class Inspector:
         self._sources = sources
         self._store = store
         self._tools = tools
-        self._may_delete = tools.settings.tidy
+        self._may_delete = tools.settings.tidy and not repository.append_only
         self.missing: dict[str, list[str]] = {}
         self.inspected: dict[str, float] = {}
 

@@ -69,7 +69,8 @@ class Arena:
 
     def __init__(self, ground: Ground) -> None:
         self.ground = ground
-        self.mark = 0
+        # No earlier proof on a host that was kept has made the same.
+        self.mark = int(time.time())
 
     def prepare(self) -> None:
         done = self.ground.backup(STACK)

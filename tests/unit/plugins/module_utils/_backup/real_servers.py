@@ -32,7 +32,13 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup import mysql, 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Docker, Host
 from ansible_collections.slipway.ops.plugins.module_utils._backup.log_files import Coverage
-from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, Place, Point, Settings
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
+    BackupError,
+    Place,
+    Point,
+    RepositorySettings,
+    Settings,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import Source as BackupSource
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_beside import MysqlFamilyAdapter
 from ansible_collections.slipway.ops.plugins.module_utils._backup.repository import Repository
@@ -125,7 +131,9 @@ class FollowedLog:
     def __init__(self, server: RealServer, objects: Path) -> None:
         place = LogPlace(server.place)
         source = LogSource(server.kind, SERVICE, "root", PASSWORD_VARIABLES[server.kind])
-        repository = LogRepository("main", str(objects), server.place.password, server.place.environment)
+        repository = LogRepository(
+            "main", str(objects), server.place.repository("main").password, server.place.repository("main").environment
+        )
         settings = LogSettings(server.stack, (source,), (repository,), interval_seconds=0.2)
         self.said: list[str] = []
         self._tools = LogTools(settings, place, Engine(), say=self.said.append)
@@ -278,8 +286,8 @@ class RealStack:
         )
         self.data = data
         self.say = say
-        self.settings = Settings(self.stack, str(root / "repository"), (self.source,))
-        self.repository = Repository(self.settings, self.place)
+        self.settings = Settings(self.stack, (self.source,), (RepositorySettings("main", str(root / "repository")),))
+        self.repository = Repository(self.stack, self.settings.primary, self.place)
 
     @property
     def source(self) -> BackupSource:
@@ -287,10 +295,11 @@ class RealStack:
 
     def prepare_host(self) -> None:
         """What the role writes, and the repository."""
-        Path(self.place.configuration).mkdir(parents=True)
-        Path(self.place.password).write_text("secret\n", encoding="utf-8")
+        files = self.place.repository("main")
+        Path(files.directory).mkdir(parents=True)
+        Path(files.password).write_text("secret\n", encoding="utf-8")
         found = os.path.dirname(shutil.which("restic") or "")
-        Path(self.place.environment).write_text(f"PATH={found}:/usr/bin:/bin\n", encoding="utf-8")
+        Path(files.environment).write_text(f"PATH={found}:/usr/bin:/bin\n", encoding="utf-8")
         self.repository.initialise()
 
     @property

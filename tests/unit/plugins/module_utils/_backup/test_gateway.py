@@ -135,6 +135,7 @@ def test_measuring_and_emptying(tmp_path: Path) -> None:
     assert host.measure(str(tmp_path / "a/b/f")) == (1, 5)
     assert host.measure(str(tmp_path / "nothing")) == (0, 0)
     assert host.free_bytes(str(tmp_path / "not/there/yet")) > 0
+    assert not host.is_read_only(str(tmp_path / "not/there/yet"))
     host.make_empty(str(tmp_path / "a"))
     assert host.names(str(tmp_path / "a")) == []
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o700
