@@ -46,6 +46,8 @@ OLD, POINT = "old", "of the point"
 KILLED, STOPPED, POWER = "killed", "told to stop", "power"
 ABORT, AGAIN = "--abort", "the same again"
 LATER_SECONDS = 0.5
+# Words that are another one each time: numbers, and the names of points and of what is made for one restore.
+VARYING = re.compile(r"^\d|\d{8}T\d{6}Z")
 
 
 @dataclass
@@ -131,7 +133,7 @@ class Arena:
         found: list[str] = []
         for line in done.out.splitlines():
             if re.match(r"(?!everything)[a-z]+ing |base backup |physical backup |.* is prepared", line):
-                words = itertools.takewhile(lambda word: not word[0].isdigit(), line.split(":")[0].split())
+                words = itertools.takewhile(lambda word: not VARYING.search(word), line.split(":")[0].split())
                 pattern = "^" + re.escape(" ".join(words))
                 found += [] if pattern in found else [pattern]
         self.ground.shell(f"slipway restore --discard-previous --stack {STACK} --confirm {STACK}")
