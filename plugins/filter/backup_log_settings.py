@@ -24,9 +24,12 @@ options:
     description: Name of the stack.
     type: str
     required: true
-  repository:
-    description: Mapping of C(url), C(options), C(ca_file) and C(upload_limit_kib), a limit in KiB a second.
-    type: dict
+  repositories:
+    description:
+      - The repositories, as they stand in what the filter P(slipway.ops.backup_settings#filter) gives. All of them get
+        the logs.
+    type: list
+    elements: dict
     required: true
   excluded:
     description: Services whose log is not followed.
@@ -54,8 +57,10 @@ options:
 EXAMPLES = r"""
 - name: Show what is followed
   ansible.builtin.debug:
-    msg: "{{ sources | slipway.ops.backup_log_settings(stack='fleet', repository={'url': '/srv/backup'}) }}"
+    msg: "{{ sources | slipway.ops.backup_log_settings(stack='fleet', repositories=repositories) }}"
   vars:
+    repositories:
+      - {name: main, url: /srv/backup}
     sources:
       - {kind: postgresql, service: database}
 """
@@ -80,7 +85,7 @@ MIB = 1 << 20
 def backup_log_settings(
     sources: Any,
     stack: str,
-    repository: Mapping[str, Any],
+    repositories: Sequence[Mapping[str, Any]],
     excluded: Sequence[str] = (),
     interval_seconds: float = 1,
     budget_mib: int = 1024,
@@ -106,22 +111,27 @@ def backup_log_settings(
     wanted = [dict(item) for item in sources if item.get("kind") in KINDS and item.get("service") not in excluded]
     if not wanted:
         return ""
-    document = {"stack": stack, "repository": repository, "sources": wanted, "log": log}
+    document = {"stack": stack, "repositories": repositories, "sources": wanted, "log": log}
     try:
         # Through JSON and back: what comes from a template is a lazy, tagged kin of the plain types.
         plain = json.loads(json.dumps(document, default=_plain))
         settings = parse_log_settings(plain, Place(stack))
     except BackupError as error:
         raise AnsibleFilterError(str(error)) from error
-    (main,) = settings.repositories
     found = {
         "stack": stack,
-        "repository": {
-            "url": main.url,
-            "options": list(main.options),
-            "ca_file": main.ca_file,
-            "upload_limit_kib": main.upload_limit_kib,
-        },
+        # What belongs to points alone, such as their retention, is no matter of the log.
+        "repositories": [
+            {
+                "name": repository.name,
+                "url": repository.url,
+                "options": list(repository.options),
+                "ca_file": repository.ca_file,
+                "upload_limit_kib": repository.upload_limit_kib,
+                "append_only": repository.append_only,
+            }
+            for repository in settings.repositories
+        ],
         "sources": [
             {
                 name: value

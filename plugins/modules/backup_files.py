@@ -31,6 +31,10 @@ options:
     description: Name of the point, or V(latest) for the newest one that was read back.
     type: str
     default: latest
+  repository:
+    description: The repository to take them from, by its name, where that is not the first one.
+    type: str
+    default: ""
 requirements:
   - restic 0.14 or newer on the host
 seealso:
@@ -76,6 +80,7 @@ def main() -> None:
         argument_spec={
             "stack": {"type": "str", "required": True},
             "point": {"type": "str", "default": LATEST},
+            "repository": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -83,7 +88,7 @@ def main() -> None:
         if module.check_mode and not shutil.which("restic"):
             module.exit_json(changed=True, point="", placed=[], kept=[])
         try:
-            tools = tools_for(module.params["stack"], module.log)
+            tools = tools_for(module.params["stack"], module.log, module.params["repository"], hurry=True)
         except RefusedError:
             if not module.check_mode:
                 raise

@@ -6,74 +6,143 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup_repository
-short_description: Initialise a stack's backup repository
+short_description: Initialise a stack's backup repositories, and prove that their passwords are kept elsewhere
 version_added: 0.1.0
 author: Slipway contributors (@slipway)
 description:
-  - Opens the repository that the role P(slipway.ops.backup#role) has set up for a stack, and initialises it when there
-    is none yet.
+  - Opens the repositories that the role P(slipway.ops.backup#role) has set up for a stack, and initialises those that
+    are not there yet.
+  - Reads a test object back from each with the address and password of the escrow copy, and compares it.
   - An address, password or key that is wrong fails with one line that says which, before the first backup needs it.
-  - Address, password and keys are read from C(/etc/slipway/backup/<stack>/) on the host; none is a parameter.
+  - Addresses, passwords and keys are read from C(/etc/slipway/backup/<stack>/) on the host. Secrets of repositories
+    that the settings do not name any more are removed there.
 attributes:
   check_mode:
     description:
       - Says whether a repository would be initialised. Without restic on the host this is assumed.
     support: full
   diff_mode:
-    description: Shows the repository's address before and after.
+    description: Shows the repositories' addresses before and after.
     support: full
 options:
   stack:
     description: Name of the stack.
     type: str
     required: true
+  escrow_file:
+    description: The escrow copy on the controller, as M(slipway.ops.backup_escrow) made it.
+    type: str
+    required: true
+  repositories:
+    description:
+      - The repositories, as O(ignore:backup_repositories) of the role P(slipway.ops.backup#role) lists them. Only their
+        addresses and passwords are compared with the escrow copy; the host has its own.
+    type: list
+    elements: dict
+    required: true
 requirements:
   - restic 0.14 or newer on the host
 seealso:
+  - module: slipway.ops.backup_escrow
   - module: slipway.ops.backup_run
 """
 
 EXAMPLES = r"""
-- name: Initialise the repository
+- name: Initialise the repositories
   slipway.ops.backup_repository:
     stack: fleet
+    escrow_file: "{{ backup_escrow_file }}"
+    repositories: "{{ backup_repositories }}"
 """
 
 RETURN = r"""
-repository:
-  description: Address of the repository, without a password.
-  type: str
+repositories:
+  description: The repositories by their names, with their addresses (without passwords), and whether they are new.
+  type: dict
   returned: success
-  sample: s3:https://s3.example.com/fleet-backup
+  sample: {main: {url: "s3:https://s3.example.com/fleet-backup", initialised: false}}
 """
 
+import os
 import shutil
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import ensure_repository
-from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, RefusedError, public_url
+from ansible_collections.slipway.ops.plugins.module_utils._backup.escrow import Entry, parse_entries, prove_escrow
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, RefusedError
+from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
 from ansible_collections.slipway.ops.plugins.module_utils._backup.wiring import tools_for
 
 
+def sweep(tools: Tools, dry_run: bool) -> list[str]:
+    """Remove the secrets of repositories that are not there any more; returns their directories."""
+    named = {repository.name for repository in tools.settings.repositories}
+    root = tools.place.repositories
+    found = [f"{root}/{name}" for name in sorted(tools.host.names(root)) if name not in named]
+    for path in [] if dry_run else found:
+        tools.host.remove_tree(path)
+    return found
+
+
+def settle(module: AnsibleModule, tools: Tools, entries: list[Entry]) -> dict[str, Any]:
+    """Bring everything about; returns the module's result."""
+    found: dict[str, Any] = {}
+    dry_run = module.check_mode
+    here = not dry_run or shutil.which("restic") is not None
+    for repository in (tools.repository, *tools.others):
+        made = ensure_repository(repository, dry_run) if here else True
+        stored = True
+        if here and not (made and dry_run):
+            stored = prove_escrow(repository, tools.place, entries, dry_run)
+        found[repository.name] = {"url": repository.address, "initialised": made, "stored": stored}
+    gone = sweep(tools, dry_run)
+    after = "".join(f"{record['url']}\n" for record in found.values())
+    before = "".join(f"{record['url']}\n" for record in found.values() if not record["initialised"])
+    return {
+        "changed": bool(gone) or any(record["stored"] or record["initialised"] for record in found.values()),
+        "repositories": {
+            name: {"url": record["url"], "initialised": record["initialised"]} for name, record in found.items()
+        },
+        "diff": {
+            "before": before + "".join(f"{os.path.basename(path)}: secrets\n" for path in gone),
+            "after": after,
+        },
+    }
+
+
 def main() -> None:
-    module = AnsibleModule(argument_spec={"stack": {"type": "str", "required": True}}, supports_check_mode=True)
-    address = ""
+    module = AnsibleModule(
+        argument_spec={
+            "stack": {"type": "str", "required": True},
+            # From the action plugin of the same name, which has read the copy on the controller.
+            "escrow": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                # The addresses in it are no secret.
+                "no_log": False,
+                "options": {
+                    "url": {"type": "str", "required": True},
+                    "password": {"type": "str", "required": True, "no_log": True},
+                    "proof": {"type": "str", "required": True, "no_log": True},
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
     try:
+        entries = parse_entries(module.params["escrow"], "escrow")
         try:
             tools = tools_for(module.params["stack"], module.log)
-            address = public_url(tools.settings.url)
         except RefusedError:
             if not module.check_mode:
                 raise
-            changed = True
-        else:
-            changed = True
-            if not module.check_mode or shutil.which("restic"):
-                changed = ensure_repository(tools, dry_run=module.check_mode)
+            module.exit_json(changed=True, repositories={}, diff={"before": "", "after": "new repositories\n"})
+        result = settle(module, tools, entries)
     except BackupError as error:
         module.fail_json(msg=str(error))
-    diff = {"before": "" if changed else f"{address}\n", "after": f"{address or 'a new repository'}\n"}
-    module.exit_json(changed=changed, repository=address, diff=diff)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,10 @@ options:
     description: The timeline of PostgreSQL to follow, when earlier restores made several; V(latest), or a number.
     type: str
     default: latest
+  repository:
+    description: The repository to restore from, by its name, where that is not the first one.
+    type: str
+    default: ""
   confirm:
     description: The stack's name again. Anything else is refused, except in check mode.
     type: str
@@ -112,7 +116,7 @@ def target_of(module: AnsibleModule, tools: Tools) -> Target:
 def show_plan(module: AnsibleModule) -> None:
     """Leave the module with the plan."""
     try:
-        tools = tools_for(module.params["stack"], module.log)
+        tools = tools_for(module.params["stack"], module.log, module.params["repository"], hurry=True)
     except RefusedError as error:
         module.exit_json(changed=True, point="", plan=[f"nothing can be planned yet: {error}"])
     plan = make_plan(tools, target_of(module, tools), module.params["safety_point"])
@@ -130,6 +134,7 @@ def main() -> None:
             "target": {"type": "str", "default": ""},
             "just_before": {"type": "bool", "default": False},
             "timeline": {"type": "str", "default": "latest"},
+            "repository": {"type": "str", "default": ""},
             "confirm": {"type": "str", "default": ""},
             "safety_point": {"type": "bool", "default": True},
         },
@@ -145,7 +150,7 @@ def main() -> None:
         if module.check_mode:
             show_plan(module)
         check_confirmed(module.params["stack"], module.params["confirm"])
-        tools = tools_for(module.params["stack"], progress)
+        tools = tools_for(module.params["stack"], progress, module.params["repository"], hurry=True)
         target = target_of(module, tools)
         summary = run_restore(tools, target, module.params["confirm"], module.params["safety_point"])
     except BackupError as error:

@@ -22,7 +22,9 @@ start database -e 'MARIADB_ROOT_PASSWORD=a "quoted" $ecret' -e MARIADB_DATABASE=
 start postgres -e POSTGRES_USER=fleet -e POSTGRES_DB=shop -e 'POSTGRES_PASSWORD=a "quoted" $ecret' \
     -v fleet_pg:/var/lib/postgresql/data postgres:17-alpine
 start cache redis:7.4-alpine redis-server --save ''
-start application -v fleet_uploads:/data --stop-timeout 1 --entrypoint sh redis:7.4-alpine -c 'while :; do sleep 1; done'
+# Under its own name: a restore lets caches run on, and knows them by their images.
+docker tag redis:7.4-alpine scenario/application
+start application -v fleet_uploads:/data --stop-timeout 1 --entrypoint sh scenario/application -c 'while :; do sleep 1; done'
 
 cat > /usr/local/bin/fleet-pg <<'SH'
 #!/bin/sh

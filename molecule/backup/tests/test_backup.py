@@ -42,10 +42,11 @@ def test_timer_is_armed(host: Host) -> None:
 
 
 def test_secrets_are_root_s_alone(host: Host) -> None:
-    for name in ("backup.json", "repository.password", "repository.environment"):
+    for name in ("backup.json", "repositories/main/password", "repositories/second/environment"):
         file = host.file(f"/etc/slipway/backup/fleet/{name}")
         assert (file.user, file.mode) == ("root", 0o600)
-    assert host.file("/etc/slipway/backup").mode == 0o700
+    for directory in ("/etc/slipway/backup", "/etc/slipway/backup/fleet/repositories"):
+        assert host.file(directory).mode == 0o700
 
 
 def test_the_unit_makes_a_good_point(host: Host, first: dict[str, Any]) -> None:
@@ -174,7 +175,8 @@ def refused(host: Host, before: list[str], words: str = "backup run") -> str:
 def snapshots(host: Host) -> list[list[str]]:
     """All that is in the repository, with the parts: each with the tags that say what it belongs to."""
     command = "RESTIC_PASSWORD='a repository password' restic -r /srv/backup/fleet snapshots --json --no-lock"
-    return [[one["id"], *one["tags"]] for one in json.loads(host.check_output(command))]
+    found = json.loads(host.check_output(command))
+    return [[one["id"], *one["tags"]] for one in found if "slipway-escrow" not in one["tags"]]
 
 
 def test_a_base_backup_that_dies_half_way(host: Host, first: dict[str, Any]) -> None:
@@ -248,7 +250,7 @@ def test_a_full_disk(host: Host, first: dict[str, Any]) -> None:
 
 
 def test_a_wrong_repository_password(host: Host, first: dict[str, Any]) -> None:
-    path = "/etc/slipway/backup/fleet/repository.password"
+    path = "/etc/slipway/backup/fleet/repositories/main/password"
     host.check_output(f"cp -a {path} {path}.good && echo wrong > {path}")
     try:
         done = host.run("slipway backup run")
@@ -277,6 +279,51 @@ def test_what_has_not_changed_is_not_stored_again(host: Host, first: dict[str, A
     assert made["added_bytes"] < made["size_bytes"] / 8
     assert slipway(host, "backup verify")["point"] == made["point"]
     assert slipway(host, "backup status")["overdue"] is False
+
+
+def test_the_second_repository_has_every_point(host: Host, first: dict[str, Any]) -> None:
+    slipway(host, "backup run")
+    there = slipway(host, "backup points --repository second")["points"]
+    assert [point["point"] for point in there if point["verified"]] == points(host)
+    assert slipway(host, "backup verify --repository second")["compared"]
+    plan = slipway(host, "restore --plan --repository second")
+    assert plan["problems"] == []
+    metrics = host.file("/var/lib/prometheus/node-exporter/slipway_backup.prom").content_string
+    assert 'slipway_backup_repository_ok{stack="fleet",repository="second"} 1' in metrics
+
+
+def test_a_second_repository_that_is_away_is_caught_up(host: Host, first: dict[str, Any]) -> None:
+    host.check_output("mv /srv/second/fleet /srv/second/away")
+    try:
+        made = slipway(host, "backup run")
+        assert "repository second is behind" in made["warnings"][0]
+        assert points(host)[-1] == made["point"]
+        assert status(host)["repositories"]["second"]["ok"] is False
+        assert host.run("slipway backup status").rc == 1
+    finally:
+        host.check_output("rm -rf /srv/second/fleet && mv /srv/second/away /srv/second/fleet")
+    slipway(host, "backup run")
+    assert status(host)["repositories"]["second"]["ok"] is True
+    there = slipway(host, "backup points --repository second")["points"]
+    assert points(host)[-1] in [point["point"] for point in there]
+
+
+def test_a_lost_primary_names_the_other_one(host: Host, first: dict[str, Any]) -> None:
+    host.check_output("mv /srv/backup/fleet /srv/backup/away")
+    try:
+        done = host.run("slipway restore --confirm fleet")
+        assert done.rc == 1
+        assert "slipway restore --plan --repository second" in done.stderr
+        assert slipway(host, "restore --plan --repository second")["problems"] == []
+    finally:
+        host.check_output("mv /srv/backup/away /srv/backup/fleet")
+
+
+def test_what_would_go_is_shown(host: Host, first: dict[str, Any]) -> None:
+    before = points(host)
+    found = slipway(host, "backup retention --dry-run")["repositories"]
+    assert set(found) == {"main", "second"}
+    assert points(host) == before
 
 
 def test_a_damaged_repository_is_found(host: Host, first: dict[str, Any]) -> None:

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from ansible_collections.slipway.ops.plugins.module_utils._backup import copies
 from ansible_collections.slipway.ops.plugins.module_utils._backup import manifest as manifests
 from ansible_collections.slipway.ops.plugins.module_utils._backup import status as statuses
 from ansible_collections.slipway.ops.plugins.module_utils._backup.log_retention import prune_logs
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
+    KIND_BEFORE_RELEASE,
     KIND_BEFORE_RESTORE,
     BackupError,
     Catalogue,
@@ -30,14 +32,14 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     parse_settings,
     point_name,
     point_time,
-    public_url,
 )
-from ansible_collections.slipway.ops.plugins.module_utils._backup.retention import plan_retention
+from ansible_collections.slipway.ops.plugins.module_utils._backup.proof import prove
+from ansible_collections.slipway.ops.plugins.module_utils._backup.repository import Repository
+from ansible_collections.slipway.ops.plugins.module_utils._backup.retention import RetentionPlan, plan_for
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import (
     Beside,
     Tools,
     adapter_for,
-    adapter_of,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
@@ -45,6 +47,8 @@ from ansible_collections.slipway.ops.plugins.module_utils._state import files
 RESERVE_BYTES = 256 << 20
 # No job takes longer than this: nobody works any more on a part that is older and has no point, wherever it was begun.
 ORPHAN_SECONDS = 7 * 86400
+# How many of the last releases are asked for the points that they name: more than are kept for the way back.
+RELEASES = 50
 
 
 def load_settings(place: Place) -> Settings:
@@ -64,7 +68,7 @@ def make_point(tools: Tools, kind: str, accept_smaller: bool = False, tidy: bool
     files.ensure_directory(tools.place.state, 0o700)
     before = files.read_json(tools.place.status) or {}
     before["stack"] = tools.settings.stack
-    before["repository"] = public_url(tools.settings.url)
+    before["repository"] = tools.repository.address
     before["interval_seconds"] = tools.settings.interval_seconds
     before["promised_rto_seconds"] = tools.settings.promises.rto_seconds
     before["promised_rpo_seconds"] = tools.settings.promises.rpo_seconds
@@ -85,17 +89,49 @@ def make_point(tools: Tools, kind: str, accept_smaller: bool = False, tidy: bool
     after = statuses.succeeded(before, summary)
     files.write_json(tools.place.last_manifest, found)
     _publish(tools, after)
+    summary["repositories"] = {}
     if not tidy:
         return summary
+    if kind != KIND_BEFORE_RELEASE:
+        # A release waits for its point, and not for the copies: the next backup makes them.
+        _copy_to_others(tools, after, summary)
     try:
-        after.update(_tidy(tools, after))
+        record = after.setdefault("repositories", {}).setdefault(tools.repository.name, {})
+        record.update(url=tools.repository.address, attempt=summary["started"], ok=True, error="")
+        removed = tidy_repository(tools, record)
     except BackupError as error:
         _publish(tools, {**after, "ok": False, "error": f"the point {summary['point']} is good, but: {error}"})
         raise
+    after["points"] = record["points"]
     _publish(tools, after)
     summary["warnings"] += prune_logs(tools)
-    summary.update({name: after[name] for name in ("points", "removed")})
+    summary.update(points=after["points"], removed=removed)
     return summary
+
+
+def _copy_to_others(tools: Tools, status: dict[str, Any], summary: dict[str, Any]) -> None:
+    """Bring the other repositories up to the primary. What fails there is told and tried again by the next backup; the
+    point that was made is good without it."""
+    known = {tools.repository.name, *(other.name for other in tools.others)}
+    before = status.get("repositories") or {}
+    status["repositories"] = {name: dict(record) for name, record in before.items() if name in known}
+    for other in tools.others:
+        record = status["repositories"].setdefault(other.name, {})
+        record.update(url=other.address, attempt=tools.host.now().isoformat())
+        try:
+            copied = copies.bring_up(tools, other, needed_points(tools.place))
+            removed = tidy_repository(tools.of(other), record)
+            summary["warnings"] += prune_logs(tools.of(other))
+        except BackupError as error:
+            record.update(ok=False, error=str(error))
+            warning = f"repository {other.name} is behind: {error}. The next backup tries again"
+            tools.progress(warning)
+            summary["warnings"].append(warning)
+            summary["repositories"][other.name] = {"copied": [], "removed": [], "error": str(error)}
+        else:
+            record.update(ok=True, error="")
+            summary["repositories"][other.name] = {"copied": copied, "removed": removed, "error": ""}
+        _publish(tools, status)
 
 
 def _make(tools: Tools, kind: str, accept_smaller: bool, started: datetime) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -142,13 +178,12 @@ def _make(tools: Tools, kind: str, accept_smaller: bool, started: datetime) -> t
     paths = [place.spool, *(path for adapter, record in zip(adapters, records) for path in adapter.paths(record))]
     if host.exists(place.stack_files) and not any(path.startswith(f"{place.stack_files}/") for path in paths):
         paths.append(place.stack_files)
-    tools.progress(f"storing point {point} in {public_url(settings.url)}")
+    tools.progress(f"storing point {point} in {tools.repository.address}")
     stored, warnings = tools.repository.store(point, kind, list(dict.fromkeys(paths)))
     tools.progress(f"reading point {point} back")
     snapshot = str(stored["snapshot_id"])
     _note_unfinished(tools, _unfinished(tools) - {point})
-    evidence = read_back(tools, Point(point, kind, snapshot, False, (), parts), found)
-    tools.repository.mark_verified(point, {"point": point, "verified": host.now().isoformat(), "files": evidence})
+    prove(tools, Point(point, kind, snapshot, False, (), parts), found)
     total = manifests.totals(records)
     duration = round((host.now() - started).total_seconds(), 1)
     tools.progress(f"point {point} is good: {human_bytes(total['bytes'])} in {human_seconds(duration)}")
@@ -182,20 +217,24 @@ def _note_unfinished(tools: Tools, points: set[str]) -> None:
 
 def removable_orphans(catalogue: Catalogue, dead: set[str], now: datetime) -> list[Orphan]:
     """The parts without a point that no running job can own: of this host's dead jobs, and very old ones. Where the
-    list of snapshots may be short of some, or the point was good once, a part may be all that is left of it."""
+    list of snapshots may be short of some, or the point was good once, a part may be all that is left of it; where no
+    point is good, by the clock alone nothing goes."""
     if not catalogue.whole:
         return []
+    aged = any(point.verified for point in catalogue.points)
     return [
         orphan
         for orphan in catalogue.orphans
         if not orphan.proved
-        and (orphan.point in dead or (now - point_time(orphan.point)).total_seconds() > ORPHAN_SECONDS)
+        and (orphan.point in dead or (aged and (now - point_time(orphan.point)).total_seconds() > ORPHAN_SECONDS))
     ]
 
 
 def _remove_orphans(tools: Tools, catalogue: Catalogue, now: datetime) -> None:
     """Remove what killed and failed jobs left: before new data is stored, since they may be what fills the disk."""
     orphans = removable_orphans(catalogue, _unfinished(tools), now)
+    if tools.repository.settings.append_only:
+        orphans = []
     if orphans:
         tools.progress(f"removing {len(orphans)} parts of points that were never finished")
         try:
@@ -210,7 +249,7 @@ def _remove_orphans(tools: Tools, catalogue: Catalogue, now: datetime) -> None:
 
 
 def _check_space(tools: Tools) -> None:
-    for path in filter(None, (tools.place.state, local_path(tools.settings.url))):
+    for path in filter(None, (tools.place.state, local_path(tools.repository.settings.url))):
         if tools.host.is_read_only(path):
             # restic would try for a quarter of an hour.
             raise BackupError(f"{path}: is on a read-only file system; look at the kernel's log, and mount it again")
@@ -222,52 +261,48 @@ def _check_space(tools: Tools) -> None:
             )
 
 
-def read_back(tools: Tools, point: Point, expected: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """Fetch what a point holds from the repository and compare it with its manifest; returns what was compared."""
-    path = f"{tools.place.spool}/{manifests.NAME}"
-    try:
-        value = json.loads(tools.repository.fetch_text(point.snapshot, path))
-    except ValueError as error:
-        raise BackupError(f"point {point.name}: its manifest cannot be read back; the point is not good") from error
-    found = manifests.check_manifest(value, tools.settings.stack, point.name)
-    if expected is not None and found != expected:
-        raise BackupError(f"point {point.name}: its manifest reads back differently; the point is not good")
-    compared = []
-    outside: dict[str, tuple[str, int]] = {}
-    for record in found["sources"]:
-        adapter = adapter_of(record, tools)
-        for item in manifests.stored(record):
-            tools.fetch(point, item, adapter.label)
-            compared.append({"path": item["file"], "sha256": item["sha256"], "bytes": item["bytes"]})
-        for name in adapter.paths(record):
-            outside[name] = (adapter.label, int(record.get("files") or 0))
-    counted = tools.repository.count(point.snapshot, sorted(outside)) if outside else {}
-    for name, (label, wanted) in sorted(outside.items()):
-        count, size = counted[name]
-        if wanted and not count:
-            raise BackupError(f"point {point.name}: {label} had {wanted} files and the snapshot has none of them")
-        compared.append({"path": name, "files": count, "bytes": size})
-    return compared
-
-
-def _tidy(tools: Tools, status: dict[str, Any]) -> dict[str, Any]:
-    """Check the repository when it is time, then remove what the retention lets go."""
-    changes: dict[str, Any] = {"removed": []}
+def tidy_repository(tools: Tools, record: dict[str, Any]) -> list[str]:
+    """Check the repository when it is time, then remove what its retention lets go. Notes in its record how it stands;
+    returns what was removed."""
     now = tools.host.now()
-    last_check = float(status.get("last_check_epoch") or 0)
+    last_check = float(record.get("last_check_epoch") or 0)
     # A quarter of an hour less than the interval: a daily timer with a random delay would skip every other day.
-    if now.timestamp() - last_check >= max(0, tools.settings.check_interval_seconds - 900):
-        tools.progress("checking the repository's structure")
+    if abs(now.timestamp() - last_check) >= max(0, tools.settings.check_interval_seconds - 900):
+        tools.progress(f"checking the structure of repository {tools.repository.name}")
         tools.repository.check()
-        changes["last_check_epoch"] = int(now.timestamp())
-    points = tools.repository.points()
-    plan = plan_retention(points, tools.settings.retention)
-    if plan.remove:
-        tools.progress(f"removing {len(plan.remove)} old points")
+        record["last_check_epoch"] = int(now.timestamp())
+    catalogue = tools.repository.catalogue()
+    plan = retention_of(tools, catalogue)
+    if plan.remove and not tools.repository.settings.append_only:
+        tools.progress(f"removing {len(plan.remove)} old points from repository {tools.repository.name}")
         tools.repository.remove(plan.remove)
-        changes["removed"] = [point.name for point in plan.remove]
-    changes["points"] = len(points) - len(plan.remove)
-    return changes
+    removed = [] if tools.repository.settings.append_only else list(plan.remove)
+    record.update(standing([point for point in catalogue.points if point not in removed]))
+    return [point.name for point in removed]
+
+
+def retention_of(tools: Tools, catalogue: Catalogue) -> RetentionPlan:
+    """What the retention says of each point of the repository."""
+    rules, needed = tools.repository.settings.retention, needed_points(tools.place)
+    return plan_for(catalogue, rules, tools.host.now(), needed)
+
+
+def needed_points(place: Place) -> set[str]:
+    """The points that the stack's releases name: those of its history, and of one that is under way."""
+    journal = files.read_json(f"{place.releases}/journal.json")
+    records = [*files.read_json_lines(f"{place.releases}/history.jsonl"), journal if isinstance(journal, dict) else {}]
+    return {str(record["recovery_point"]) for record in records[-RELEASES:] if record.get("recovery_point")}
+
+
+def standing(points: Sequence[Point]) -> dict[str, Any]:
+    """How a repository stands, by what it holds."""
+    good = [point for point in points if point.verified and point.kind != KIND_BEFORE_RESTORE]
+    newest = good[-1] if good else None
+    return {
+        "points": len(points),
+        "newest_good": newest.name if newest else "",
+        "newest_good_epoch": int(newest.time.timestamp()) if newest else None,
+    }
 
 
 def _publish(tools: Tools, status: dict[str, Any]) -> None:
@@ -289,13 +324,13 @@ def read_status(place: Place) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def ensure_repository(tools: Tools, dry_run: bool = False) -> bool:
+def ensure_repository(repository: Repository, dry_run: bool = False) -> bool:
     """Initialise the repository when it is missing; whether it was."""
     try:
-        tools.repository.probe()
+        repository.probe()
     except RepositoryMissing:
         if not dry_run:
-            tools.repository.initialise()
-            tools.repository.probe()
+            repository.initialise()
+            repository.probe()
         return True
     return False

@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import FrameType
@@ -36,13 +36,14 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     BusyError,
     Point,
     RefusedError,
+    RepositoryError,
     StoppedError,
     UsageError,
     human_bytes,
     human_seconds,
-    public_url,
 )
-from ansible_collections.slipway.ops.plugins.module_utils._backup.retention import plan_retention
+from ansible_collections.slipway.ops.plugins.module_utils._backup.proof import read_back
+from ansible_collections.slipway.ops.plugins.module_utils._backup.repository import Repository
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
 from ansible_collections.slipway.ops.plugins.module_utils._backup.status import overdue
 from ansible_collections.slipway.ops.plugins.module_utils._backup.target import (
@@ -142,36 +143,53 @@ def full_status(tools: Tools, points: list[Point]) -> dict[str, Any]:
     status = backups.read_status(tools.place)
     if killed := statuses.killed(status):
         status.update(ok=False, error=killed)
-    good = [point for point in points if point.verified and point.kind != KIND_BEFORE_RESTORE]
-    newest = good[-1] if good else None
-    now = tools.host.now()
+    before = status.get("repositories") or {}
+    standings = {tools.repository.name: _standing(tools, tools.repository, before, points)}
+    standings.update((other.name, _standing(tools, other, before)) for other in tools.others)
+    newest = standings[tools.repository.name]
     found = {
         **status,
         "stack": tools.settings.stack,
-        "repository": public_url(tools.settings.url),
+        "repository": tools.repository.address,
         "interval_seconds": tools.settings.interval_seconds,
         "points": len(points),
-        "newest_good": newest.name if newest else "",
-        "newest_good_age_seconds": int((now - newest.time).total_seconds()) if newest else None,
+        "newest_good": newest["newest_good"],
+        "newest_good_age_seconds": newest["newest_good_age_seconds"],
+        "repositories": standings,
         "logs": log_statuses.log_status(tools, points),
         **restores.restore_status(tools),
     }
-    found["overdue"] = overdue(
-        {
-            "last_success_epoch": newest.time.timestamp() if newest else None,
-            "interval_seconds": found["interval_seconds"],
-        },
-        now.timestamp(),
-    )
+    found["overdue"] = any(record["overdue"] for record in standings.values())
     seen = promises.Observed(
         tools.settings,
-        newest.time.timestamp() if newest else None,
+        newest["newest_good_epoch"],
         promises.read_log_status(tools.place),
         promises.read_drill(tools.place),
     )
+    good = [point for point in points if point.verified and point.kind != KIND_BEFORE_RESTORE]
     since = good[0].time.timestamp() if good else None
-    found["promises"] = promises.judge(seen, now.timestamp(), since)
+    found["promises"] = promises.judge(seen, tools.host.now().timestamp(), since)
     return found
+
+
+def _standing(
+    tools: Tools, repository: Repository, before: Mapping[str, Any], points: list[Point] | None = None
+) -> dict[str, Any]:
+    """How one repository stands, by what it holds now."""
+    now = tools.host.now().timestamp()
+    error = str((before.get(repository.name) or {}).get("error") or "")
+    try:
+        found = backups.standing(repository.points() if points is None else points)
+    except BackupError as problem:
+        found, error = backups.standing([]), str(problem)
+    epoch = found["newest_good_epoch"]
+    return {
+        **found,
+        "url": repository.address,
+        "error": error,
+        "newest_good_age_seconds": int(now - epoch) if epoch else None,
+        "overdue": overdue({"last_success_epoch": epoch, "interval_seconds": tools.settings.interval_seconds}, now),
+    }
 
 
 def _stack(wanted: str) -> str:
@@ -200,10 +218,14 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON; progress goes to stderr")
 
 
+def _choice_of_repository(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repository", default="", metavar="NAME", help="the repository (the first one)")
+
+
 def _backup_parser() -> _Parser:
     parser = _Parser(prog="slipway backup", description="Recovery points of a stack.")
     actions = parser.add_subparsers(
-        dest="action", metavar="run|points|verify|check|status|init|follow|log", required=True
+        dest="action", metavar="run|points|verify|check|status|retention|init|follow|log", required=True
     )
     run = actions.add_parser("run", help="make a recovery point now, read it back, let old ones go")
     kinds = [kind for kind in POINT_KINDS if kind not in (KIND_BEFORE_RESTORE, KIND_BEFORE_RELEASE)]
@@ -213,11 +235,15 @@ def _backup_parser() -> _Parser:
     verify = actions.add_parser("verify", help="read a point back from the repository and compare it")
     verify.add_argument("--point", default=LATEST, help="the point (latest)")
     actions.add_parser("check", help="check the repository's structure")
-    actions.add_parser("init", help="initialise the repository when there is none yet")
+    actions.add_parser("init", help="initialise the repositories that are not there yet")
     actions.add_parser(
         "status",
         help="how the backups and logs stand; fails when something is too old",
     )
+    retention = actions.add_parser("retention", help="let old points go, in every repository")
+    retention.add_argument("--dry-run", action="store_true", help="only say which would go, and why others stay")
+    for name in ("points", "verify", "check", "status", "retention"):
+        _choice_of_repository(actions.choices[name])
     logs.add_parsers(actions)
     for action in actions.choices.values():
         _common(action)
@@ -230,8 +256,14 @@ def backup(argv: list[str]) -> int:
     stack = _stack(wanted.stack)
     if wanted.action in logs.ACTIONS:
         return logs.ACTIONS[wanted.action](wanted, stack)
-    tools = tools_for(stack, _progress(wanted.json))
-    return _ACTIONS[wanted.action](wanted, tools)
+    tools = tools_for(stack, _progress(wanted.json), getattr(wanted, "repository", ""))
+    try:
+        return _ACTIONS[wanted.action](wanted, tools)
+    except RepositoryError as error:
+        if not hasattr(wanted, "repository"):
+            raise
+        hint = restores.elsewhere(tools, f"slipway backup {wanted.action}")
+        raise RepositoryError(f"{error}{hint}") from error
 
 
 def _run(wanted: argparse.Namespace, tools: Tools) -> int:
@@ -246,20 +278,64 @@ def _run(wanted: argparse.Namespace, tools: Tools) -> int:
 
 
 def _points(wanted: argparse.Namespace, tools: Tools) -> int:
-    found = tools.repository.points()
-    keep = plan_retention(found, tools.settings.retention).keep
-    records = [{**point.as_dict(), "kept_for": keep.get(point.name, [])} for point in found]
-    lines = [
+    records = _kept(tools)
+    elsewhere = tools.repository.settings.append_only
+    lines = _listed(records, "goes when the controller lets it go" if elsewhere else "goes with the next backup")
+    found = {"stack": tools.settings.stack, "repository": tools.repository.name, "points": records}
+    return _tell(wanted, found, lines or ["there is no point yet"])
+
+
+def _kept(tools: Tools) -> list[dict[str, Any]]:
+    """The points of the repository, and what each is kept for."""
+    catalogue = tools.repository.catalogue()
+    keep = backups.retention_of(tools, catalogue).keep
+    return [{**point.as_dict(), "kept_for": keep.get(point.name, [])} for point in catalogue.points]
+
+
+def _listed(records: list[dict[str, Any]], otherwise: str) -> list[str]:
+    return [
         f"{record['point']}  {record['kind']:<14}  {'good' if record['verified'] else 'NOT READ BACK':<13}"
-        f"  {', '.join(record['kept_for']) or 'goes with the next backup'}"
+        f"  {', '.join(record['kept_for']) or otherwise}"
         for record in records
     ]
-    return _tell(wanted, {"stack": tools.settings.stack, "points": records}, lines or ["there is no point yet"])
+
+
+def _retention(wanted: argparse.Namespace, tools: Tools) -> int:
+    every = [tools, *([] if wanted.repository else [tools.of(other) for other in tools.others])]
+    if wanted.dry_run:
+        return _retain(wanted, every)
+    with held(tools.settings.stack, "backup (retention)"):
+        return _retain(wanted, every)
+
+
+def _retain(wanted: argparse.Namespace, every: list[Tools]) -> int:
+    found: dict[str, Any] = {}
+    lines: list[str] = []
+    for tools in every:
+        repository = tools.repository
+        records = _kept(tools)
+        may = not repository.settings.append_only
+        remove = [record["point"] for record in records if not record["kept_for"]]
+        removed: list[str] = []
+        if may and not wanted.dry_run:
+            removed = backups.tidy_repository(tools, {})
+        found[repository.name] = {
+            "url": repository.address,
+            "append_only": not may,
+            "points": records,
+            "remove": remove,
+            "removed": removed,
+        }
+        lines.append(f"repository {repository.name} ({repository.address}):")
+        lines += [f"  {line}" for line in _listed(records, "removed" if removed else "GOES")]
+        if not may:
+            lines.append("  this host may not remove anything there: the playbook backup does, from the controller")
+    return _tell(wanted, {"stack": every[0].settings.stack, "repositories": found}, lines)
 
 
 def _verify(wanted: argparse.Namespace, tools: Tools) -> int:
     point, warnings = choose(tools.repository.points(), wanted.point, tools.settings.stack)
-    compared = backups.read_back(tools, point)
+    compared = read_back(tools, point)
     lines = [*warnings, f"point {point.name} reads back as it was stored: {len(compared)} parts compared"]
     return _tell(wanted, {**point.as_dict(), "compared": compared, "warnings": warnings}, lines)
 
@@ -267,15 +343,18 @@ def _verify(wanted: argparse.Namespace, tools: Tools) -> int:
 def _check(wanted: argparse.Namespace, tools: Tools) -> int:
     with held(tools.settings.stack, "backup (check)"):
         tools.repository.check()
-    where = public_url(tools.settings.url)
+    where = tools.repository.address
     return _tell(wanted, {"repository": where, "ok": True}, [f"repository {where}: its structure is whole"])
 
 
 def _init(wanted: argparse.Namespace, tools: Tools) -> int:
-    made = backups.ensure_repository(tools)
-    where = public_url(tools.settings.url)
-    line = f"repository {where}: {'is initialised now' if made else 'was there already'}"
-    return _tell(wanted, {"repository": where, "initialised": made}, [line])
+    found, lines = {}, []
+    for repository in (tools.repository, *tools.others):
+        made = backups.ensure_repository(repository)
+        found[repository.name] = {"url": repository.address, "initialised": made}
+        state = "is initialised now" if made else "was there already"
+        lines.append(f"repository {repository.name} ({repository.address}): {state}")
+    return _tell(wanted, {"repositories": found}, lines)
 
 
 def _status(wanted: argparse.Namespace, tools: Tools) -> int:
@@ -285,6 +364,12 @@ def _status(wanted: argparse.Namespace, tools: Tools) -> int:
         f"stack {found['stack']} in {found['repository']}: {found['points']} points",
         f"newest good point: {found['newest_good']}, {human_seconds(age)} old" if age is not None else "no good point",
     ]
+    for name, record in list(found["repositories"].items())[1:]:
+        age = record["newest_good_age_seconds"]
+        stands = f"{human_seconds(age)} old" if age is not None else "no good point"
+        lines.append(f"repository {name} ({record['url']}): {record['points']} points, {stands}")
+        if record["error"]:
+            lines.append(f"  behind: {record['error']}")
     if found.get("error"):
         lines.append(f"last backup failed: {found['error']}")
     if found["interrupted_restore"]:
@@ -310,6 +395,7 @@ _ACTIONS: dict[str, Callable[[argparse.Namespace, Tools], int]] = {
     "verify": _verify,
     "check": _check,
     "init": _init,
+    "retention": _retention,
     "status": _status,
 }
 
@@ -322,6 +408,7 @@ def points(argv: list[str]) -> int:
 def _restore_parser() -> _Parser:
     parser = _Parser(prog="slipway restore", description="Bring a stack's data back from a recovery point.")
     _common(parser)
+    _choice_of_repository(parser)
     parser.add_argument("--point", default="", help="the point; 'latest' is the newest good one (default)")
     parser.add_argument("--to", default="", metavar="TARGET", help=f"a moment, a place in the log: {EXAMPLES}")
     parser.add_argument("--before", action="store_true", help="just before the target, and not with it")
@@ -345,7 +432,8 @@ def _restore_parser() -> _Parser:
 def restore(argv: list[str]) -> int:
     """`slipway restore ...`"""
     wanted = _restore_parser().parse_args(argv)
-    tools = tools_for(_stack(wanted.stack), _progress(wanted.json))
+    # What limits the nightly jobs must not make an outage longer.
+    tools = tools_for(_stack(wanted.stack), _progress(wanted.json), wanted.repository, hurry=True)
     if wanted.discard_previous:
         removed = restores.discard_previous(tools, wanted.confirm)
         return _tell(wanted, {"removed": removed}, [f"{len(removed)} directories with old data were removed"])

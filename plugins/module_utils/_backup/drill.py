@@ -41,7 +41,6 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     human_bytes,
     human_seconds,
     point_name,
-    public_url,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.restore import space_problems
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import (
@@ -107,7 +106,7 @@ def plan(tools: Tools, wish: Wish) -> dict[str, Any]:
     problems += [problem for reach in choice.reaches.values() for problem in reach.problems]
     problems += [] if problems else space_problems(tools, besides, choice, None)
     age = human_seconds((tools.host.now() - choice.point.time).total_seconds())
-    lines = [f"point {choice.point.name}, {age} old, from {public_url(tools.settings.url)}: {wish.text}"]
+    lines = [f"point {choice.point.name}, {age} old, from {tools.repository.address}: {wish.text}"]
     for adapter, record in adapters_of(tools, choice.manifest):
         size = human_bytes(int(record.get("bytes") or 0))
         if isinstance(adapter, Beside):

@@ -39,7 +39,7 @@ def prune_logs(tools: Tools) -> list[str]:
 
 def _needs(tools: Tools) -> dict[str, list[dict[str, Any]]]:
     """For each point, what its databases need of their logs."""
-    path = f"{tools.place.state}/log-needs.json"
+    path = f"{tools.place.state}/log-needs.{tools.repository.name}.json"
     known = files.read_json(path)
     known = known if isinstance(known, dict) else {}
     found = {}

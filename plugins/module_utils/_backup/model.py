@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 CONFIGURATION_DIRECTORY = "/etc/slipway/backup"
 STATE_DIRECTORY = "/var/lib/slipway/backup"
 STACKS_DIRECTORY = "/etc/slipway/stacks"
+RELEASES_DIRECTORY = "/var/lib/slipway/stacks"
 CACHE_DIRECTORY = "/var/cache/slipway/restic"
 METRICS_DIRECTORY = "/var/lib/prometheus/node-exporter"
 
@@ -37,6 +38,7 @@ SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 VOLUME_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 DATABASE_NAME = re.compile(r"[^\x00-\x1f`'\"\\/]{1,64}\Z")
+REPOSITORY_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 POINT_NAME = re.compile(r"\d{8}T\d{6}Z\Z")
 POINT_FORMAT = "%Y%m%dT%H%M%SZ"
 
@@ -65,11 +67,15 @@ class BusyError(BackupError):
     exit_status = 4
 
 
+class RepositoryError(BackupError):
+    """A repository cannot be used: there may be another one."""
+
+
 class StoppedError(BackupError):
     """The job was told to stop: whatever else there is to try is not tried."""
 
 
-class RepositoryMissing(BackupError):
+class RepositoryMissing(RepositoryError):
     """There is no repository at the address yet."""
 
 
@@ -156,20 +162,67 @@ class Promises:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a stack's backup is, as the role wrote it."""
+class RepositorySettings:
+    """One repository of a stack. Limits are in KiB a second, and 0 is none."""
 
-    stack: str
+    name: str
     url: str
-    sources: tuple[Source, ...]
     retention: Retention = field(default_factory=Retention)
     options: tuple[str, ...] = ()
     ca_file: str = ""
     upload_limit_kib: int = 0
+    download_limit_kib: int = 0
+    # The host's credentials may add and not remove: old points are let go from elsewhere.
+    append_only: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The backend: `local`, `sftp`, `s3`, or what else the address begins with."""
+        scheme, separator, _rest = self.url.partition(":")
+        return scheme if separator and not local_path(self.url) else "local"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**vars(self), "retention": dict(vars(self.retention)), "options": list(self.options)}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a stack's backup is, as the role wrote it. Points are made in the first repository."""
+
+    stack: str
+    sources: tuple[Source, ...]
+    repositories: tuple[RepositorySettings, ...]
     interval_seconds: int = 86400
     check_interval_seconds: int = 86400
     drill: DrillSettings = field(default_factory=DrillSettings)
     promises: Promises = field(default_factory=Promises)
+
+    @property
+    def primary(self) -> RepositorySettings:
+        return self.repositories[0]
+
+    def repository(self, name: str) -> RepositorySettings:
+        """The repository of this name; without one, the primary."""
+        for found in self.repositories:
+            if found.name == name or not name:
+                return found
+        known = ", ".join(found.name for found in self.repositories)
+        raise UsageError(f"repository {name}: stack {self.stack} has none of this name; it has {known}")
+
+
+@dataclass(frozen=True)
+class RepositoryFiles:
+    """Where the secrets of a repository are on the host."""
+
+    directory: str
+
+    @property
+    def password(self) -> str:
+        return f"{self.directory}/password"
+
+    @property
+    def environment(self) -> str:
+        return f"{self.directory}/environment"
 
 
 @dataclass(frozen=True)
@@ -180,6 +233,7 @@ class Place:
     configuration_root: str = CONFIGURATION_DIRECTORY
     state_root: str = STATE_DIRECTORY
     stacks_root: str = STACKS_DIRECTORY
+    releases_root: str = RELEASES_DIRECTORY
     cache: str = CACHE_DIRECTORY
     metrics: str = METRICS_DIRECTORY
 
@@ -192,12 +246,17 @@ class Place:
         return f"{self.configuration}/backup.json"
 
     @property
-    def password(self) -> str:
-        return f"{self.configuration}/repository.password"
+    def repositories(self) -> str:
+        """A directory for each repository, by its name."""
+        return f"{self.configuration}/repositories"
+
+    def repository(self, name: str) -> RepositoryFiles:
+        return RepositoryFiles(f"{self.repositories}/{name}")
 
     @property
-    def environment(self) -> str:
-        return f"{self.configuration}/repository.environment"
+    def releases(self) -> str:
+        """What the releases of the stack noted of themselves, with the recovery points that they made."""
+        return f"{self.releases_root}/{self.stack}"
 
     @property
     def state(self) -> str:
@@ -260,10 +319,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Part:
-    """A stream of a point, as a snapshot of its own."""
+    """A stream of a point, as a snapshot of its own. `original` is what a copy is of, and what the manifest names."""
 
     key: str
     snapshot: str
+    original: str = ""
+
+    def is_named(self, name: str) -> bool:
+        """Whether a record means this part."""
+        return (self.original or self.snapshot).startswith(name)
 
 
 @dataclass(frozen=True)
@@ -430,6 +494,80 @@ def _count(value: Mapping[str, Any], key: str, default: int, where: str, problem
     return int(found)
 
 
+REPOSITORY_FIELDS = tuple(RepositorySettings.__dataclass_fields__)
+PERIODS = tuple(Retention.__dataclass_fields__)
+
+
+def parse_retention(value: Any, where: str, problems: list[str]) -> Retention:
+    """How many points of each period are kept."""
+    if not isinstance(value, Mapping) or set(value) - set(PERIODS):
+        problems.append(f"{where}: must be a mapping of {', '.join(PERIODS)}")
+        return Retention()
+    # Who names a period has said what is wanted: the default is for those who name none.
+    defaults = {"daily": Retention().daily} if not value else {}
+    found = Retention(**{key: _count(value, key, defaults.get(key, 0), f"{where}.", problems) for key in PERIODS})
+    if not any(vars(found).values()):
+        problems.append(f"{where}: keeps nothing; give at least one of {', '.join(PERIODS)} more than 0")
+    return found
+
+
+def parse_repositories(value: Any, problems: list[str]) -> tuple[RepositorySettings, ...]:
+    """The list of repositories, the primary first; what is wrong with it is added to `problems`."""
+    if not isinstance(value, list) or not value:
+        problems.append("repositories: is empty, so there is nowhere to keep a backup; name at least one")
+        return ()
+    found: list[RepositorySettings] = []
+    for index, item in enumerate(value):
+        where = f"repositories[{index}]"
+        if not isinstance(item, Mapping):
+            problems.append(f"{where}: must be a mapping such as {{name: main, url: /srv/backup}}")
+            continue
+        unknown = sorted(str(key) for key in set(item) - set(REPOSITORY_FIELDS))
+        if unknown:
+            problems.append(f"{where}: {', '.join(unknown)} not known; it takes {', '.join(REPOSITORY_FIELDS)}")
+        repository = _repository(item, where, problems)
+        for other in found:
+            if repository.name == other.name:
+                problems.append(f"{where}.name: {repository.name} is the name of another one above")
+            if repository.url == other.url:
+                problems.append(f"{where}.url: {public_url(repository.url)} is the address of {other.name} as well")
+            if repository.kind == other.kind == "sftp" and repository.options != other.options:
+                problems.append(
+                    f"{where}.options: restic takes only one set for two SFTP repositories; put what differs from"
+                    f" {other.name} into root's ~/.ssh/config"
+                )
+        found.append(repository)
+    return tuple(found)
+
+
+def _repository(item: Mapping[str, Any], where: str, problems: list[str]) -> RepositorySettings:
+    url = item.get("url")
+    if not isinstance(url, str) or not url.strip():
+        problems.append(f"{where}.url: is missing; give a path, sftp:user@host:/path or s3:https://host/bucket")
+        url = ""
+    options = item.get("options") or []
+    if not isinstance(options, list) or not all(isinstance(option, str) and "=" in option for option in options):
+        problems.append(f"{where}.options: must be a list of texts such as s3.bucket-lookup=path")
+        options = []
+    append_only = item.get("append_only", False)
+    if not isinstance(append_only, bool):
+        problems.append(f"{where}.append_only: {append_only!r} must be true or false")
+    elif append_only and url and local_path(url.strip()):
+        problems.append(
+            f"{where}.append_only: root can remove what is on the host's own disk; use a repository elsewhere for it"
+        )
+    return RepositorySettings(
+        name=_text(item, "name", REPOSITORY_NAME, where, problems),
+        url=url.strip(),
+        retention=parse_retention(item.get("retention") or {}, f"{where}.retention", problems),
+        options=tuple(options),
+        ca_file=str(item.get("ca_file") or ""),
+        upload_limit_kib=_count(item, "upload_limit_kib", 0, f"{where}.", problems),
+        download_limit_kib=_count(item, "download_limit_kib", 0, f"{where}.", problems),
+        append_only=append_only is True,
+    )
+
+
 def parse_drill(document: Any, problems: list[str]) -> DrillSettings:
     """Read what backup.json says of drills."""
     defaults = DrillSettings()
@@ -481,12 +619,6 @@ def parse_settings(document: Any, name: str) -> Settings:
     if not isinstance(document, Mapping):
         raise RefusedError(f"{name}: must hold a mapping; run the play with the role backup again")
     stack = _text(document, "stack", STACK_NAME, "backup", problems)
-    repository = document.get("repository")
-    repository = repository if isinstance(repository, Mapping) else {}
-    url = repository.get("url")
-    if not isinstance(url, str) or not url.strip():
-        problems.append("repository.url: is missing; give a path, sftp:user@host:/path or s3:https://host/bucket")
-        url = ""
     raw_sources = document.get("sources")
     sources: list[Source] = []
     if not isinstance(raw_sources, list) or not raw_sources:
@@ -498,27 +630,10 @@ def parse_settings(document: Any, name: str) -> Settings:
                 problems.append(f"sources[{index}]: {source.label} is listed twice; remove one")
             elif source is not None:
                 sources.append(source)
-    raw_retention = document.get("retention", {})
-    if not isinstance(raw_retention, Mapping):
-        problems.append("retention: must be a mapping of daily, weekly, monthly, yearly")
-        raw_retention = {}
-    defaults = Retention()
-    retention = Retention(
-        **{
-            key: _count(raw_retention, key, getattr(defaults, key), "retention.", problems)
-            for key in ("daily", "weekly", "monthly", "yearly")
-        }
-    )
-    if not any(vars(retention).values()):
-        problems.append("retention: keeps nothing; give at least one of daily, weekly, monthly, yearly more than 0")
     settings = Settings(
         stack=stack,
-        url=str(url).strip(),
         sources=tuple(sources),
-        retention=retention,
-        options=tuple(str(option) for option in repository.get("options") or ()),
-        ca_file=str(repository.get("ca_file") or ""),
-        upload_limit_kib=_count(repository, "upload_limit_kib", 0, "repository.", problems),
+        repositories=parse_repositories(document.get("repositories"), problems),
         interval_seconds=_count(document, "interval_seconds", 86400, "", problems),
         check_interval_seconds=_count(document, "check_interval_seconds", 86400, "", problems),
         drill=parse_drill(document.get("drill", {}), problems),

@@ -517,7 +517,13 @@ class MysqlFamilyAdapter(Beside):
     ) -> None:
         tools, host = self.tools, self.tools.host
         host.make_directory(workspace.log, 0o755, *owner)
-        if target.kind == KIND_POINT or tools.log is None or self.reach(record, target).coverage is None:
+        if target.kind == KIND_POINT:
+            return
+        reach = self.reach(record, target)
+        if reach.problems:
+            # It was looked at before; what is there may have changed since, and without a word this would be the point.
+            raise RefusedError("; ".join(reach.problems))
+        if tools.log is None or reach.coverage is None:
             return
         tools.progress(f"fetching the log of {self.label}")
         tools.log.fetch(self.source, record, target, workspace.log, tools.progress)

@@ -1,7 +1,7 @@
 # Copyright: Slipway contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The door to restic: a stack's repository."""
+"""The door to restic: a repository of a stack."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup import restic
@@ -20,8 +20,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     Orphan,
     Place,
     Point,
-    Settings,
+    RepositorySettings,
     StoredPart,
+    public_url,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome, Reader, Stream, pump, run
 
@@ -48,21 +49,51 @@ class _Sum:
 
 
 class Repository:
-    """A stack's repository, through restic."""
+    """One of a stack's repositories, through restic."""
 
-    def __init__(self, settings: Settings, place: Place) -> None:
+    def __init__(
+        self,
+        stack: str,
+        settings: RepositorySettings,
+        place: Place,
+        password: str = "",
+        secrets: Mapping[str, str] | None = None,
+    ) -> None:
+        """With a password of its own it is opened by that, and not by the one that lies on the host; in the same way
+        with an environment of its own."""
+        self.stack = stack
         self.settings = settings
         self._place = place
+        self._files = place.repository(settings.name)
+        self._password = password
+        self._own = secrets
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def address(self) -> str:
+        """For people: without a password that may stand in it."""
+        return public_url(self.settings.url)
+
+    def _secrets(self) -> dict[str, str]:
+        found = dict(self._own or {})
+        if self._own is None:
+            with contextlib.suppress(FileNotFoundError), open(self._files.environment, encoding="utf-8") as stream:
+                found = restic.credentials(stream.read())
+        if self._password:
+            # restic looks at the file first.
+            found["RESTIC_PASSWORD"] = self._password
+        elif not os.path.isfile(self._files.password):
+            raise BackupError(f"{self._files.password}: is missing; run the play with the role backup again")
+        return found
 
     def _environment(self) -> dict[str, str]:
-        try:
-            with open(self._place.environment, encoding="utf-8") as stream:
-                credentials = stream.read()
-        except FileNotFoundError:
-            credentials = ""
-        if not os.path.isfile(self._place.password):
-            raise BackupError(f"{self._place.password}: is missing; run the play with the role backup again")
-        return restic.environment(self.settings, self._place, credentials)
+        found = restic.environment(self.settings, self._files.password, self._place.cache, self._secrets())
+        if self._password:
+            del found["RESTIC_PASSWORD_FILE"]
+        return found
 
     def _run(self, command: list[str], attempt: str, accepted: Sequence[int] = (0,), **options: Any) -> Outcome:
         outcome = run(command, environment=self._environment(), **options)
@@ -75,6 +106,16 @@ class Repository:
         command = restic.arguments(self.settings, "cat", "config", "--no-lock")
         self._run(command, "open", limit_seconds=60, decisive=restic.IMPATIENT)
 
+    def escrow_marks(self) -> dict[str, str]:
+        """The objects that escrow copies of the password are tried on. Opens the repository: raises as `probe`."""
+        command = restic.snapshots(self.settings, self.stack)
+        outcome = self._run(command, "open", limit_seconds=60, decisive=restic.IMPATIENT)
+        return restic.parse_escrow(outcome.stdout)
+
+    def store_escrow(self, mark: str, text: str) -> None:
+        """Store such an object."""
+        self._run(restic.escrow(self.settings, self.stack, mark), "store the escrow's test object", text=text)
+
     def initialise(self) -> None:
         command = restic.arguments(self.settings, "init")
         self._run(command, "initialise", limit_seconds=120, decisive=restic.DENIED)
@@ -85,7 +126,7 @@ class Repository:
 
     def catalogue(self) -> Catalogue:
         """The points, and the parts that belong to none."""
-        command = restic.snapshots(self.settings)
+        command = restic.snapshots(self.settings, self.stack)
         outcome = self._run(command, "list the points", limit_seconds=120, decisive=restic.PERMANENT)
         return restic.parse_snapshots(outcome.stdout, outcome.stderr)
 
@@ -95,7 +136,7 @@ class Repository:
             # restic itself passes over a path that is missing, and reports success.
             if not os.path.lexists(path):
                 raise BackupError(f"{path}: has gone while the backup ran; nothing was stored. Run the backup again")
-        command = restic.backup(self.settings, point, kind, paths)
+        command = restic.backup(self.settings, self.stack, point, kind, paths)
         outcome = self._run(command, "store the snapshot", accepted=(0, restic.EXIT_INCOMPLETE))
         warnings = []
         if outcome.status == restic.EXIT_INCOMPLETE:
@@ -112,7 +153,7 @@ class Repository:
         before its input ends, so that it makes no snapshot. A restic that fails ends the command.
         """
         counted = _Sum(reader)
-        command = restic.part(self.settings, point, key, file_name)
+        command = restic.part(self.settings, self.stack, point, key, file_name)
         outcome = pump(stream, counted, command, environment=self._environment())
         # Status 3 is a snapshot without the file in it (restic 0.18 and an input that cannot be read).
         if outcome.status != 0:
@@ -129,7 +170,7 @@ class Repository:
         )
 
     def mark_verified(self, point: str, proof: dict[str, Any]) -> None:
-        command = restic.evidence(self.settings, point, f"verified-{point}.json")
+        command = restic.evidence(self.settings, self.stack, point, f"verified-{point}.json")
         self._run(command, "store the proof", text=json.dumps(proof, sort_keys=True) + "\n")
 
     def fetch(
@@ -213,13 +254,21 @@ class Repository:
             command = restic.forget(self.settings, [orphan.snapshot for orphan in orphans])
             self._unlocked(command, "remove parts without a point")
 
-    def _unlocked(self, command: list[str], attempt: str) -> None:
+    def copy_from(self, source: Repository, snapshots: Sequence[str]) -> None:
+        """Copy these snapshots from another repository. They get names of their own here, and remember the old ones."""
+        secrets = self._secrets()
+        way = restic.origin(source.settings, self.settings, source._files.password, source._secrets(), secrets)
+        command = restic.copy(way.repository, snapshots)
+        self._unlocked(command, f"copy from {source.address}", {**self._environment(), **way.environment})
+
+    def _unlocked(self, command: list[str], attempt: str, environment: dict[str, str] | None = None) -> None:
         """A job that was killed leaves its lock behind, and these need the repository for themselves. `restic unlock`
         removes only the locks of dead processes."""
-        outcome = run(command, environment=self._environment())
+        environment = environment or self._environment()
+        outcome = run(command, environment=environment)
         if outcome.status != 0 and "already locked" in outcome.stderr:
             self._run(restic.arguments(self.settings, "unlock"), "remove dead locks", limit_seconds=300)
-            outcome = run(command, environment=self._environment())
+            outcome = run(command, environment=environment)
             if outcome.status != 0 and "already locked" in outcome.stderr:
                 raise BusyError(str(restic.explain(self.settings, attempt, outcome.stderr)))
         if outcome.status != 0:

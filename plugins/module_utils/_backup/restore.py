@@ -33,11 +33,11 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     BackupError,
     Point,
     RefusedError,
+    RepositoryError,
     Source,
     human_bytes,
     human_seconds,
     point_name,
-    public_url,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import (
     PREVIOUS,
@@ -119,7 +119,10 @@ def to_stop(tools: Tools, adapters: Sequence[tuple[Adapter, dict[str, Any]]]) ->
 def make_plan(tools: Tools, target: Target, safety: bool = True) -> Plan:
     """Look at everything a restore needs; changes nothing."""
     journal = read_journal(tools)
-    target, choice = _choose(tools, target, journal)
+    try:
+        target, choice = _choose(tools, target, journal)
+    except RepositoryError as error:
+        raise RepositoryError(f"{error}{elsewhere(tools, 'slipway restore --plan')}") from error
     adapters = adapters_of(tools, choice.manifest)
     problems = [problem for adapter, record in adapters for problem in adapter.check_target(record)]
     problems += [problem for reach in choice.reaches.values() for problem in reach.problems]
@@ -143,6 +146,14 @@ def make_plan(tools: Tools, target: Target, safety: bool = True) -> Plan:
     lines += [line for line, beside in steps if not beside]
     lines.append("start the services again and wait until they are healthy")
     return Plan(target, choice, lines, problems, choice.warnings)
+
+
+def elsewhere(tools: Tools, command: str) -> str:
+    """Where else the points are, for a message that says that a repository cannot be used."""
+    names = [found.name for found in tools.settings.repositories if found.name != tools.repository.name]
+    if not names:
+        return ""
+    return f". The points are in {' and '.join(names)} as well: {command} --repository {names[0]}"
 
 
 def _choose(tools: Tools, target: Target, journal: dict[str, Any] | None) -> tuple[Target, Choice]:
@@ -176,7 +187,7 @@ def _origin(tools: Tools, choice: Choice) -> str:
     age = (tools.host.now() - point.time).total_seconds()
     return (
         f"point {point.name} ({point.kind}, {human_seconds(age)} old, {total['rows']} rows, {total['files']} files,"
-        f" {human_bytes(total['bytes'])}) from {public_url(tools.settings.url)}"
+        f" {human_bytes(total['bytes'])}) from {tools.repository.address}"
     )
 
 

@@ -37,7 +37,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Container, Docker, Host
@@ -87,6 +87,15 @@ class Tools:
     progress: Callable[[str], None] = field(default=lambda line: None)
     # None where no log is kept: then points are all that can be restored.
     log: LogFiles | None = None
+    # Where the points of `repository` are copied to. Empty when that is not the primary, but was chosen in its place.
+    others: tuple[Repository, ...] = ()
+
+    # The log in the repository of that name.
+    logs: Callable[[str], LogFiles | None] = field(default=lambda name: None)
+
+    def of(self, repository: Repository) -> Tools:
+        """The same tools on another repository."""
+        return replace(self, repository=repository, others=(), log=self.logs(repository.name))
 
     def container(self, service: str) -> Container | None:
         """The service's container, a running one first."""
@@ -135,7 +144,7 @@ class Tools:
 def find_part(point: Point, record: Mapping[str, Any], label: str) -> str:
     """The snapshot of a record's part, by its full name."""
     for part in point.parts:
-        if part.key == record["part"] and part.snapshot.startswith(str(record["snapshot"])):
+        if part.key == record["part"] and part.is_named(str(record["snapshot"])):
             return part.snapshot
     raise BackupError(
         f"point {point.name}: the part with {label} (snapshot {record['snapshot']}) is not in the repository;"

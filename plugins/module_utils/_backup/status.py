@@ -29,6 +29,16 @@ METRICS = (
         "running_since_epoch",
     ),
 )
+REPOSITORY_METRICS = (
+    (
+        "last_success_timestamp_seconds",
+        "When the newest point was begun that was read back from the repository.",
+        "newest_good_epoch",
+    ),
+    ("points", "How many points the repository holds.", "points"),
+    ("ok", "Whether the last backup could bring the repository up and look into it.", "ok"),
+    ("last_check_timestamp_seconds", "When the structure of the repository was last checked.", "last_check_epoch"),
+)
 DRILL_METRICS = (
     ("last_success_timestamp_seconds", "When the last good drill was begun.", "last_success_epoch"),
     ("last_attempt_timestamp_seconds", "When the last drill was begun.", "last_attempt_epoch"),
@@ -106,7 +116,14 @@ def is_future(epoch: float, now_epoch: float) -> bool:
 
 def render_metrics(statuses: Mapping[str, Mapping[str, Any]]) -> str:
     """The figures of all stacks in Prometheus' text format. What is not known is left out, never 0."""
-    return _render("slipway_backup", METRICS, statuses)
+    repositories = {
+        f'{stack}",repository="{name}': record
+        for stack, status in statuses.items()
+        for name, record in (status.get("repositories") or {}).items()
+    }
+    return _render("slipway_backup", METRICS, statuses) + _render(
+        "slipway_backup_repository", REPOSITORY_METRICS, repositories
+    )
 
 
 def render_drills(statuses: Mapping[str, Mapping[str, Any]]) -> str:

@@ -182,7 +182,7 @@ class Inspector:
         self._sources = sources
         self._store = store
         self._tools = tools
-        self._may_delete = tools.settings.tidy
+        self._may_delete = tools.settings.tidy and not repository.append_only
         self.missing: dict[str, list[str]] = {}
         self.inspected: dict[str, float] = {}
 
@@ -344,12 +344,14 @@ class Follower:
             key = source.source.key
             # From before: what it tells of the server is at least as new.
             begun = self.tools.now()
+            source.changed = False
             try:
                 self._audits[key] = source.audit()
                 self._audited[key] = begun
                 source.note("audit", "")
             except WaitingError as error:
                 source.note("audit", str(error))
+                source.changed = True
             except (BackupError, OSError, ValueError) as error:
                 source.note("audit", f"could not be looked after: {error}")
             missing = source.holes()
@@ -479,7 +481,9 @@ class Follower:
     def _look_after(self) -> None:
         audited = float("-inf")
         while not self.stopping.is_set():
-            if time.monotonic() - audited >= self.tools.settings.audit_seconds:
+            late = time.monotonic() - audited >= self.tools.settings.audit_seconds
+            # What was told of another server is not true any more.
+            if late or any(source.changed for source in self.sources):
                 audited = time.monotonic()
                 self.audit()
             with contextlib.suppress(OSError):

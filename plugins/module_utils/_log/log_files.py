@@ -326,17 +326,21 @@ class StackLogs:
         return Coverage(covered.start, f"{ended[0]}:{ended[1]}", covered.end_time, found.bytes, covered.remark)
 
 
-def logs_for(place: Place) -> StackLogs | None:
-    """The logs of a stack; None when none are followed."""
+def logs_for(place: Place, repository: str = "") -> StackLogs | None:
+    """The logs of a stack in one of its repositories, the first unless another is named; None when none are
+    followed."""
     document = files.read_json(LogPlace(place).settings)
     if document is None:
         return None
     tools = LogTools(parse_log_settings(document, place), LogPlace(place), Engine())
 
     def cellars() -> list[Store]:
-        return list(stores_for(tools).values()) if tools.settings.tidy else []
+        # One whose objects may not be removed from here, or whose points are others, is none of these.
+        chosen = next((item for item in tools.settings.repositories if item.name == repository), None)
+        chosen = chosen or tools.settings.repositories[0]
+        return [stores_for(tools)[chosen.name]] if tools.settings.tidy and not chosen.append_only else []
 
-    return StackLogs(tools.place, tools.settings.sources, lambda key: shelves_for(tools, key), cellars)
+    return StackLogs(tools.place, tools.settings.sources, lambda key: shelves_for(tools, key, repository), cellars)
 
 
 class _Beyond:

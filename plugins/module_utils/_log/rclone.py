@@ -42,6 +42,7 @@ class LogRepository:
     options: tuple[str, ...] = ()
     ca_file: str = ""
     upload_limit_kib: int = 0
+    append_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -250,6 +251,12 @@ def _s3(address: Address, options: Mapping[str, str], credentials: Mapping[str, 
         if credentials.get(variable):
             found[key] = credentials[variable]
     return found
+
+
+def s3_remote(url: str, options: Sequence[str], credentials: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which `BASE:` is an S3 server, for another program that works through rclone."""
+    remote = {"TYPE": S3, **_s3(parse_address(url), parse_options(options), credentials)}
+    return {f"RCLONE_CONFIG_{BASE.upper()}_{key}": value for key, value in remote.items()}
 
 
 def obscure() -> list[str]:

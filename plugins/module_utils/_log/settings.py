@@ -19,8 +19,8 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     VARIABLE_NAME,
     Place,
     RefusedError,
+    parse_repositories,
 )
-from ansible_collections.slipway.ops.plugins.module_utils._log.model import check_repository_name
 from ansible_collections.slipway.ops.plugins.module_utils._log.rclone import LogRepository
 
 KINDS = (SOURCE_POSTGRESQL, SOURCE_MYSQL, SOURCE_MARIADB)
@@ -31,7 +31,6 @@ DEFAULT_VARIABLES = {
     SOURCE_MYSQL: "MYSQL_ROOT_PASSWORD",
     SOURCE_MARIADB: "MARIADB_ROOT_PASSWORD",
 }
-DEFAULT_REPOSITORY = "main"
 USER_NAME = re.compile(r"[^\x00-\x1f`'\"\\/]{1,64}\Z")
 
 
@@ -79,7 +78,7 @@ class LogSettings:
     inspect_seconds: float = 3600.0
     budget_bytes: int = 1 << 30
     reserve_bytes: int = 512 << 20
-    # Remove objects that another one, which was read back, makes superfluous. Off where the credentials may only add.
+    # Remove objects that another one, which was read back, makes superfluous; never where credentials may only add.
     tidy: bool = True
 
 
@@ -126,8 +125,8 @@ def _number(value: Mapping[str, Any], key: str, default: float, least: float, wh
 
 
 def parse_log_settings(document: Any, place: Place) -> LogSettings:
-    """Read `log.json`: the sources, each server once, the repository, and the mapping `log` with what differs from the
-    defaults. All problems are reported at once."""
+    """Read `log.json`: the sources, each server once, the repositories, and the mapping `log` with what differs from
+    the defaults. All problems are reported at once."""
     name = LogPlace(place).settings
     problems: list[str] = []
     if not isinstance(document, Mapping):
@@ -150,26 +149,23 @@ def parse_log_settings(document: Any, place: Place) -> LogSettings:
                 present = sources.setdefault(source.service, source)
                 if present.kind != source.kind:
                     problems.append(f"sources[{index}].kind: service {source.service} is {present.kind} above")
-    repository = document.get("repository")
-    repository = repository if isinstance(repository, Mapping) else {}
-    url = repository.get("url")
-    if not isinstance(url, str) or not url.strip():
-        problems.append("repository.url: is missing")
-        url = ""
+    repositories = parse_repositories(document.get("repositories"), problems)
     defaults = LogSettings("x", (), ())
     settings = LogSettings(
         stack=place.stack,
         sources=tuple(sources.values()),
-        repositories=(
+        repositories=tuple(
             LogRepository(
-                name=check_repository_name(str(repository.get("name") or DEFAULT_REPOSITORY)),
-                url=url.strip(),
-                password_file=place.password,
-                environment_file=place.environment,
-                options=tuple(str(option) for option in repository.get("options") or ()),
-                ca_file=str(repository.get("ca_file") or ""),
-                upload_limit_kib=int(repository.get("upload_limit_kib") or 0),
-            ),
+                name=repository.name,
+                url=repository.url,
+                password_file=place.repository(repository.name).password,
+                environment_file=place.repository(repository.name).environment,
+                options=repository.options,
+                ca_file=repository.ca_file,
+                upload_limit_kib=repository.upload_limit_kib,
+                append_only=repository.append_only,
+            )
+            for repository in repositories
         ),
         interval_seconds=_number(log, "interval_seconds", defaults.interval_seconds, 0.1, "log", problems),
         audit_seconds=_number(log, "audit_seconds", defaults.audit_seconds, 1, "log", problems),

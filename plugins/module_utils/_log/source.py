@@ -61,6 +61,8 @@ class Source(ABC):
         self.tail: Tail | None = None
         self.older: list[Tail] = []
         self.server: Server | None = None
+        # The server is another process than when it was last looked after.
+        self.changed = False
         self.stopping = threading.Event()
         # Nothing may be written any more: the disk is nearly full.
         self.held = False
@@ -112,6 +114,7 @@ class Source(ABC):
 
     def server_changed(self) -> None:
         """Another process writes the log now."""
+        self.changed = True
         if self.tail is not None:
             self.tail.distrust()
         if self.server is not None:

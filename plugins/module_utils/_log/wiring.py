@@ -41,11 +41,13 @@ def stores_for(tools: LogTools) -> dict[str, Store]:
     return {item.name: Store(Access(item, tools.place.known_hosts(item.name))) for item in tools.settings.repositories}
 
 
-def shelves_for(tools: LogTools, key: str) -> list[Shelf]:
-    """Where a source's objects are: those that wait here, then those in the repositories."""
+def shelves_for(tools: LogTools, key: str, repository: str = "") -> list[Shelf]:
+    """Where a source's objects are: those that wait here, then those in a repository, the first unless another is
+    named. The others are not asked: one that cannot be reached must not stand in the way."""
     outgoing = f"{tools.place.source(key)}/outgoing"
     waiting: list[Shelf] = [WaitingShelf(f"{outgoing}/{item.name}") for item in tools.settings.repositories]
-    return [*waiting, *stores_for(tools).values()]
+    stores = stores_for(tools)
+    return [*waiting, stores.get(repository) or next(iter(stores.values()))]
 
 
 def present_lineage(place: LogPlace, key: str) -> Lineage | None:

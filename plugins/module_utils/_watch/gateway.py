@@ -175,6 +175,10 @@ def _read_backup(options: Mapping[str, Any]) -> Reading:
         return Unreadable(f"{BACKUP_STATUS_FILE.format(stack=options['stack'])} is not a mapping")
     failure = "" if status.get("ok", True) else _first_line(str(status.get("error", ""))) or "no reason was recorded"
     failure = killed(status) or failure
+    repositories = status.get("repositories")
+    for name, record in sorted(repositories.items()) if isinstance(repositories, dict) else []:
+        if not failure and isinstance(record, dict) and not record.get("ok", True):
+            failure = f"repository {name}: {_first_line(str(record.get('error', ''))) or 'no reason was recorded'}"
     return BackupStatus(moment(status.get("last_success")), failure)
 
 

@@ -311,12 +311,12 @@ def read_only_repository(world: World) -> Iterator[None]:
 @contextlib.contextmanager
 def wrong_password(world: World) -> Iterator[None]:
     world.ground.shell(
-        f"cp -a {SETTINGS}/repository.password /root/good && echo wrong > {SETTINGS}/repository.password"
+        f"cp -a {SETTINGS}/repositories/main/password /root/good && echo wrong > {SETTINGS}/repositories/main/password"
     )
     try:
         yield
     finally:
-        world.ground.shell(f"mv /root/good {SETTINGS}/repository.password")
+        world.ground.shell(f"mv /root/good {SETTINGS}/repositories/main/password")
 
 
 @fault("the repository's password was changed elsewhere", r"the repository's password is wrong")
@@ -327,7 +327,7 @@ def rotated_password(world: World) -> Iterator[None]:
     try:
         yield
     finally:
-        world.ground.shell(f"cp /root/new {SETTINGS}/repository.password")
+        world.ground.shell(f"cp /root/new {SETTINGS}/repositories/main/password")
 
 
 @fault("and back again, by a second key", r"the repository's password is wrong")
@@ -342,22 +342,22 @@ def rotated_back(world: World) -> Iterator[None]:
     try:
         yield
     finally:
-        world.ground.shell(f'echo "{PASSWORD}" > {SETTINGS}/repository.password')
+        world.ground.shell(f'echo "{PASSWORD}" > {SETTINGS}/repositories/main/password')
 
 
-@fault("the file with the key is lost", r"repository.password: is missing; run the play")
+@fault("the file with the key is lost", r"repositories/main/password: is missing; run the play")
 @contextlib.contextmanager
 def lost_key(world: World) -> Iterator[None]:
-    world.ground.shell(f"mv {SETTINGS}/repository.password /root/lost")
+    world.ground.shell(f"mv {SETTINGS}/repositories/main/password /root/lost")
     try:
         yield
     finally:
-        world.ground.shell(f"mv /root/lost {SETTINGS}/repository.password")
+        world.ground.shell(f"mv /root/lost {SETTINGS}/repositories/main/password")
 
 
 @contextlib.contextmanager
 def credentials(world: World, expression: str) -> Iterator[None]:
-    path = f"/etc/slipway/backup/{DEPOT}/repository.environment"
+    path = f"/etc/slipway/backup/{DEPOT}/repositories/main/environment"
     world.ground.shell(f"cp -a {path} /root/environment && sed -i '{expression}' {path}")
     try:
         yield

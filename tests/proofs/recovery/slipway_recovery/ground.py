@@ -101,10 +101,15 @@ class Stack:
             "proof_engines": list(self.engines),
             "backup_stack_name": self.name,
             "backup_sources": sources,
-            "backup_repository_url": self.url,
-            "backup_repository_password": PASSWORD,
-            "backup_s3_access_key_id": self.access_key,
-            "backup_s3_secret_access_key": self.secret_key,
+            "backup_repositories": [
+                {
+                    "name": "main",
+                    "url": self.url,
+                    "password": PASSWORD,
+                    "s3_access_key_id": self.access_key,
+                    "s3_secret_access_key": self.secret_key,
+                }
+            ],
             "backup_retention_daily": self.daily,
             **self.more,
         }
@@ -179,6 +184,7 @@ class Ground:
                 {"name": f"backup-{stack.name}", "kind": "backup", "stack": stack.name} for stack in self.stacks
             ],
             "monitoring_webhook_url": f"http://sink.lab:{settings.SINK_PORT}/hook",
+            "proof_escrow_file": str(self.directory / "escrow.yml"),
             "proof_stacks": [stack.variables() for stack in self.stacks],
             **variables,
         }

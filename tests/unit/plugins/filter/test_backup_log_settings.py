@@ -13,7 +13,10 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import P
 from ansible_collections.slipway.ops.plugins.module_utils._log.settings import LogSource, parse_log_settings
 
 backup_log_settings = FilterModule().filters()["backup_log_settings"]
-REPOSITORY = {"url": "s3:https://h/b", "options": ["a=b"], "ca_file": "/ca.pem", "upload_limit_kib": 5}
+REPOSITORIES = [
+    {"name": "main", "url": "s3:https://h/b", "options": ["a=b"], "ca_file": "/ca.pem", "upload_limit_kib": 5},
+    {"name": "far", "url": "/far", "retention": {"daily": 3}},
+]
 SOURCES = [
     {"kind": "volume", "volume": "fleet_uploads"},
     {"kind": "mysql", "service": "orders", "database": "a", "user": "root", "stack": "fleet", "name": "x"},
@@ -24,26 +27,27 @@ SOURCES = [
 
 
 def test_what_it_writes_the_host_program_reads() -> None:
-    text = backup_log_settings(SOURCES, "fleet", REPOSITORY, [], 0.5, 256, 100, False)
+    text = backup_log_settings(SOURCES, "fleet", REPOSITORIES, [], 0.5, 256, 100, False)
     settings = parse_log_settings(json.loads(text), Place("fleet"))
     assert settings.sources == (LogSource("mysql", "orders", "root"), LogSource("postgresql", "ledger"))
-    (repository,) = settings.repositories
+    repository, far = settings.repositories
+    assert (far.name, far.url, far.append_only) == ("far", "/far", False)
     assert (repository.url, repository.options) == ("s3:https://h/b", ("a=b",))
     assert (repository.ca_file, repository.upload_limit_kib) == ("/ca.pem", 5)
     assert (settings.interval_seconds, settings.budget_bytes, settings.reserve_bytes, settings.tidy) == (
         *(0.5, 256 << 20, 100 << 20),
         False,
     )
-    assert backup_log_settings(SOURCES, "fleet", REPOSITORY, [], 0.5, 256, 100, False) == text
+    assert backup_log_settings(SOURCES, "fleet", REPOSITORIES, [], 0.5, 256, 100, False) == text
 
 
 def test_what_is_no_matter_of_the_log_is_not_in_it() -> None:
     """The follower begins anew when its settings change, and must not for anything else."""
     alone = [{"kind": "postgresql", "service": "ledger"}]
     others = [*alone, {"kind": "volume", "volume": "v"}, {"kind": "file", "path": "/x"}]
-    assert backup_log_settings(alone, "fleet", REPOSITORY) == backup_log_settings(others, "fleet", REPOSITORY)
+    assert backup_log_settings(alone, "fleet", REPOSITORIES) == backup_log_settings(others, "fleet", REPOSITORIES)
     named = [{**alone[0], "name": "ledger", "stack": "fleet"}]
-    assert backup_log_settings(alone, "fleet", REPOSITORY) == backup_log_settings(named, "fleet", REPOSITORY)
+    assert backup_log_settings(alone, "fleet", REPOSITORIES) == backup_log_settings(named, "fleet", REPOSITORIES)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +55,7 @@ def test_what_is_no_matter_of_the_log_is_not_in_it() -> None:
     [([], []), ([{"kind": "volume", "volume": "v"}], []), (SOURCES, ["orders", "ledger"])],
 )
 def test_nothing_is_followed(sources: list[dict[str, Any]], excluded: list[str]) -> None:
-    assert backup_log_settings(sources, "fleet", REPOSITORY, excluded) == ""
+    assert backup_log_settings(sources, "fleet", REPOSITORIES, excluded) == ""
 
 
 @pytest.mark.parametrize(
@@ -66,5 +70,5 @@ def test_nothing_is_followed(sources: list[dict[str, Any]], excluded: list[str])
 )
 def test_problems_are_ansible_s(sources: Any, options: dict[str, Any], words: str) -> None:
     with pytest.raises(AnsibleFilterError) as caught:
-        backup_log_settings(sources, "fleet", REPOSITORY, **options)
+        backup_log_settings(sources, "fleet", REPOSITORIES, **options)
     assert words in str(caught.value)

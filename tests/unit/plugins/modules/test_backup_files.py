@@ -31,7 +31,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world.settings = replace(world.settings, sources=(*world.settings.sources, Source("file", path=str(certificates))))
     make_point(world.tools, "scheduled")
     shutil.rmtree(certificates)
-    monkeypatch.setattr(backup_files, "tools_for", lambda stack, progress: world.tools)
+    monkeypatch.setattr(backup_files, "tools_for", lambda stack, progress, *chosen, **options: world.tools)
     monkeypatch.setattr(backup_files.shutil, "which", lambda name: "/usr/bin/restic")
     return world
 
@@ -64,7 +64,7 @@ def test_a_bare_host_is_predicted(world: World, run: Run, monkeypatch: pytest.Mo
     monkeypatch.setattr(backup_files.shutil, "which", lambda name: None)
     assert run(check=True)["changed"] is True
 
-    def not_set_up(stack: str, progress: Any) -> None:
+    def not_set_up(stack: str, progress: Any, *chosen: Any, **options: Any) -> None:
         raise RefusedError("backup.json: is missing; run the play with the role backup")
 
     monkeypatch.setattr(backup_files.shutil, "which", lambda name: "/usr/bin/restic")

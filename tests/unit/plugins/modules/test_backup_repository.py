@@ -18,6 +18,10 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import R
 from ansible_collections.slipway.ops.plugins.modules import backup_repository
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import FakeRepository, World
 
+ESCROW = [
+    {"url": "/repository", "password": "first", "proof": "aa"},
+    {"url": "sftp:far:/repository", "password": "second", "proof": "bb"},
+]
 Run = Callable[..., dict[str, Any]]
 
 
@@ -39,7 +43,7 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     def once(check: bool = False, **arguments: Any) -> dict[str, Any]:
         monkeypatch.setattr(basic, "_ANSIBLE_ARGS", None, raising=False)
         with (
-            patch_module_args({"stack": "fleet", "_ansible_check_mode": check, **arguments}),
+            patch_module_args({"stack": "fleet", "escrow": ESCROW, "_ansible_check_mode": check, **arguments}),
             pytest.raises(SystemExit),
         ):
             backup_repository.main()
@@ -69,6 +73,7 @@ def repository(world: World, monkeypatch: pytest.MonkeyPatch) -> Initialised:
     tools = replace(world.tools, repository=repository)  # type: ignore[arg-type]
     monkeypatch.setattr(backup_repository, "tools_for", lambda stack, progress: tools)
     monkeypatch.setattr(backup_repository.shutil, "which", lambda name: "/usr/bin/restic")
+    monkeypatch.setattr(backup_repository, "prove_escrow", lambda *arguments: False)
     return repository
 
 
@@ -77,8 +82,39 @@ def test_it_is_initialised_once(repository: Initialised, run: Run) -> None:
     assert run(check=True)["changed"] is True
     assert repository.made is False
     first = run()
-    assert (first["changed"], first["repository"]) == (True, "/repository")
+    assert first["changed"] is True
+    assert first["repositories"] == {"main": {"url": "/repository", "initialised": True}}
     assert repository.made is True
+    assert run()["changed"] is False
+
+
+def test_the_escrow_copy_is_proved_on_each(world: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.add_repository("far")
+    proved: list[tuple[str, int, bool]] = []
+
+    class There(FakeRepository):
+        def probe(self) -> None:
+            return None
+
+    def prove(repository: FakeRepository, place: Any, entries: list[Any], dry_run: bool) -> bool:
+        proved.append((repository.name, len(entries), dry_run))
+        return repository.name == "far"
+
+    doors = (There(world), There(world, "far"))
+    tools = replace(world.tools, repository=doors[0], others=doors[1:])  # type: ignore[arg-type]
+    monkeypatch.setattr(backup_repository, "tools_for", lambda stack, progress: tools)
+    monkeypatch.setattr(backup_repository, "prove_escrow", prove)
+    assert run()["changed"] is True
+    assert proved == [("main", 2, False), ("far", 2, False)]
+
+
+def test_secrets_of_repositories_that_are_gone_go(repository: Initialised, world: World, run: Run) -> None:
+    old = Path(world.place.repository("old").directory)
+    old.mkdir(parents=True)
+    assert run(check=True)["changed"] is True
+    assert old.exists()
+    assert run()["changed"] is True
+    assert not old.exists()
     assert run()["changed"] is False
 
 
@@ -98,3 +134,4 @@ def test_what_is_wrong_is_one_line(world: World, run: Run, monkeypatch: pytest.M
     tools = replace(world.tools, repository=Closed(world))  # type: ignore[arg-type]
     monkeypatch.setattr(backup_repository, "tools_for", lambda stack, progress: tools)
     assert run()["msg"] == "the repository's password is wrong"
+    assert run(escrow=[{"url": "/r", "password": "", "proof": "x"}])["msg"].startswith("escrow: an entry lacks")

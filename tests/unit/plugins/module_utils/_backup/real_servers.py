@@ -19,6 +19,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +32,13 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup import mysql, 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Docker, Host
 from ansible_collections.slipway.ops.plugins.module_utils._backup.log_files import Coverage
-from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, Place, Point, Settings
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
+    BackupError,
+    Place,
+    Point,
+    RepositorySettings,
+    Settings,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import Source as BackupSource
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_beside import MysqlFamilyAdapter
 from ansible_collections.slipway.ops.plugins.module_utils._backup.repository import Repository
@@ -124,7 +131,9 @@ class FollowedLog:
     def __init__(self, server: RealServer, objects: Path) -> None:
         place = LogPlace(server.place)
         source = LogSource(server.kind, SERVICE, "root", PASSWORD_VARIABLES[server.kind])
-        repository = LogRepository("main", str(objects), server.place.password, server.place.environment)
+        repository = LogRepository(
+            "main", str(objects), server.place.repository("main").password, server.place.repository("main").environment
+        )
         settings = LogSettings(server.stack, (source,), (repository,), interval_seconds=0.2)
         self.said: list[str] = []
         self._tools = LogTools(settings, place, Engine(), say=self.said.append)
@@ -145,7 +154,8 @@ class FollowedLog:
 
     def _follow(self) -> None:
         while not self._ending.wait(0.2):
-            with contextlib.suppress(WaitingError):
+            # As the follower does: what is wrong now is tried again.
+            with contextlib.suppress(BackupError):
                 self.tick()
 
     def tick(self) -> None:
@@ -170,6 +180,16 @@ class FollowedLog:
     def _collect(self, record: Mapping[str, Any], directory: str) -> Collected:
         lineage = Lineage.named(self._tools.settings.stack, SERVICE, str(record["lineage"]))
         return collect_binlogs(self._objects, self._objects.pieces(lineage.path), directory, str(record["binlog_file"]))
+
+    def transactions(self, record: Mapping[str, Any]) -> list[binlog.Transaction]:
+        """All that is in the log from the file on in which a point's data ends."""
+        self.tick()
+        with tempfile.TemporaryDirectory() as directory:
+            found = []
+            for name in self._collect(record, directory).names:
+                with open(f"{directory}/{name}", "rb") as stream:
+                    found += list(binlog.transactions(stream, name))
+            return found
 
     def coverage(self, source: BackupSource, record: Mapping[str, Any], target: Target) -> Coverage | None:
         with contextlib.suppress(WaitingError):
@@ -266,8 +286,8 @@ class RealStack:
         )
         self.data = data
         self.say = say
-        self.settings = Settings(self.stack, str(root / "repository"), (self.source,))
-        self.repository = Repository(self.settings, self.place)
+        self.settings = Settings(self.stack, (self.source,), (RepositorySettings("main", str(root / "repository")),))
+        self.repository = Repository(self.stack, self.settings.primary, self.place)
 
     @property
     def source(self) -> BackupSource:
@@ -275,10 +295,11 @@ class RealStack:
 
     def prepare_host(self) -> None:
         """What the role writes, and the repository."""
-        Path(self.place.configuration).mkdir(parents=True)
-        Path(self.place.password).write_text("secret\n", encoding="utf-8")
+        files = self.place.repository("main")
+        Path(files.directory).mkdir(parents=True)
+        Path(files.password).write_text("secret\n", encoding="utf-8")
         found = os.path.dirname(shutil.which("restic") or "")
-        Path(self.place.environment).write_text(f"PATH={found}:/usr/bin:/bin\n", encoding="utf-8")
+        Path(files.environment).write_text(f"PATH={found}:/usr/bin:/bin\n", encoding="utf-8")
         self.repository.initialise()
 
     @property

@@ -15,7 +15,6 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import 
     ensure_repository,
     load_settings,
     make_point,
-    read_back,
     removable_orphans,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
@@ -23,10 +22,11 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     Catalogue,
     Orphan,
     Part,
+    Point,
     RefusedError,
     RepositoryMissing,
-    Retention,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._backup.proof import read_back
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.servers import Database
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import Killed, World
 
@@ -120,7 +120,7 @@ def fault(name: str, value: Any) -> Callable[[World], None]:
 def test_a_bad_backup_fails_and_touches_no_good_point(
     world: World, switch: Callable[[World], None], words: str
 ) -> None:
-    world.settings = replace(world.settings, retention=Retention(daily=1))
+    world.keep(daily=1)
     make_point(world.tools, "scheduled")
     world.clock += timedelta(days=1)
     switch(world)
@@ -179,6 +179,9 @@ def test_parts_that_another_host_may_be_making_stay(world: World) -> None:
     orphan(world, "20251231T020000Z")
     very_old = orphan(world, "20251201T020000Z")
     make_point(world.tools, "scheduled")
+    # Not by the clock alone, as long as nothing else is good.
+    assert orphans(world) == {"20251201T020000Z", "20251231T020000Z"}
+    make_point(world.tools, "scheduled")
     assert orphans(world) == {"20251231T020000Z"}
     assert very_old not in world.parts or not world.parts[very_old]
 
@@ -186,11 +189,15 @@ def test_parts_that_another_host_may_be_making_stay(world: World) -> None:
 def test_parts_of_a_point_that_was_good_once_stay() -> None:
     now = datetime(2026, 1, 1, tzinfo=timezone.utc)
     good, bad = Orphan("20250101T000000Z", "k", "a", proved=True), Orphan("20250101T000000Z", "k", "b")
-    assert removable_orphans(Catalogue((), (good, bad)), set(), now) == [bad]
+    point = Point("20251231T000000Z", "scheduled", "s", True)
+    assert removable_orphans(Catalogue((point,), (good, bad)), set(), now) == [bad]
+    assert removable_orphans(Catalogue((), (good, bad)), set(), now) == []
+    assert removable_orphans(Catalogue((), (good, bad)), {bad.point}, now) == [bad]
     assert removable_orphans(Catalogue((), (good, bad), whole=False), {bad.point}, now) == []
 
 
 def test_orphans_that_cannot_be_removed_stop_nothing(world: World) -> None:
+    make_point(world.tools, "scheduled")
     orphan(world, "20251201T020000Z")
     world.faults["remove orphans"] = BackupError("access is denied")
     assert world.points[make_point(world.tools, "scheduled")["point"]].verified
@@ -206,7 +213,7 @@ def test_smaller_data_can_be_accepted(world: World) -> None:
 
 
 def test_old_points_go_after_a_good_one(world: World) -> None:
-    world.settings = replace(world.settings, retention=Retention(daily=2))
+    world.keep(daily=2)
     names = []
     for _day in range(4):
         names.append(make_point(world.tools, "scheduled")["point"])
@@ -215,7 +222,7 @@ def test_old_points_go_after_a_good_one(world: World) -> None:
 
 
 def test_a_failed_check_keeps_all_and_fails_the_run(world: World) -> None:
-    world.settings = replace(world.settings, retention=Retention(daily=1))
+    world.keep(daily=1)
     make_point(world.tools, "scheduled")
     world.clock += timedelta(days=1)
     world.faults["check"] = BackupError("a pack is damaged")
@@ -226,6 +233,45 @@ def test_a_failed_check_keeps_all_and_fails_the_run(world: World) -> None:
     assert status["ok"] is False
     assert "is good, but: a pack is damaged" in status["error"]
     assert status["last_success"].startswith("2026-01-02")
+
+
+def test_what_a_release_names_stays(world: World) -> None:
+    world.keep(daily=1)
+    first = make_point(world.tools, "manual")["point"]
+    second = make_point(world.tools, "before-release")["point"]
+    releases = Path(world.place.releases)
+    releases.mkdir(parents=True)
+    records = [{"release": number, "recovery_point": first if number == 1 else ""} for number in range(1, 12)]
+    (releases / "history.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in records), encoding="utf-8")
+    for _day in range(3):
+        world.clock += timedelta(days=1)
+        last = make_point(world.tools, "scheduled")["point"]
+    assert sorted(world.points) == [first, second, last]
+    # A release that is under way names its point in its journal.
+    (releases / "journal.json").write_text(json.dumps({"recovery_point": last}), encoding="utf-8")
+    world.clock += timedelta(days=1)
+    assert sorted(world.points) == [first, second, last]
+    assert last not in make_point(world.tools, "scheduled")["removed"]
+
+
+def test_a_short_list_lets_nothing_go(world: World) -> None:
+    world.keep(daily=1)
+    make_point(world.tools, "scheduled")
+    world.clock += timedelta(days=1)
+    world.faults["short list"] = True
+    assert make_point(world.tools, "scheduled")["removed"] == []
+
+
+def test_append_only_credentials_remove_nothing(world: World) -> None:
+    world.keep(daily=1)
+    world.settings = replace(world.settings, repositories=(replace(world.settings.primary, append_only=True),))
+    orphan(world, "20251201T020000Z")
+    for _day in range(3):
+        assert make_point(world.tools, "scheduled")["removed"] == []
+        world.clock += timedelta(days=1)
+    assert len(world.points) == 3
+    assert orphans(world) == {"20251201T020000Z"}
+    assert not [step for step in world.events if step.startswith("remove")]
 
 
 def test_the_structure_is_checked_once_in_its_interval(world: World) -> None:
@@ -269,7 +315,8 @@ def test_settings_that_are_missing_or_of_another_stack(world: World, tmp_path: P
     path = Path(world.place.settings)
     path.parent.mkdir(parents=True)
     path.write_text(
-        '{"stack": "other", "repository": {"url": "/r"}, "sources": [{"kind": "volume", "volume": "v"}]}',
+        '{"stack": "other", "repositories": [{"name": "m", "url": "/r"}],'
+        ' "sources": [{"kind": "volume", "volume": "v"}]}',
         encoding="utf-8",
     )
     with pytest.raises(RefusedError, match="is for stack other"):
@@ -290,6 +337,5 @@ def test_a_missing_repository_is_initialised(world: World, missing: bool, dry_ru
         def initialise(self) -> None:
             made.append("made")
 
-    tools = replace(world.tools, repository=Repository())  # type: ignore[arg-type]
-    assert ensure_repository(tools, dry_run) is missing
+    assert ensure_repository(Repository(), dry_run) is missing  # type: ignore[arg-type]
     assert made == calls

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -19,12 +19,26 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     BusyError,
     Promises,
     RefusedError,
+    RepositoryError,
     UsageError,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import lease
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.cluster import Cluster
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.servers import Database
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import Killed, World
+
+
+def opening(tools: Callable[[], Tools]) -> Callable[..., Tools]:
+    """The door to the tools, on the repository that was named."""
+
+    def tools_for(stack: str, progress: Callable[[str], None], repository: str = "", hurry: bool = False) -> Tools:
+        found = replace(tools(), progress=progress)
+        if not repository or found.settings.repository(repository) == found.settings.primary:
+            return found
+        return found.of(next(other for other in found.others if other.name == repository))
+
+    return tools_for
 
 
 @pytest.fixture
@@ -32,7 +46,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world = Database(World(tmp_path), "mariadb").world
     monkeypatch.setattr(cli, "CONFIGURATION_DIRECTORY", str(tmp_path / "etc/backup"))
     (tmp_path / "etc/backup/fleet").mkdir(parents=True)
-    monkeypatch.setattr(cli, "tools_for", lambda stack, progress: replace(world.tools, progress=progress))
+    monkeypatch.setattr(cli, "tools_for", opening(lambda: world.tools))
 
     @contextmanager
     def local(name: str, owner: str, ttl_seconds: float = 300, steers: bool = True) -> Iterator[None]:
@@ -101,7 +115,7 @@ def test_restore_to_a_target(
     tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(World(tmp_path / "cluster"))
-    monkeypatch.setattr(cli, "tools_for", lambda stack, progress: replace(cluster.tools(), progress=progress))
+    monkeypatch.setattr(cli, "tools_for", opening(lambda: cluster.tools()))
     assert cli.backup(["run"]) == 0
     good = cluster.add("good")
     bad = cluster.add("bad")
@@ -122,7 +136,7 @@ def test_a_restore_without_a_point_after_it_is_said(
     tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(World(tmp_path / "cluster"))
-    monkeypatch.setattr(cli, "tools_for", lambda stack, progress: replace(cluster.tools(), progress=progress))
+    monkeypatch.setattr(cli, "tools_for", opening(lambda: cluster.tools()))
     assert cli.backup(["run"]) == 0
     cluster.world.faults["took a base backup"] = BackupError("the repository is read-only")
     assert cli.restore(["--confirm", "fleet"]) == 0
@@ -159,7 +173,7 @@ def test_a_look_and_what_is_copied_from_it(
     tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(World(tmp_path / "cluster"))
-    monkeypatch.setattr(cli, "tools_for", lambda stack, progress: replace(cluster.tools(), progress=progress))
+    monkeypatch.setattr(cli, "tools_for", opening(lambda: cluster.tools()))
     assert cli.backup(["run"]) == 0
     assert cli.restore(["--beside", "--plan"]) == 0
     assert cli.restore(["--beside", "--point", "latest"]) == 0
@@ -185,7 +199,9 @@ def test_a_drill_and_what_it_is_judged_by(
     tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(World(tmp_path / "cluster"))
-    monkeypatch.setattr(cli, "tools_for", lambda stack, progress: replace(cluster.tools(), progress=progress))
+    monkeypatch.setattr(
+        cli, "tools_for", lambda stack, progress, *chosen, **options: replace(cluster.tools(), progress=progress)
+    )
     assert cli.backup(["run"]) == 0
     cluster.add("good")
     cluster.world.clock += timedelta(minutes=1)
@@ -268,3 +284,61 @@ def test_which_stack_is_meant(world: World, tmp_path: Path) -> None:
 def test_a_strange_stack_name_is_refused() -> None:
     with pytest.raises(UsageError, match="is not a name of a stack"):
         cli.tools_for("../etc", print)
+
+
+def test_another_repository_is_named_when_the_first_is_lost(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.add_repository("far")
+    assert cli.backup(["run"]) == 0
+    world.faults["repository"] = "repository /repository: list the points: nothing answers"
+    capsys.readouterr()
+    for argv, words in (
+        (["points"], "The points are in far as well: slipway backup points --repository far"),
+        (["verify"], "slipway backup verify --repository far"),
+    ):
+        with pytest.raises(RepositoryError, match=words):
+            cli.backup(argv)
+        assert cli.backup([*argv, "--repository", "far"]) == 0
+    with pytest.raises(RepositoryError, match="far as well: slipway restore --plan --repository far"):
+        cli.restore(["--confirm", "fleet"])
+    world.upload("new.jpg", "new")
+    assert cli.restore(["--repository", "far", "--confirm", "fleet"]) == 0
+    assert world.uploads == {"a.jpg": "hello"}
+    with pytest.raises(UsageError, match="has none of this name; it has main, far"):
+        cli.restore(["--repository", "x", "--plan"])
+
+
+def test_status_asks_each_repository(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    far = world.add_repository("far")
+    cli.backup(["run"])
+    capsys.readouterr()
+    assert cli.backup(["status", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["repositories"]
+    assert {name: record["newest_good"] for name, record in found.items()} == {
+        "main": "20260101T020001Z",
+        "far": "20260101T020001Z",
+    }
+    far.points.clear()
+    assert cli.backup(["status"]) == 1
+    assert "repository far (sftp:far:/repository): 0 points, no good point" in capsys.readouterr().out
+    world.faults["repository far"] = "the server does not answer"
+    assert cli.backup(["status"]) == 1
+    assert "behind: the server does not answer" in capsys.readouterr().out
+
+
+def test_what_the_retention_would_let_go(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.add_repository("far", append_only=True)
+    for _day in range(3):
+        cli.backup(["run"])
+        world.clock += timedelta(days=1)
+    world.keep(daily=1)
+    capsys.readouterr()
+    assert cli.backup(["retention", "--dry-run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["repositories"]
+    assert [len(found[name]["remove"]) for name in ("main", "far")] == [2, 0]
+    assert found["main"]["removed"] == []
+    assert len(world.points) == 3
+    assert cli.backup(["retention", "--dry-run"]) == 0
+    assert "GOES" in capsys.readouterr().out
+    assert cli.backup(["retention"]) == 0
+    assert "this host may not remove anything there" in capsys.readouterr().out
+    assert len(world.points) == 1

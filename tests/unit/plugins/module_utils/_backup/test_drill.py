@@ -62,7 +62,7 @@ def results(report: dict[str, Any]) -> list[tuple[str, str]]:
 def damage(cluster: Cluster, point: str) -> None:
     """A byte of the point's base backup is another one."""
     snapshots = cluster.world.snapshots
-    name = f"part-{point}-{KEY}"
+    name = f"part-{KEY}-{point}"
     ((path, content),) = snapshots[name].items()
     snapshots[name] = {path: content[:-700] + bytes([content[-700] ^ 1]) + content[-699:]}
 
@@ -193,7 +193,7 @@ def test_a_flipped_byte_in_the_newest_point(cluster: Cluster) -> None:
 
 def test_a_part_that_has_gone(cluster: Cluster) -> None:
     newest, second, _oldest = names(cluster)
-    del cluster.world.snapshots[f"part-{newest}-{KEY}"]
+    del cluster.world.snapshots[f"part-{KEY}-{newest}"]
     cluster.world.parts.pop(newest)
     point = cluster.world.points[newest]
     cluster.world.points[newest] = type(point)(point.name, point.kind, point.snapshot, True, point.evidence, ())

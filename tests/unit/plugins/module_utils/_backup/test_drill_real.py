@@ -28,7 +28,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.log_files impo
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     DrillSettings,
     Place,
-    Retention,
+    RepositorySettings,
     Settings,
     Smoke,
     Source,
@@ -165,15 +165,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealWorld]:
     )
     for path in (place.configuration, place.metrics):
         Path(path).mkdir(parents=True)
-    Path(place.password).write_text("secret\n", encoding="utf-8")
+    Path(place.repository("main").password).write_text("secret\n", encoding="utf-8")
     found = os.path.dirname(shutil.which("restic") or "")
-    Path(place.environment).write_text(f"PATH={found}:/usr/bin:/bin\n", encoding="utf-8")
+    Path(place.repository("main").environment).write_text(f"PATH={found}:/usr/bin:/bin\n", encoding="utf-8")
     sources = (
         Source("postgresql", "database", password_variable="POSTGRES_PASSWORD"),
         Source("volume", volume=VOLUMES[1]),
     )
     smoke = Smoke("application", ("sh", "-c", CHECK), 60)
-    settings = Settings(STACK, str(root / "repository"), sources, Retention(30), drill=DrillSettings(smoke=smoke))
+    settings = Settings(
+        STACK,
+        sources,
+        (RepositorySettings("main", str(root / "repository")),),
+        drill=DrillSettings(smoke=smoke),
+    )
     try:
         start_database()
         docker(
@@ -184,7 +189,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealWorld]:
         wait_for_server()
         docker("exec", APPLICATION, "sh", "-c", "printf 'a photo' > /uploads/photo.txt; ln -s photo.txt /uploads/link")
         sql("CREATE TABLE orders (id serial PRIMARY KEY, note text); INSERT INTO orders (note) VALUES ('first');")
-        repository = Repository(settings, place)
+        repository = Repository(STACK, settings.primary, place)
         repository.initialise()
         tools = Tools(settings, place, Docker(), Host(), repository, print)
         # Two points of one day are both kept only when none goes.

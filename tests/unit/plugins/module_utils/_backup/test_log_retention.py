@@ -43,7 +43,7 @@ def test_what_a_point_needs_is_read_once(cluster: Cluster, monkeypatch: pytest.M
     point(cluster)
     point(cluster)
     assert asked == sorted(cluster.world.points)
-    needs = json.loads(Path(f"{cluster.tools().place.state}/log-needs.json").read_text(encoding="utf-8"))
+    needs = json.loads(Path(f"{cluster.tools().place.state}/log-needs.main.json").read_text(encoding="utf-8"))
     assert sorted(needs) == sorted(cluster.world.points)
 
 

@@ -11,17 +11,18 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup import model
 from ansible_collections.slipway.ops.plugins.module_utils._backup.manifest import check_manifest, find_record, shrunk
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, RefusedError, parse_settings
 
+MAIN = {"name": "main", "url": "/srv/backup"}
 MYSQL = {"kind": "mysql", "service": "database"}
 VOLUME = {"kind": "volume", "volume": "fleet_uploads"}
 
 
 def document(**changes: Any) -> dict[str, Any]:
-    return {"stack": "fleet", "repository": {"url": "/srv/backup"}, "sources": [MYSQL, VOLUME], **changes}
+    return {"stack": "fleet", "repositories": [MAIN], "sources": [MYSQL, VOLUME], **changes}
 
 
 def test_defaults() -> None:
     settings = parse_settings(document(), "backup.json")
-    assert settings.retention == model.Retention(daily=30)
+    assert settings.repositories == (model.RepositorySettings("main", "/srv/backup", model.Retention(daily=30)),)
     assert settings.sources[0].user == "root"
     assert settings.sources[0].password_variable == "MYSQL_ROOT_PASSWORD"
     assert settings.interval_seconds == 86400
@@ -49,7 +50,25 @@ def test_what_the_stack_says_besides_is_passed_over() -> None:
     ("changes", "problem"),
     [
         ({"stack": "Fleet/.."}, "backup.stack: 'Fleet/..' is not a valid name"),
-        ({"repository": {}}, "repository.url: is missing"),
+        ({"repositories": []}, "repositories: is empty"),
+        ({"repositories": ["/srv"]}, "repositories[0]: must be a mapping"),
+        ({"repositories": [{"name": "main"}]}, "repositories[0].url: is missing"),
+        ({"repositories": [{"name": "../x", "url": "/r"}]}, "repositories[0].name: '../x' is not a valid name"),
+        ({"repositories": [MAIN, {**MAIN, "url": "/r"}]}, "repositories[1].name: main is the name of another one"),
+        ({"repositories": [MAIN, {**MAIN, "name": "b"}]}, "repositories[1].url: /srv/backup is the address of main"),
+        ({"repositories": [{**MAIN, "pasword": "x"}]}, "repositories[0]: pasword not known"),
+        ({"repositories": [{**MAIN, "options": "a=b"}]}, "repositories[0].options: must be a list of texts"),
+        ({"repositories": [{**MAIN, "append_only": True}]}, "root can remove what is on the host's own disk"),
+        ({"repositories": [{**MAIN, "download_limit_kib": -1}]}, "repositories[0].download_limit_kib: -1"),
+        (
+            {
+                "repositories": [
+                    {"name": "a", "url": "sftp:a:/r", "options": ["sftp.command=ssh -p 1"]},
+                    {"name": "b", "url": "sftp:b:/r"},
+                ]
+            },
+            "repositories[1].options: restic takes only one set for two SFTP repositories",
+        ),
         ({"sources": []}, "sources: is empty"),
         ({"sources": ["x"]}, "sources[0]: must be a mapping"),
         (
@@ -69,9 +88,9 @@ def test_what_the_stack_says_besides_is_passed_over() -> None:
         ({"sources": [{**MYSQL, "password_variable": "A;B"}]}, "sources[0].password_variable: 'A;B'"),
         ({"sources": [{**MYSQL, "user": "a'b"}]}, 'sources[0].user: "a\'b"'),
         ({"sources": [{**MYSQL, "database": "shop"}]}, "sources[0]: database not known for kind mysql"),
-        ({"retention": {"daily": -1}}, "retention.daily: -1 must be a whole number"),
-        ({"retention": {"daily": 0}}, "retention: keeps nothing"),
-        ({"retention": []}, "retention: must be a mapping"),
+        ({"repositories": [{**MAIN, "retention": {"daily": -1}}]}, "repositories[0].retention.daily: -1 must be"),
+        ({"repositories": [{**MAIN, "retention": {"daily": 0}}]}, "repositories[0].retention: keeps nothing"),
+        ({"repositories": [{**MAIN, "retention": {"hourly": 1}}]}, "repositories[0].retention: must be a mapping"),
         ({"interval_seconds": True}, "interval_seconds: True must be a whole number"),
     ],
 )
@@ -153,7 +172,7 @@ def test_drills_and_promises() -> None:
     smoke = {"service": "application", "command": ["php", "artisan", "health"], "timeout_seconds": 60}
     document = {
         "stack": "fleet",
-        "repository": {"url": "/srv"},
+        "repositories": [MAIN],
         "sources": [{"kind": "volume", "volume": "v"}],
         "drill": {"interval_seconds": 604800, "tries": 3, "cpus": 1.5, "smoke": smoke},
         "promises": {"rto_seconds": 14400, "rpo_seconds": 900},
@@ -181,6 +200,6 @@ def test_drills_and_promises() -> None:
     ],
 )
 def test_wrong_drills_and_promises(changes: dict[str, Any], words: str) -> None:
-    document = {"stack": "fleet", "repository": {"url": "/srv"}, "sources": [{"kind": "volume", "volume": "v"}]}
+    document = {"stack": "fleet", "repositories": [MAIN], "sources": [{"kind": "volume", "volume": "v"}]}
     with pytest.raises(RefusedError, match=re.escape(words)):
         model.parse_settings({**document, **changes}, "backup.json")

@@ -530,3 +530,11 @@ def test_a_later_version_takes_the_dump(dumped: Case) -> None:
 def test_an_earlier_version_takes_nothing(dumped: Case) -> None:
     dumped.world.faults["image version"] = "5.5.1"
     assert "upgrade after the restore" in dumped.adapter.check_target(dumped.record)[0]
+
+
+def test_a_log_that_went_meanwhile_is_no_way_to_the_point(case: Case) -> None:
+    row = case.database.add()
+    case.world.faults["no log"] = True
+    with pytest.raises(RefusedError, match="its log does not lead on from"):
+        case.prepare(case.transaction(row))
+    assert case.rows(case.prepare(Target(KIND_LATEST))) == [1, 2, 3, 4]

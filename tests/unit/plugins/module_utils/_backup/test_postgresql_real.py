@@ -19,17 +19,19 @@ from typing import Any
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._backup import beside as besides
 from ansible_collections.slipway.ops.plugins.module_utils._backup import postgresql as pg
-from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point, read_back
+from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Docker, Host
 from ansible_collections.slipway.ops.plugins.module_utils._backup.log_files import Coverage
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     BackupError,
     Place,
     Point,
+    RepositorySettings,
     Settings,
     Source,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_source import PostgresqlAdapter
+from ansible_collections.slipway.ops.plugins.module_utils._backup.proof import read_back
 from ansible_collections.slipway.ops.plugins.module_utils._backup.repository import Repository
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools, adapter_of
 from ansible_collections.slipway.ops.plugins.module_utils._backup.target import Target, parse_target
@@ -142,12 +144,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealWorld]:
         cache=str(root / "cache"),
         metrics=str(root / "metrics"),
     )
-    Path(place.configuration).mkdir(parents=True)
-    Path(place.password).write_text("secret\n", encoding="utf-8")
+    files = place.repository("main")
+    Path(files.directory).mkdir(parents=True)
+    Path(files.password).write_text("secret\n", encoding="utf-8")
     found = os.path.dirname(shutil.which("restic") or "")
-    Path(place.environment).write_text(f"PATH={found}:/usr/bin:/bin\n", encoding="utf-8")
+    Path(files.environment).write_text(f"PATH={found}:/usr/bin:/bin\n", encoding="utf-8")
     source = Source("postgresql", "database", password_variable="POSTGRES_PASSWORD")
-    settings = Settings(STACK, str(root / "repository"), (source,))
+    settings = Settings(STACK, (source,), (RepositorySettings("main", str(root / "repository")),))
     try:
         docker(
             *("run", "-d", "--name", NAME, "--cpus", "1", "-v", f"{VOLUME}:/var/lib/postgresql/data"),
@@ -160,7 +163,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealWorld]:
         sql("CREATE TABLE padding AS SELECT repeat(md5(n::text), 20) FROM generate_series(1, 20000) n;")
         sql("ANALYZE")
         live = docker("volume", "inspect", "--format", "{{.Mountpoint}}", VOLUME)
-        repository = Repository(settings, place)
+        repository = Repository(STACK, settings.primary, place)
         repository.initialise()
         tools = Tools(settings, place, Docker(), Host(), repository, print)
         yield RealWorld(tools, live)

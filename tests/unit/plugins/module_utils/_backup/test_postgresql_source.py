@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point, read_back
+from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError
 from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql import lsn_number
 from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_source import PostgresqlAdapter, explain
 from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome
+from ansible_collections.slipway.ops.plugins.module_utils._backup.proof import read_back
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Workspace, adapter_for
 from ansible_collections.slipway.ops.plugins.module_utils._backup.target import Target, parse_target
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.cluster import (

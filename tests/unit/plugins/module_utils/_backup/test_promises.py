@@ -13,6 +13,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     DrillSettings,
     Place,
     Promises,
+    RepositorySettings,
     Settings,
     Source,
 )
@@ -21,7 +22,8 @@ NOW = 1_800_000_000.0
 HOUR = 3600
 DATABASE = Source("postgresql", "database")
 UPLOADS = Source("volume", volume="fleet_uploads")
-SETTINGS = Settings("fleet", "/repository", (DATABASE, UPLOADS), promises=Promises(4 * HOUR, 24 * HOUR))
+MAIN = RepositorySettings("main", "/repository")
+SETTINGS = Settings("fleet", (DATABASE, UPLOADS), (MAIN,), promises=Promises(4 * HOUR, 24 * HOUR))
 
 
 def log(loss: Any = 2.0, age: float = 1, **changes: Any) -> dict[str, Any]:
@@ -132,7 +134,7 @@ def test_from_files(tmp_path: Path) -> None:
         Path(path).mkdir(parents=True)
     document = {
         "stack": "fleet",
-        "repository": {"url": "/repository"},
+        "repositories": [{"name": "main", "url": "/repository"}],
         "sources": [UPLOADS.as_dict()],
         "promises": {"rto_seconds": 60, "rpo_seconds": HOUR},
         "drill": DrillSettings(interval_seconds=HOUR).as_dict(),

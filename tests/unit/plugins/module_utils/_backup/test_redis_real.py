@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._backup import redis
-from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point, read_back
+from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError
+from ansible_collections.slipway.ops.plugins.module_utils._backup.proof import read_back
 from ansible_collections.slipway.ops.plugins.module_utils._backup.redis_source import RedisAdapter
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import PURPOSE_DRILL, adapter_of
 from ansible_collections.slipway.ops.plugins.module_utils._backup.target import Target

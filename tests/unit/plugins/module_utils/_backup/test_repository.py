@@ -9,12 +9,13 @@ from pathlib import Path
 from unittest.mock import ANY
 
 import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._backup.escrow import Entry, prove_escrow
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     BackupError,
     Catalogue,
     Place,
     RepositoryMissing,
-    Settings,
+    RepositorySettings,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome, Stream
 from ansible_collections.slipway.ops.plugins.module_utils._backup.repository import Repository
@@ -22,20 +23,27 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.repository imp
 needs_restic = pytest.mark.skipif(shutil.which("restic") is None, reason="restic is not installed on this machine")
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
+def door(tmp_path: Path, name: str, password: str = "secret") -> Repository:
+    """A repository of the stack on this machine's disk."""
     place = Place("fleet", configuration_root=str(tmp_path / "etc"), cache=str(tmp_path / "cache"))
-    Path(place.configuration).mkdir(parents=True)
-    Path(place.password).write_text("secret\n", encoding="utf-8")
+    files = place.repository(name)
+    Path(files.directory).mkdir(parents=True)
+    Path(files.password).write_text(f"{password}\n", encoding="utf-8")
     # Where this machine has its restic: jobs have a path of their own.
     found = os.path.dirname(shutil.which("restic") or "")
-    Path(place.environment).write_text(f"PATH={found}:/usr/bin:/bin\n", encoding="utf-8")
-    return Repository(Settings("fleet", str(tmp_path / "repository"), ()), place)
+    Path(files.environment).write_text(f"PATH={found}:/usr/bin:/bin\n", encoding="utf-8")
+    url = str(tmp_path / ("repository" if name == "main" else name))
+    return Repository("fleet", RepositorySettings(name, url), place)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return door(tmp_path, "main")
 
 
 def test_a_missing_password_file_is_named(repository: Repository, tmp_path: Path) -> None:
-    os.unlink(tmp_path / "etc/fleet/repository.password")
-    with pytest.raises(BackupError, match=r"repository.password: is missing"):
+    os.unlink(tmp_path / "etc/fleet/repositories/main/password")
+    with pytest.raises(BackupError, match=r"repositories/main/password: is missing"):
         repository.points()
 
 
@@ -177,6 +185,57 @@ def test_a_snapshot_that_cannot_be_read_makes_the_list_a_short_one(repository: R
 @needs_restic
 def test_a_wrong_password_is_one_line(repository: Repository, tmp_path: Path) -> None:
     repository.initialise()
-    (tmp_path / "etc/fleet/repository.password").write_text("other\n", encoding="utf-8")
+    (tmp_path / "etc/fleet/repositories/main/password").write_text("other\n", encoding="utf-8")
     with pytest.raises(BackupError, match="the repository's password is wrong"):
         repository.points()
+
+
+@needs_restic
+def test_a_point_in_another_repository(repository: Repository, tmp_path: Path) -> None:
+    other = door(tmp_path, "other", "another secret")
+    for one in (repository, other):
+        one.initialise()
+    part = repository.store_stream(POINT, "k", "a.sql", stream("printf one"), Whole())
+    (tmp_path / "data").write_text("hello", encoding="utf-8")
+    repository.store(POINT, "scheduled", [str(tmp_path / "data")])
+    (point,) = repository.points()
+    for _time in range(2):
+        other.copy_from(repository, [*(one.snapshot for one in point.parts), point.snapshot])
+        (copied,) = other.points()
+        assert (copied.name, copied.kind, copied.verified) == (POINT, "scheduled", False)
+        (held,) = copied.parts
+        assert held.is_named(part.snapshot)
+        assert other.catalogue().orphans == ()
+    assert held.snapshot != point.parts[0].snapshot
+    assert other.fetch(held.snapshot, "/a.sql") == (part.sha256, 3)
+    other.mark_verified(POINT, {})
+    # A copy of a copy still remembers what the manifest names.
+    third = door(tmp_path, "third")
+    third.initialise()
+    (point,) = other.points()
+    third.copy_from(other, [*(one.snapshot for one in point.parts), point.snapshot])
+    assert third.points()[0].parts[0].is_named(part.snapshot)
+    repository.remove(repository.points())
+    assert other.fetch_text(copied.snapshot, str(tmp_path / "data")) == "hello"
+    Path(f"{tmp_path}/etc/fleet/repositories/other/password").write_text("wrong\n", encoding="utf-8")
+    with pytest.raises(BackupError, match="password is wrong"):
+        other.copy_from(third, [point.snapshot])
+
+
+@needs_restic
+def test_the_escrow_copy_opens_the_repository_or_does_not(repository: Repository, tmp_path: Path) -> None:
+    repository.initialise()
+    place = Place("fleet", configuration_root=str(tmp_path / "etc"), cache=str(tmp_path / "cache"))
+    entry = Entry(repository.settings.url, "secret", "a random text")
+    assert prove_escrow(repository, place, [entry], dry_run=True) is True
+    assert prove_escrow(repository, place, [entry]) is True
+    assert prove_escrow(repository, place, [entry]) is False
+    assert repository.catalogue() == Catalogue()
+    with pytest.raises(BackupError, match=r"the escrow copy does not open it: .* password is wrong"):
+        prove_escrow(repository, place, [Entry(entry.url, "forgotten", entry.proof)])
+    with pytest.raises(BackupError, match="the escrow copy knows nothing of it"):
+        prove_escrow(repository, place, [Entry("/elsewhere", "secret", entry.proof)])
+    # Somebody else's object under the mark.
+    repository.store_escrow(Entry("x", "x", "new").mark, "old")
+    with pytest.raises(BackupError, match="its test object is not what the escrow copy says"):
+        prove_escrow(repository, place, [Entry(entry.url, "secret", "new")])

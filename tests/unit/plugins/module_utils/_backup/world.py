@@ -15,7 +15,6 @@ from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Container, Host, Isolated
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
-    BackupError,
     Catalogue,
     DrillSettings,
     Orphan,
@@ -23,6 +22,8 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     Place,
     Point,
     Promises,
+    RepositoryError,
+    RepositorySettings,
     Retention,
     Settings,
     Source,
@@ -38,8 +39,17 @@ class Killed(BaseException):
     """The process dies here."""
 
 
+class Shelf:
+    """What a further repository holds."""
+
+    def __init__(self) -> None:
+        self.snapshots: dict[str, dict[str, bytes]] = {}
+        self.points: dict[str, Point] = {}
+        self.parts: dict[str, list[Part]] = {}
+
+
 class World:
-    """Everything outside of the package."""
+    """Everything outside of the package. What the primary repository holds is its own."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -68,13 +78,27 @@ class World:
             configuration_root=str(root / "etc/backup"),
             state_root=str(root / "state"),
             stacks_root=str(root / "etc/stacks"),
+            releases_root=str(root / "releases"),
             cache=str(root / "cache"),
             metrics=str(root / "metrics"),
         )
         (root / "etc/stacks/fleet").mkdir(parents=True)
         (root / "etc/stacks/fleet/stack.json").write_text("{}", encoding="utf-8")
         sources = (Source("volume", volume="fleet_uploads"),)
-        self.settings = Settings("fleet", "/repository", sources, Retention(daily=30))
+        self.settings = Settings("fleet", sources, (RepositorySettings("main", "/repository", Retention(daily=30)),))
+        self.shelves: dict[str, Shelf] = {}
+
+    def keep(self, **rules: int) -> None:
+        """Let the primary repository keep this."""
+        primary = replace(self.settings.primary, retention=Retention(**{"daily": 0, **rules}))
+        self.settings = replace(self.settings, repositories=(primary, *self.settings.repositories[1:]))
+
+    def add_repository(self, name: str, **options: Any) -> Shelf:
+        """A further repository; returns what it holds."""
+        found = RepositorySettings(name, f"sftp:{name}:/repository", **{"retention": Retention(daily=30), **options})
+        self.settings = replace(self.settings, repositories=(*self.settings.repositories, found))
+        self.shelves[name] = Shelf()
+        return self.shelves[name]
 
     @property
     def tools(self) -> Tools:
@@ -92,6 +116,7 @@ class World:
             FakeHost(self),
             FakeRepository(self),  # type: ignore[arg-type]
             self.said.append,
+            others=tuple(FakeRepository(self, name) for name in self.shelves),  # type: ignore[misc]
         )
 
     def upload(self, name: str, text: str) -> None:
@@ -216,36 +241,72 @@ class FakeDocker:
 
 
 class FakeRepository:
-    """Keeps snapshots in memory."""
+    """Keeps snapshots in memory. What happens in a further one bears its name."""
 
-    def __init__(self, world: World) -> None:
+    stack = "fleet"
+
+    def __init__(self, world: World, name: str = "") -> None:
         self._world = world
+        self._shelf: World | Shelf = world.shelves[name] if name else world
+        self._suffix = f" {name}" if name else ""
+        self.settings = world.settings.repository(name)
+        self.name = self.settings.name
+        self.address = self.settings.url
+
+    def _happens(self, step: str) -> None:
+        self._world.happens(step + self._suffix)
+
+    def _fault(self, name: str) -> Any:
+        return self._world.faults.get(name + self._suffix)
+
+    def copy_from(self, source: FakeRepository, snapshots: Sequence[str]) -> None:
+        """As `restic copy`: new names, in any order, and what is there is passed over."""
+        if self._fault("copy") != "damages":
+            self._happens("copy")
+        for name in snapshots:
+            copied = f"copy-of-{name}"
+            content = dict(source._shelf.snapshots[name])
+            if self._fault("copy") == "damages":
+                content = {path: data[:-1] + b"X" for path, data in content.items()}
+            self._shelf.snapshots[copied] = content
+            for point, parts in source._shelf.parts.items():
+                mine = self._shelf.parts.setdefault(point, [])
+                mine += [
+                    Part(part.key, copied, name)
+                    for part in parts
+                    if part.snapshot == name and copied not in [one.snapshot for one in mine]
+                ]
+            for point in source._shelf.points.values():
+                if point.snapshot == name:
+                    parts = tuple(self._shelf.parts.get(point.name, ()))
+                    self._shelf.points[point.name] = Point(point.name, point.kind, copied, False, (), parts)
+            self._happens("copied")
 
     def points(self) -> list[Point]:
         return list(self.catalogue().points)
 
     def catalogue(self) -> Catalogue:
-        if "repository" in self._world.faults:
-            raise BackupError(self._world.faults["repository"])
-        points = [self._world.points[name] for name in sorted(self._world.points)]
+        if self._fault("repository"):
+            raise RepositoryError(self._fault("repository"))
+        points = [self._shelf.points[name] for name in sorted(self._shelf.points)]
         orphans = [
             Orphan(point, part.key, part.snapshot)
-            for point, parts in sorted(self._world.parts.items())
+            for point, parts in sorted(self._shelf.parts.items())
             for part in parts
-            if point not in self._world.points
+            if point not in self._shelf.points
         ]
-        return Catalogue(tuple(points), tuple(orphans), "short list" not in self._world.faults)
+        return Catalogue(tuple(points), tuple(orphans), self._fault("short list") is None)
 
     def store_stream(self, point: str, key: str, file_name: str, stream: FakeStream, reader: Reader) -> StoredPart:
         for start in range(0, len(stream.content), 1000):
             reader.feed(stream.content[start : start + 1000])
-        if "store part" in self._world.faults:
-            self._world.happens("store part")
+        if self._fault("store part") is not None:
+            self._happens("store part")
         reader.judge(stream.outcome)
         snapshot = f"part-{key}-{point}"
-        self._world.snapshots[snapshot] = {f"/{file_name}": stream.content}
-        self._world.parts.setdefault(point, []).append(Part(key, snapshot))
-        self._world.happens("stored part")
+        self._shelf.snapshots[snapshot] = {f"/{file_name}": stream.content}
+        self._shelf.parts.setdefault(point, []).append(Part(key, snapshot))
+        self._happens("stored part")
         return StoredPart(snapshot[:-1], len(stream.content), hashlib.sha256(stream.content).hexdigest(), 1)
 
     def store(self, point: str, kind: str, paths: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -253,22 +314,22 @@ class FakeRepository:
         for path in map(Path, paths):
             for file in [path] if path.is_file() else (item for item in path.rglob("*") if item.is_file()):
                 content[str(file)] = file.read_bytes()
-        self._world.happens("store")
+        self._happens("store")
         snapshot = f"snapshot-{point}"
-        self._world.snapshots[snapshot] = content
-        parts = tuple(self._world.parts.get(point, ()))
-        self._world.points[point] = Point(point, kind, snapshot, False, (), parts)
+        self._shelf.snapshots[snapshot] = content
+        parts = tuple(self._shelf.parts.get(point, ()))
+        self._shelf.points[point] = Point(point, kind, snapshot, False, (), parts)
         return {"snapshot_id": snapshot, "data_added": 1}, []
 
     def mark_verified(self, point: str, proof: dict[str, Any]) -> None:
-        self._world.points[point] = replace(self._world.points[point], verified=True, evidence=(f"proof-{point}",))
-        self._world.happens("mark")
+        self._shelf.points[point] = replace(self._shelf.points[point], verified=True, evidence=(f"proof-{point}",))
+        self._happens("mark")
 
     def fetch(
         self, snapshot: str, path: str, target: str | None = None, sink: Callable[[bytes], None] | None = None
     ) -> tuple[str, int]:
         content = self._content(snapshot)[path]
-        if self._world.faults.get("read back") == path.rsplit(".", 1)[-1]:
+        if self._fault("read back") == path.rsplit(".", 1)[-1]:
             content = content[:-1] + b"X"
         if target is not None:
             Path(target).write_bytes(content)
@@ -278,46 +339,44 @@ class FakeRepository:
 
     def _content(self, snapshot: str) -> dict[str, bytes]:
         """As restic finds a snapshot: by the beginning of its name."""
-        (found,) = [content for name, content in self._world.snapshots.items() if name.startswith(snapshot)]
+        (found,) = [content for name, content in self._shelf.snapshots.items() if name.startswith(snapshot)]
         return found
 
     def fetch_text(self, snapshot: str, path: str) -> str:
-        if self._world.faults.get("read back") == "json":
+        if self._fault("read back") == "json":
             return "{"
-        return self._world.snapshots[snapshot][path].decode()
+        return self._shelf.snapshots[snapshot][path].decode()
 
     def count(self, snapshot: str, paths: Sequence[str]) -> dict[str, tuple[int, int]]:
         found = {}
         for path in paths:
             inside = [
-                data for name, data in self._world.snapshots[snapshot].items() if f"{name}/".startswith(f"{path}/")
+                data for name, data in self._shelf.snapshots[snapshot].items() if f"{name}/".startswith(f"{path}/")
             ]
-            found[path] = (
-                (0, 0) if self._world.faults.get("read back") == "files" else (len(inside), sum(map(len, inside)))
-            )
+            found[path] = (0, 0) if self._fault("read back") == "files" else (len(inside), sum(map(len, inside)))
         return found
 
     def unpack(self, snapshot: str, target: str, path: str | None = None) -> None:
-        for name, data in self._world.snapshots[snapshot].items():
+        for name, data in self._shelf.snapshots[snapshot].items():
             if path is None or f"{name}/".startswith(f"{path}/"):
                 file = Path(target + name)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(data)
-        self._world.happens("unpack")
+        self._happens("unpack")
 
     def check(self) -> None:
-        self._world.happens("check")
+        self._happens("check")
 
     def remove(self, points: Sequence[Point]) -> None:
         for point in points:
-            del self._world.points[point.name]
-            self._world.parts.pop(point.name, None)
-        self._world.happens("remove")
+            del self._shelf.points[point.name]
+            self._shelf.parts.pop(point.name, None)
+        self._happens("remove")
 
     def remove_orphans(self, orphans: Sequence[Orphan]) -> None:
-        self._world.happens("remove orphans")
+        self._happens("remove orphans")
         for orphan in orphans:
-            del self._world.snapshots[orphan.snapshot]
-            self._world.parts[orphan.point] = [
-                part for part in self._world.parts[orphan.point] if part.snapshot != orphan.snapshot
+            del self._shelf.snapshots[orphan.snapshot]
+            self._shelf.parts[orphan.point] = [
+                part for part in self._shelf.parts[orphan.point] if part.snapshot != orphan.snapshot
             ]

@@ -188,13 +188,13 @@ def test_tools_come_from_the_role_s_file(tmp_path: Path, monkeypatch: pytest.Mon
         LogPlace(place).settings,
         {
             "stack": "fleet",
-            "repository": {"url": "/srv/repo"},
+            "repositories": [{"name": "main", "url": "/srv/repo"}, {"name": "b", "url": "/srv/b"}],
             "sources": [{"kind": "postgresql", "service": "database"}],
         },
     )
     used = wiring.tools_for("fleet", print)
     assert used.settings.sources == (LogSource("postgresql", "database"),)
-    assert list(wiring.stores_for(used)) == ["main"]
+    assert list(wiring.stores_for(used)) == ["main", "b"]
     assert wiring.present_lineage(used.place, "database") is None
     files.ensure_directory(used.place.source("database"))
     files.write_json(f"{used.place.source('database')}/state.json", {"format": 1, "lineage": "77.2"})
@@ -202,9 +202,11 @@ def test_tools_come_from_the_role_s_file(tmp_path: Path, monkeypatch: pytest.Mon
     logs = log_files.logs_for(place)
     assert logs is not None
     assert logs.lineage(Source("postgresql", "database")) == "77.2"
-    waiting, repository = wiring.shelves_for(used, "database")
-    assert isinstance(waiting, WaitingShelf)
-    assert isinstance(repository, Store)
+    for name, url in (("", "/srv/repo"), ("b", "/srv/b")):
+        *waiting, repository = wiring.shelves_for(used, "database", name)
+        assert [type(shelf) for shelf in waiting] == [WaitingShelf, WaitingShelf]
+        assert isinstance(repository, Store)
+        assert repository.repository.url == url
 
 
 def test_ranges_of_segments(world: World) -> None:

@@ -430,6 +430,18 @@ def test_it_follows_until_it_is_stopped(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "state/fleet/log.json").read_text(encoding="utf-8"))["stack"] == "fleet"
 
 
+def test_a_server_is_looked_after_as_soon_as_it_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not only a minute later: what is told of it is what a restore goes by."""
+    monkeypatch.setattr(follows, "STATUS_SECONDS", 0.05)
+    world = World(tmp_path, interval_seconds=0.05, audit_seconds=3600)
+    world.write()
+    thread, failed = running(world)
+    wait(lambda: bool(world.follower.status()["sources"]["database"].get("server")))
+    world.follower.stop()
+    thread.join(10)
+    assert failed == []
+
+
 def test_it_ends_when_its_program_was_replaced(tmp_path: Path) -> None:
     world = World(tmp_path, interval_seconds=0.05)
     world.write()

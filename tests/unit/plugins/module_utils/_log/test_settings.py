@@ -12,7 +12,16 @@ from ansible_collections.slipway.ops.plugins.module_utils._log.settings import L
 PLACE = Place("fleet")
 DOCUMENT: dict[str, Any] = {
     "stack": "fleet",
-    "repository": {"url": "s3:https://h/b", "options": ["s3.region=r"], "ca_file": "/ca", "upload_limit_kib": 9},
+    "repositories": [
+        {
+            "name": "main",
+            "url": "s3:https://h/b",
+            "options": ["s3.region=r"],
+            "ca_file": "/ca",
+            "upload_limit_kib": 9,
+        },
+        {"name": "far", "url": "sftp:u@h:/r", "append_only": True},
+    ],
     "sources": [
         {"kind": "volume", "volume": "fleet_uploads"},
         {"kind": "mysql", "service": "database", "database": "a", "user": "root", "password_variable": "PW"},
@@ -36,9 +45,13 @@ def test_each_server_is_followed_once() -> None:
         ("root", "MARIADB_ROOT_PASSWORD"),
     ]
     assert found.sources[1].label == "log of ledger (postgresql)"
-    (repository,) = found.repositories
+    repository, far = found.repositories
+    assert (far.name, far.password_file, far.append_only) == ("far", PLACE.repository("far").password, True)
     assert (repository.name, repository.url, repository.options) == ("main", "s3:https://h/b", ("s3.region=r",))
-    assert (repository.password_file, repository.environment_file) == (PLACE.password, PLACE.environment)
+    assert (repository.password_file, repository.environment_file) == (
+        PLACE.repository("main").password,
+        PLACE.repository("main").environment,
+    )
     assert (repository.ca_file, repository.upload_limit_kib) == ("/ca", 9)
     assert (found.interval_seconds, found.budget_bytes, found.tidy) == (1.0, 1 << 30, True)
 
@@ -70,7 +83,7 @@ def test_all_problems_at_once() -> None:
         "sources[1].password_variable",
         "sources[1].log_directory",
         "sources[3].kind: service y is mysql above",
-        "repository.url: is missing",
+        "repositories: is empty",
         "log.interval_seconds: 0 must be a number, 0.1 or more",
         "log.budget_bytes: True",
     ):

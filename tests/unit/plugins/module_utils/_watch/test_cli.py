@@ -192,7 +192,7 @@ def test_every_rule_of_backups_fires_and_recovers(tmp_path: Path, monkeypatch: p
         Path(path).mkdir(parents=True)
     document = {
         "stack": "fleet",
-        "repository": {"url": "/srv"},
+        "repositories": [{"name": "main", "url": "/srv"}],
         "sources": [{"kind": "volume", "volume": "uploads"}],
         "drill": {"interval_seconds": 604800},
         "promises": {"rto_seconds": 60, "rpo_seconds": 3600},

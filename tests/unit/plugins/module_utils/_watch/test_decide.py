@@ -7,6 +7,7 @@ import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     DrillSettings,
     Promises,
+    RepositorySettings,
     Settings,
     Source,
 )
@@ -125,8 +126,8 @@ def test_a_follower_has_a_while_to_begin(reading: FollowedLogs, age_seconds: flo
 
 SETTINGS = Settings(
     "fleet",
-    "/repository",
     (Source("postgresql", "database"), Source("volume", volume="fleet_uploads")),
+    (RepositorySettings("main", "/repository"),),
     drill=DrillSettings(interval_seconds=int(7 * DAY)),
     promises=Promises(rto_seconds=int(4 * HOUR), rpo_seconds=int(DAY)),
 )
