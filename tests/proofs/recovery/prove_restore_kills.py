@@ -119,10 +119,11 @@ class Arena:
         """Whether the old data is beside, with its mark: the volume's file, and data directories of both servers."""
         previous = self.ground.ask(f"backup status --stack {STACK}")["previous"]
         names = " ".join(previous)
-        return bool(previous) and "whole" in self.ground.shell(
+        found = self.ground.run(
             f"ls $(for d in {names}; do echo $d/mark-{self.mark} $d/PG_VERSION $d/ibdata1; done) 2>/dev/null"
-            " | sed 's,.*/,,' | sort -u | wc -l | sed 's/^3$/whole/'"
+            " | sed 's,.*/,,' | sort -u | wc -l"
         )
+        return bool(previous) and found.out.strip() == "3"
 
     def steps(self) -> list[str]:
         """What a restore says on its way: each line once, as a pattern; what the plan says before is no step."""
