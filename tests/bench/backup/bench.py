@@ -116,10 +116,10 @@ def wait_for(command: str) -> str:
 
 
 def fill_postgres(size: int) -> str:
-    text = f"(SELECT string_agg(md5(random()::text || n), '') FROM generate_series(1, {WORDS}) WHERE n = n)"
+    text = f"(SELECT string_agg(md5(random()::text || o.n || i), '') FROM generate_series(1, {WORDS}) i)"
     return (
         "pg-pg <<'SQL'\nCREATE TABLE filler (n bigint PRIMARY KEY, t text);\n"
-        f"INSERT INTO filler SELECT n, {text} FROM generate_series(1, {size * 1200}) n;\nCHECKPOINT;\nSQL"
+        f"INSERT INTO filler SELECT o.n, {text} FROM generate_series(1, {size * 1200}) o(n);\nCHECKPOINT;\nSQL"
     )
 
 

@@ -46,6 +46,8 @@ OLD, POINT = "old", "of the point"
 KILLED, STOPPED, POWER = "killed", "told to stop", "power"
 ABORT, AGAIN = "--abort", "the same again"
 LATER_SECONDS = 0.5
+# Words that are another one each time: numbers, and the names of points and of what is made for one restore.
+VARYING = re.compile(r"^\d|\d{8}T\d{6}Z")
 
 
 @dataclass
@@ -117,10 +119,11 @@ class Arena:
         """Whether the old data is beside, with its mark: the volume's file, and data directories of both servers."""
         previous = self.ground.ask(f"backup status --stack {STACK}")["previous"]
         names = " ".join(previous)
-        return bool(previous) and "whole" in self.ground.shell(
+        found = self.ground.run(
             f"ls $(for d in {names}; do echo $d/mark-{self.mark} $d/PG_VERSION $d/ibdata1; done) 2>/dev/null"
-            " | sed 's,.*/,,' | sort -u | wc -l | sed 's/^3$/whole/'"
+            " | sed 's,.*/,,' | sort -u | wc -l"
         )
+        return bool(previous) and found.out.strip() == "3"
 
     def steps(self) -> list[str]:
         """What a restore says on its way: each line once, as a pattern; what the plan says before is no step."""
@@ -131,7 +134,7 @@ class Arena:
         found: list[str] = []
         for line in done.out.splitlines():
             if re.match(r"(?!everything)[a-z]+ing |base backup |physical backup |.* is prepared", line):
-                words = itertools.takewhile(lambda word: not word[0].isdigit(), line.split(":")[0].split())
+                words = itertools.takewhile(lambda word: not VARYING.search(word), line.split(":")[0].split())
                 pattern = "^" + re.escape(" ".join(words))
                 found += [] if pattern in found else [pattern]
         self.ground.shell(f"slipway restore --discard-previous --stack {STACK} --confirm {STACK}")
