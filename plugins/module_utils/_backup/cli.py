@@ -498,6 +498,7 @@ def _drill_parser() -> _Parser:
         " its log.",
     )
     _common(parser)
+    _choice_of_repository(parser)
     parser.add_argument("--point", default="", help="only this point, by its name")
     parser.add_argument("--to", default="", metavar="TARGET", help=f"only this moment or place in the log: {EXAMPLES}")
     parser.add_argument("--random", action="store_true", help="only a random second within the log")
@@ -516,7 +517,7 @@ def wanted_drill(tools: Tools, point: str, to: str, random: bool) -> drills.Wish
 def drill(argv: list[str]) -> int:
     """`slipway drill ...`"""
     wanted = _drill_parser().parse_args(argv)
-    tools = tools_for(_stack(wanted.stack), _progress(wanted.json))
+    tools = tools_for(_stack(wanted.stack), _progress(wanted.json), wanted.repository)
     if wanted.list:
         return _drills(wanted, tools)
     if wanted.sweep:

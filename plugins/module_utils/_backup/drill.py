@@ -130,6 +130,7 @@ class _Drill:
         self.report: dict[str, Any] = {
             "event": "drill",
             "stack": tools.settings.stack,
+            "repository": tools.repository.name,
             "id": self.id,
             "wish": wish.text,
             "started": self.began.isoformat(),

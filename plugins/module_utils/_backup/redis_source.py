@@ -255,6 +255,17 @@ class RedisAdapter(Beside):
             return False
         return prepared is None or not prepared.rows or keys > 0
 
+    def swap(self, prepared: Prepared, restore_id: str) -> dict[str, Any]:
+        """The live server writes a snapshot first: one that saves nothing when it ends would leave less in the old
+        directory than it had."""
+        host = self.tools.host
+        if host.exists(prepared.data) and not host.exists(self.previous(restore_id)):
+            with suppress(BackupError):
+                container = self.container()
+                if container.running:
+                    self._save(container, self._password(container))
+        return super().swap(prepared, restore_id)
+
     # Beside it.
 
     def prepare(

@@ -177,6 +177,10 @@ class FollowedLog:
         assert self._log.tail is not None
         return self._log.tail.lineage.name
 
+    def prune(self, source: BackupSource, records: Sequence[Mapping[str, Any]]) -> int:
+        """All of it stays."""
+        return 0
+
     def _collect(self, record: Mapping[str, Any], directory: str) -> Collected:
         lineage = Lineage.named(self._tools.settings.stack, SERVICE, str(record["lineage"]))
         return collect_binlogs(self._objects, self._objects.pieces(lineage.path), directory, str(record["binlog_file"]))

@@ -159,6 +159,9 @@ class FakeLog:
     def lineage(self, source: Source) -> str:
         return "f00d"
 
+    def prune(self, source: Source, records: Sequence[Mapping[str, Any]]) -> int:
+        return 0
+
     def coverage(self, source: Source, record: Mapping[str, Any], target: Target) -> Coverage | None:
         database, faults = self._database, self._database.world.faults
         if "no log" in faults:

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -73,6 +73,9 @@ class ServerLog:
 
     def __init__(self, world: RealWorld) -> None:
         self._world = world
+
+    def prune(self, source: Source, records: Sequence[Mapping[str, Any]]) -> int:
+        return 0
 
     def coverage(self, source: Source, record: Mapping[str, Any], target: Target) -> Coverage | None:
         end, at = sql("SELECT pg_current_wal_flush_lsn() || '|' || clock_timestamp()").split("|")
