@@ -260,6 +260,7 @@ def row(title: str, name: str, tally: Tally) -> str:
     figures = [statistics.median(each) for each in (tally.first, tally.size, tally.second, tally.restore)]
     first, size, second, restore = figures
     middle = f"{unread:.1f}" if unread else ""
+    name = name.replace("|", "\\|")
     return f"| {title} | {name} | {first:.1f} | {middle} | {size:.0f} | {second:.1f} | {restore:.1f} |"
 
 
