@@ -172,9 +172,9 @@ CONTESTS = (
                 "mariadb-backup | restic",
                 f"{LOGIN} sh -c 'mariadb-backup --backup --stream=mbstream --user=root --password=\"$MYSQL_PWD\"'"
                 f" 2>/dev/null | {RESTIC} backup --stdin --stdin-filename base.mb",
-                f'mkdir {PLACE}/data; in() {{ docker run --rm -i -v {PLACE}/data:/back --entrypoint "$@"; }};'
-                f"{RESTIC} dump latest base.mb | in mbstream {MARIADB_IMAGE} -x -C /back;"
-                f"in mariadb-backup {MARIADB_IMAGE} --prepare --target-dir=/back 2>/dev/null;"
+                f'mkdir {PLACE}/data; within() {{ docker run --rm -i -v {PLACE}/data:/back --entrypoint "$@"; }};'
+                f"{RESTIC} dump latest base.mb | within mbstream {MARIADB_IMAGE} -x -C /back;"
+                f"within mariadb-backup {MARIADB_IMAGE} --prepare --target-dir=/back 2>/dev/null;"
                 f"docker run -d --name bench-back -v {PLACE}/data:/var/lib/mysql {MARIADB_IMAGE} >/dev/null;"
                 + wait_for("docker exec -e MYSQL_PWD=secret-of-shop bench-back mariadb -uroot -e 'SELECT 1'"),
                 f"docker rm -f bench-back >/dev/null; rm -rf {PLACE}/data",
@@ -260,6 +260,7 @@ def row(title: str, name: str, tally: Tally) -> str:
     figures = [statistics.median(each) for each in (tally.first, tally.size, tally.second, tally.restore)]
     first, size, second, restore = figures
     middle = f"{unread:.1f}" if unread else ""
+    name = name.replace("|", "\\|")
     return f"| {title} | {name} | {first:.1f} | {middle} | {size:.0f} | {second:.1f} | {restore:.1f} |"
 
 
