@@ -35,6 +35,8 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from None
         given = {"stack": arguments["stack"], "escrow": [entry.as_dict() for entry in entries]}
         result.update(
-            self._execute_module(module_name="slipway.ops.backup_repository", module_args=given, task_vars=task_vars)
+            self._execute_module(
+                module_name="slipway.ops.backup_repository_open", module_args=given, task_vars=task_vars
+            )
         )
         return result

@@ -63,86 +63,22 @@ repositories:
   sample: {main: {url: "s3:https://s3.example.com/fleet-backup", initialised: false}}
 """
 
-import os
-import shutil
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import ensure_repository
-from ansible_collections.slipway.ops.plugins.module_utils._backup.escrow import Entry, parse_entries, prove_escrow
-from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, RefusedError
-from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
-from ansible_collections.slipway.ops.plugins.module_utils._backup.wiring import tools_for
-
-
-def sweep(tools: Tools, dry_run: bool) -> list[str]:
-    """Remove the secrets of repositories that are not there any more; returns their directories."""
-    named = {repository.name for repository in tools.settings.repositories}
-    root = tools.place.repositories
-    found = [f"{root}/{name}" for name in sorted(tools.host.names(root)) if name not in named]
-    for path in [] if dry_run else found:
-        tools.host.remove_tree(path)
-    return found
-
-
-def settle(module: AnsibleModule, tools: Tools, entries: list[Entry]) -> dict[str, Any]:
-    """Bring everything about; returns the module's result."""
-    found: dict[str, Any] = {}
-    dry_run = module.check_mode
-    here = not dry_run or shutil.which("restic") is not None
-    for repository in (tools.repository, *tools.others):
-        made = ensure_repository(repository, dry_run) if here else True
-        stored = True
-        if here and not (made and dry_run):
-            stored = prove_escrow(repository, tools.place, entries, dry_run)
-        found[repository.name] = {"url": repository.address, "initialised": made, "stored": stored}
-    gone = sweep(tools, dry_run)
-    after = "".join(f"{record['url']}\n" for record in found.values())
-    before = "".join(f"{record['url']}\n" for record in found.values() if not record["initialised"])
-    return {
-        "changed": bool(gone) or any(record["stored"] or record["initialised"] for record in found.values()),
-        "repositories": {
-            name: {"url": record["url"], "initialised": record["initialised"]} for name, record in found.items()
-        },
-        "diff": {
-            "before": before + "".join(f"{os.path.basename(path)}: secrets\n" for path in gone),
-            "after": after,
-        },
-    }
 
 
 def main() -> None:
+    """Say that the action plugin of the same name comes first."""
     module = AnsibleModule(
         argument_spec={
             "stack": {"type": "str", "required": True},
-            # From the action plugin of the same name, which has read the copy on the controller.
-            "escrow": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                # The addresses in it are no secret.
-                "no_log": False,
-                "options": {
-                    "url": {"type": "str", "required": True},
-                    "password": {"type": "str", "required": True, "no_log": True},
-                    "proof": {"type": "str", "required": True, "no_log": True},
-                },
-            },
+            "escrow_file": {"type": "str", "required": True},
+            "repositories": {"type": "list", "elements": "dict", "required": True},
         },
         supports_check_mode=True,
     )
-    try:
-        entries = parse_entries(module.params["escrow"], "escrow")
-        try:
-            tools = tools_for(module.params["stack"], module.log)
-        except RefusedError:
-            if not module.check_mode:
-                raise
-            module.exit_json(changed=True, repositories={}, diff={"before": "", "after": "new repositories\n"})
-        result = settle(module, tools, entries)
-    except BackupError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result)
+    module.fail_json(
+        msg="slipway.ops.backup_repository begins on the controller, which has the escrow copy: call it from a playbook"
+    )
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ def settings_of(params: dict[str, Any]) -> RepositorySettings:
 
 def door(params: dict[str, Any]) -> Repository:
     """The repository, by the credentials that may remove."""
-    home = os.path.expanduser("~")
+    home = os.environ.get("HOME", "/root")
     secrets = {
         "AWS_ACCESS_KEY_ID": params["credentials"]["s3_access_key_id"],
         "AWS_SECRET_ACCESS_KEY": params["credentials"]["s3_secret_access_key"],

@@ -415,7 +415,7 @@ class Host:
     def move(self, path: str, target: str) -> None:
         """Give a directory another name on the same file system, so that a loss of power does not take it back."""
         os.rename(path, target)
-        for parent in {os.path.dirname(path), os.path.dirname(target)}:
+        for parent in sorted({os.path.dirname(path), os.path.dirname(target)}):
             descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(descriptor)

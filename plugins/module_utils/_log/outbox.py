@@ -198,7 +198,7 @@ class Outbox:
 
     def conflicts(self, repository: str) -> int:
         """How many objects were set aside."""
-        return sum(len(entries) for _, _, entries in os.walk(f"{self.directory(repository)}/{CONFLICTS}"))
+        return sum(len(entries) for _path, _inner, entries in os.walk(f"{self.directory(repository)}/{CONFLICTS}"))
 
     def totals(self, repository: str) -> tuple[int, int]:
         """How many objects wait, and their bytes."""

@@ -171,7 +171,7 @@ class Tail:
     def runs(self) -> list[tuple[str, str]]:
         """The closed streams of which all objects were made, as runs without a hole: the first and the last name."""
         with self._state.lock:
-            return [(first, last) for first, last in self._record["runs"]]
+            return [tuple(run) for run in self._record["runs"]]
 
     def closed_names(self) -> Iterator[str]:
         """The names of all of these."""

@@ -218,7 +218,7 @@ def write(ground: Ground, engine: Engine, tables: int) -> list[Drop]:
         sql.send(f"CREATE TABLE victim_{table} (n int)")
         sql.send(f"INSERT INTO victim_{table} VALUES {', '.join(f'({n})' for n in range(table + 1))}")
     for table in random.sample(range(tables), tables):
-        for _ in range(random.randint(1, 40)):
+        for _turn in range(random.randint(1, 40)):
             row += 1
             sql.ask(engine.insert(row))
         place = engine.name(sql.ask(engine.place))

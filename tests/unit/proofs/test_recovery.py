@@ -137,7 +137,7 @@ def test_fair_weather_changes_nothing(proxy: Proxy) -> None:
 
 def test_bad_weather_hits_as_often_as_it_says(proxy: Proxy) -> None:
     with proxy.having(Weather(status=503, every=3)):
-        assert [put(proxy)[0] for _ in range(6)] == [200, 200, 503, 200, 200, 503]
+        assert [put(proxy)[0] for _turn in range(6)] == [200, 200, 503, 200, 200, 503]
     with proxy.having(Weather(503, 1, ("GET",))):
         assert put(proxy)[0] == 200
     assert put(proxy)[0] == 200

@@ -36,7 +36,7 @@ def test_the_module_gets_what_the_copy_says(tmp_path: Path, monkeypatch: pytest.
     path = str(tmp_path / "escrow.yml")
     _escrow.make(VAULT, path, REPOSITORIES)
     result, given = run(monkeypatch, path, REPOSITORIES)
-    assert (given["module"], given["stack"]) == ("slipway.ops.backup_repository", "fleet")
+    assert (given["module"], given["stack"]) == ("slipway.ops.backup_repository_open", "fleet")
     assert [(entry["url"], entry["password"]) for entry in given["escrow"]] == [("/r", "secret")]
     assert result == {"changed": False}
 

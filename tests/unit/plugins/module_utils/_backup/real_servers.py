@@ -83,7 +83,7 @@ WRITER = "11111111-2222-3333-4444-555555555555"
 
 def docker(*words: str, check: bool = True, text: str | None = None) -> str:
     """Docker's client; what it printed."""
-    done = subprocess.run(["docker", *words], input=text, capture_output=True, text=True)
+    done = subprocess.run(["docker", *words], input=text, capture_output=True, text=True, check=False)
     assert not check or done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -95,7 +95,7 @@ def unavailable(kind: str) -> str:
     for tool in ("restic", "docker"):
         if shutil.which(tool) is None:
             return f"needs {tool}"
-    image = subprocess.run(["docker", "image", "inspect", IMAGES[kind]], capture_output=True)
+    image = subprocess.run(["docker", "image", "inspect", IMAGES[kind]], capture_output=True, check=False)
     return "" if image.returncode == 0 else f"needs the lab's image {IMAGES[kind]}"
 
 
@@ -416,7 +416,9 @@ class RealServer(RealStack):
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             command = ["exec", "-i", self.name, *self.client(""), "--protocol=tcp", "--host=127.0.0.1"]
-            done = subprocess.run(["docker", *command], input="SELECT 1;\n", capture_output=True, text=True)
+            done = subprocess.run(
+                ["docker", *command], input="SELECT 1;\n", capture_output=True, text=True, check=False
+            )
             if done.returncode == 0:
                 return
             time.sleep(0.3)
@@ -432,6 +434,7 @@ class RealServer(RealStack):
             input=f"{text};\n",
             capture_output=True,
             text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -565,7 +568,11 @@ class Look:
     def sql(self, text: str) -> str:
         command = mysql_server.isolated_client()
         done = subprocess.run(
-            ["docker", "exec", "-i", self.container, *command], input=f"{text};\n", capture_output=True, text=True
+            ["docker", "exec", "-i", self.container, *command],
+            input=f"{text};\n",
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()

@@ -115,7 +115,7 @@ def test_restore_to_a_target(
     tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(World(tmp_path / "cluster"))
-    monkeypatch.setattr(cli, "tools_for", opening(lambda: cluster.tools()))
+    monkeypatch.setattr(cli, "tools_for", opening(cluster.tools))
     assert cli.backup(["run"]) == 0
     good = cluster.add("good")
     bad = cluster.add("bad")
@@ -136,7 +136,7 @@ def test_a_restore_without_a_point_after_it_is_said(
     tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(World(tmp_path / "cluster"))
-    monkeypatch.setattr(cli, "tools_for", opening(lambda: cluster.tools()))
+    monkeypatch.setattr(cli, "tools_for", opening(cluster.tools))
     assert cli.backup(["run"]) == 0
     cluster.world.faults["took a base backup"] = BackupError("the repository is read-only")
     assert cli.restore(["--confirm", "fleet"]) == 0
@@ -173,7 +173,7 @@ def test_a_look_and_what_is_copied_from_it(
     tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(World(tmp_path / "cluster"))
-    monkeypatch.setattr(cli, "tools_for", opening(lambda: cluster.tools()))
+    monkeypatch.setattr(cli, "tools_for", opening(cluster.tools))
     assert cli.backup(["run"]) == 0
     assert cli.restore(["--beside", "--plan"]) == 0
     assert cli.restore(["--beside", "--point", "latest"]) == 0

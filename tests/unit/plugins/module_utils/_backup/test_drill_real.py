@@ -63,7 +63,9 @@ echo "$rows orders"
 def _available() -> bool:
     if shutil.which("restic") is None or shutil.which("docker") is None or os.getuid() != 0:
         return False
-    return subprocess.run(["docker", "image", "inspect", DATABASE_IMAGE], capture_output=True).returncode == 0
+    return (
+        subprocess.run(["docker", "image", "inspect", DATABASE_IMAGE], capture_output=True, check=False).returncode == 0
+    )
 
 
 pytestmark = [
@@ -73,14 +75,14 @@ pytestmark = [
 
 
 def docker(*words: str, check: bool = True) -> str:
-    done = subprocess.run(["docker", *words], capture_output=True, text=True)
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
     assert not check or done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
 def sql(text: str, container: str = DATABASE) -> str:
     command = ["exec", "-i", container, "psql", "-XAtq", "--set=ON_ERROR_STOP=1", "-U", "fleet", "-d", "shop"]
-    done = subprocess.run(["docker", *command], input=text, capture_output=True, text=True)
+    done = subprocess.run(["docker", *command], input=text, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -145,7 +147,7 @@ def wait_for_server() -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         command = ["docker", "exec", "-e", f"PGPASSWORD={SECRET}", DATABASE, "psql", "-h", "127.0.0.1", "-U", "fleet"]
-        if subprocess.run([*command, "-d", "shop", "-c", "SELECT 1"], capture_output=True).returncode == 0:
+        if subprocess.run([*command, "-d", "shop", "-c", "SELECT 1"], capture_output=True, check=False).returncode == 0:
             return
         time.sleep(0.3)
     raise AssertionError(docker("logs", DATABASE))
@@ -328,7 +330,7 @@ def packs(world: RealWorld, snapshots: list[str]) -> set[str]:
 
     def restic(*words: str) -> str:
         command = ["restic", "--repo", str(world.repository), *words, "--no-lock"]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -72,7 +72,9 @@ class RealRedis(RealStack):
         socket = redis.SOCKET if container else ""
         password = "" if container else self.password
         command = ["docker", "exec", "-i", container or self.name, *redis.client_command(words, socket=socket)]
-        return subprocess.run(command, input=f"{password}\n", capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            command, input=f"{password}\n", capture_output=True, text=True, check=False
+        ).stdout.strip()
 
     @property
     def password(self) -> str:
@@ -83,7 +85,7 @@ class RealRedis(RealStack):
         text += "HSET fields a 1 b 2\nRPUSH list one two three\nSADD set x\nZADD sorted 1 a\nXADD stream 1-1 f v\n"
         script = 'IFS= read -r password; [ -z "$password" ] || export REDISCLI_AUTH="$password"; exec redis-cli -n "$0"'
         command = ["docker", "exec", "-i", self.name, "sh", "-c", script, str(database)]
-        done = subprocess.run(command, input=f"{self.password}\n{text}", capture_output=True, text=True)
+        done = subprocess.run(command, input=f"{self.password}\n{text}", capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
     @property

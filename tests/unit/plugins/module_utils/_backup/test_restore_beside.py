@@ -5,7 +5,7 @@ from __future__ import annotations
 
 """The restore of a database that is put together beside the live one, with the volumes of the same stack."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -76,8 +76,8 @@ def assert_tidy(cluster: Cluster) -> None:
     assert {name for name in outside if not name.startswith(".slipway-previous")} == {"_data"}
 
 
-def assert_restored(cluster: Cluster, summary: dict[str, Any], rows: list[str] = ROWS) -> None:
-    assert cluster.rows == rows
+def assert_restored(cluster: Cluster, summary: dict[str, Any], rows: Sequence[str] = tuple(ROWS)) -> None:
+    assert cluster.rows == list(rows)
     assert cluster.timeline == 2
     assert cluster.world.uploads == {"a.jpg": "hello"}
     assert all(cluster.world.running.values())

@@ -292,5 +292,5 @@ def test_credentials_that_may_only_add_leave_a_conflict(
     piece = put(tmp_path / "out", 0, b"hello")
     answers = [(500, {"error": rclone.IMMUTABLE}), {"item": {"Size": 3}}, (500, {"error": denied})]
     sender, _daemon = talking(access, monkeypatch, answers)
-    monkeypatch.setattr(Store, "check", lambda self, piece: (_ for _ in ()).throw(UnreadableError("torn", piece)))
+    monkeypatch.setattr(Store, "check", lambda self, piece: (step for step in ()).throw(UnreadableError("torn", piece)))
     assert sender.send(str(tmp_path / "out"), [piece]) == store.Sent((), (piece,))
