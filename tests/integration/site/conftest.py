@@ -40,10 +40,10 @@ class Lab:
 
     inventory = "inventories/lab"
 
-    def playbook(self, *arguments: str, check: bool = True) -> Run:
+    def playbook(self, *arguments: str, check: bool = True, inventory: str = "") -> Run:
         begun = time.monotonic()
         done = subprocess.run(
-            [str(BIN / "ansible-playbook"), "-i", self.inventory, *arguments],
+            [str(BIN / "ansible-playbook"), "-i", inventory or self.inventory, *arguments],
             cwd=ROOT,
             env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
             stdin=subprocess.DEVNULL,
