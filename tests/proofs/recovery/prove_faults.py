@@ -160,7 +160,7 @@ def physical_backup_loses_its_end(world: World) -> Iterator[None]:
         yield
 
 
-@fault("the base backup dies half way", r"base backup ended with exit status 137", quick=True)
+@fault("the base backup dies half way", r"base backup ended with exit status 137")
 @contextlib.contextmanager
 def base_backup_dies(world: World) -> Iterator[None]:
     with tool(world, "shop-postgres-1", "pg_basebackup", f'{PG_BASEBACKUP} "$@" | head -c 3000000; kill -9 $$'):
@@ -223,7 +223,7 @@ def rotated_database_password(world: World) -> Iterator[None]:
         world.ground.shell(login("another-secret", "secret-of-shop"))
 
 
-@fault("a database is empty that was full", r"has no row now and had .*--accept-smaller", quick=True)
+@fault("a database is empty that was full", r"has no row now and had .*--accept-smaller")
 @contextlib.contextmanager
 def empty_database(world: World) -> Iterator[None]:
     world.ground.shell(
@@ -249,7 +249,7 @@ def volume_gone(world: World) -> Iterator[None]:
 # On the disks
 
 
-@fault("the host's disk is full", r"are free, and a backup wants", quick=True)
+@fault("the host's disk is full", r"are free, and a backup wants")
 @contextlib.contextmanager
 def full_disk(world: World) -> Iterator[None]:
     world.ground.shell(f"mount -t tmpfs -o size=200m tmpfs /mnt && cp -a {STATE}/. /mnt && mount --bind /mnt {STATE}")
@@ -307,7 +307,7 @@ def read_only_repository(world: World) -> Iterator[None]:
 # Keys
 
 
-@fault("the repository's password on the host is wrong", r"the repository's password is wrong", quick=True)
+@fault("the repository's password on the host is wrong", r"the repository's password is wrong")
 @contextlib.contextmanager
 def wrong_password(world: World) -> Iterator[None]:
     world.ground.shell(
