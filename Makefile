@@ -8,7 +8,7 @@ TWO := --no-print-directory --jobs=2 --output-sync=target
 LAB := $(BIN)/python tests/lab/lab.py
 export ANSIBLE_FORCE_COLOR ?= $(if $(CI),0,1)
 
-.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab lockout proofs corpus molecule hosts site chms clean prove-stories prove-releases prove-kills prove-failures prove-nodes bench-deploy prove-lockout prove-exposure prove-engine prove-upgrade prove-corpus bench-ufw bench-hardening bench-converge
+.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab lockout proofs corpus molecule hosts site chms clean prove-stories prove-releases prove-kills prove-failures prove-nodes bench-deploy prove-lockout prove-exposure prove-engine prove-upgrade prove-corpus prove-points prove-faults prove-restore-kills bench-backup bench-ufw bench-hardening bench-converge
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -93,7 +93,7 @@ site: setup
 	@$(BIN)/python -m pytest -q -s tests/integration/site
 
 proofs: setup
-	@echo "==> releases under load, killed, and broken on one host: a slice"
+	@echo "==> releases under load, killed, and broken on one host; backups and restores broken, to a moment: a slice"
 	@$(LAB) up --services
 	@$(BIN)/python tests/proofs/slice.py
 
@@ -143,6 +143,22 @@ prove-upgrade: setup ## Upgrade three hosts, of which the second breaks: real pa
 prove-corpus: setup ## Deploy every accepted file of the corpus twice, on a Compose host and on a Swarm
 	@$(LAB) up --services
 	@$(BIN)/python tests/proofs/corpus/prove.py
+
+prove-points: setup ## Drop tables under writes and restore to the transaction before; lose a host under load: what is lost
+	@$(LAB) up --services
+	@$(BIN)/python tests/proofs/recovery/prove_points.py
+
+prove-faults: setup ## Break backups in fifty ways: each is noticed, none costs the last good point
+	@$(LAB) up --services
+	@$(BIN)/python tests/proofs/recovery/prove_faults.py
+
+prove-restore-kills: setup ## Strike a restore at each of its steps: the old data stays usable, one command mends it
+	@$(LAB) up --services
+	@$(BIN)/python tests/proofs/recovery/prove_restore_kills.py
+
+bench-backup: setup ## Back 1 GB databases and 20,000 files up: ours, dumps with gzip, and restic used bare
+	@$(LAB) up --services
+	@$(BIN)/python tests/bench/backup/bench.py
 
 bench-hardening: setup ## Ask ssh-audit, Lynis and OpenSCAP about fresh hosts before and after, with workloads that go on, on both Debian releases
 	@$(LAB) up --services

@@ -23,25 +23,55 @@ options:
     description: Name of the stack.
     type: str
     required: true
-  repository:
-    description: Mapping of C(url), C(options), C(ca_file) and C(upload_limit_kib), a limit in KiB a second.
-    type: dict
+  repositories:
+    description:
+      - The repositories, the primary first. Mappings of C(name), C(url), C(options), C(ca_file), C(append_only),
+        C(retention), C(upload_limit_kib_per_second) and C(download_limit_kib_per_second).
+      - Passwords and keys may stand beside these; they are left out.
+    type: list
+    elements: dict
     required: true
   retention:
-    description: Mapping of C(daily), C(weekly), C(monthly) and C(yearly), numbers of points to keep.
+    description:
+      - Mapping of C(daily), C(weekly), C(monthly) and C(yearly), numbers of points to keep, for the repositories that
+        have none of their own.
     type: dict
     default: {daily: 30}
+  upload_limit_kib_per_second:
+    description: Limit of the upload in KiB a second, for the repositories that have none of their own; 0 is none.
+    type: int
+    default: 0
+  download_limit_kib_per_second:
+    description: The same for the download. A restore is not limited.
+    type: int
+    default: 0
+  authority_directory:
+    description: Where the host has the CA files of the repositories that name one, as C(<name>/ca.pem).
+    type: str
+    default: ""
   interval_seconds:
     description: How often a backup is made, in seconds.
     type: int
     default: 86400
+  drill:
+    description:
+      - How restores are tried. Mapping of C(interval_seconds) (0 expects none), C(tries), C(cpus) and C(smoke), a
+        mapping of C(service), C(command) (a list of words) and C(timeout_seconds).
+    type: dict
+    default: {}
+  promises:
+    description: What was promised. Mapping of C(rto_seconds) and C(rpo_seconds), 0 for nothing.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
 - name: Show the settings
   ansible.builtin.debug:
-    msg: "{{ sources | slipway.ops.backup_settings(stack='fleet', repository={'url': '/srv/backup'}) }}"
+    msg: "{{ sources | slipway.ops.backup_settings(stack='fleet', repositories=repositories) }}"
   vars:
+    repositories:
+      - {name: main, url: /srv/backup}
     sources:
       - {kind: volume, volume: fleet_uploads}
 """
@@ -59,42 +89,66 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, parse_settings
 
+# Only the role needs these: what they say lies in files of their own on the host, or nowhere.
+SECRETS = ("password", "s3_access_key_id", "s3_secret_access_key", "s3_region")
+LIMITS = ("upload_limit_kib", "download_limit_kib")
+
 
 def backup_settings(
     sources: Any,
     stack: str,
-    repository: Mapping[str, Any],
+    repositories: Any,
     retention: Mapping[str, Any] | None = None,
     interval_seconds: int = 86400,
+    drill: Mapping[str, Any] | None = None,
+    promises: Mapping[str, Any] | None = None,
+    upload_limit_kib_per_second: int = 0,
+    download_limit_kib_per_second: int = 0,
+    authority_directory: str = "",
 ) -> str:
     """The settings as text, when they are right."""
-    if isinstance(sources, str) or not isinstance(sources, Sequence):
-        raise AnsibleFilterError(f"backup_settings: needs a list of sources, not {type(sources).__name__}")
+    for name, value in (("sources", sources), ("repositories", repositories)):
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise AnsibleFilterError(f"backup_settings: needs a list of {name}, not {type(value).__name__}")
+    limits = dict(zip(LIMITS, (upload_limit_kib_per_second, download_limit_kib_per_second)))
+    # Through JSON and back: what comes from a template is a lazy, tagged kin of the plain types.
+    plain = json.loads(
+        json.dumps([list(sources), list(repositories), retention or {}, drill or {}, promises or {}], default=_plain)
+    )
     wanted = {
         "stack": stack,
-        "repository": repository,
-        "sources": sources,
-        "retention": retention or {},
+        "repositories": [_repository(item, plain[2], limits, authority_directory) for item in plain[1]],
+        "sources": plain[0],
         "interval_seconds": interval_seconds,
+        "drill": plain[3],
+        "promises": plain[4],
     }
     try:
-        # Through JSON and back: what comes from a template is a lazy, tagged kin of the plain types.
-        settings = parse_settings(json.loads(json.dumps(wanted, default=_plain)), "backup")
+        settings = parse_settings(wanted, "backup")
     except BackupError as error:
         raise AnsibleFilterError(str(error)) from error
     document = {
         "stack": settings.stack,
-        "repository": {
-            "url": settings.url,
-            "options": list(settings.options),
-            "ca_file": settings.ca_file,
-            "upload_limit_kib": settings.upload_limit_kib,
-        },
+        "repositories": [repository.as_dict() for repository in settings.repositories],
         "sources": [source.as_dict() for source in settings.sources],
-        "retention": vars(settings.retention),
         "interval_seconds": settings.interval_seconds,
+        "drill": settings.drill.as_dict(),
+        "promises": vars(settings.promises),
     }
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def _repository(item: Any, retention: Any, limits: Mapping[str, int], authority_directory: str) -> Any:
+    """One repository as the host program reads it."""
+    if not isinstance(item, Mapping):
+        return item
+    found = {name: value for name, value in item.items() if name not in SECRETS}
+    for name, limit in limits.items():
+        found[name] = found.pop(f"{name}_per_second", limit)
+    found["retention"] = found.get("retention") or retention
+    if found.get("ca_file") and authority_directory:
+        found["ca_file"] = f"{authority_directory}/{found.get('name')}/ca.pem"
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -11,8 +11,11 @@ author: Slipway contributors (@slipway)
 version_added: 0.1.0
 short_description: List what a backup of a stack holds
 description:
-  - Returns the databases, the volumes under C(x-slipway.backup.volumes), and the files on the host that describe the
-    deployment.
+  - Returns the database servers, the volumes under C(x-slipway.backup.volumes), and the files on the host that describe
+    the deployment.
+  - A service is a database server when it has C(x-slipway.database), which may be empty (C({})) where the image's name
+    tells the kind (MySQL, Percona, MariaDB, PostgreSQL, PostGIS, TimescaleDB, Redis, Valkey). User and password
+    variable are then the image's own for the user that may back everything up.
 options:
   _input:
     description: The model of a stack, as given by P(slipway.ops.stack#lookup).
@@ -30,7 +33,8 @@ RETURN = r"""
 _value:
   description:
     - C(kind) (mysql, mariadb, postgresql, redis, volume or file), C(name), C(stack), and by kind C(service),
-      C(database), C(user), C(password_variable), C(volumes), C(volume), C(services), C(path).
+      C(user), C(password_variable), C(volumes), C(volume), C(services), C(path). A server is one source with all its
+      databases.
   type: list
   elements: dict
 """

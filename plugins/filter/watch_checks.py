@@ -11,8 +11,8 @@ author: Slipway contributors (@slipway)
 description:
   - Returns checks for the role monitoring. Each host name is asked over HTTPS for its health routes, whose path ends
     with C(health), C(healthz), C(ready), C(readyz) or C(up), or for its first page when it has none.
-  - The logs of every service with a route are read for errors; the age of the stack's last good backup, the
-    certificates and the root file system are checked.
+  - The logs of every service with a route are read for errors; the age of the stack's last good backup, its drills
+    and promises, the certificates and the root file system are checked.
 positional: _input, stack
 options:
   _input:
@@ -35,6 +35,9 @@ monitoring_checks: "{{ stack_model | slipway.ops.stack_routes | slipway.ops.watc
 # => [{'name': 'http-fleet.example.org', 'kind': 'http', 'url': 'https://fleet.example.org/health'},
 #     {'name': 'logs-fleet-application', 'kind': 'logs', 'stack': 'fleet', 'service': 'application'},
 #     {'name': 'backup-fleet', 'kind': 'backup', 'stack': 'fleet'},
+#     {'name': 'drill-fleet', 'kind': 'drill', 'stack': 'fleet'},
+#     {'name': 'rpo-fleet', 'kind': 'promise', 'stack': 'fleet', 'promise': 'rpo'},
+#     {'name': 'rto-fleet', 'kind': 'promise', 'stack': 'fleet', 'promise': 'rto'},
 #     {'name': 'certificates', 'kind': 'certificate'},
 #     {'name': 'disk-root', 'kind': 'disk'}]
 """

@@ -50,8 +50,17 @@ points:
   returned: success
   sample:
     - {point: 20260102T020000Z, time: "2026-01-02T02:00:00+00:00", kind: scheduled, verified: true, snapshot: 4bba301e}
+needed:
+  description: The points that the stack's releases name for the way back, which no retention lets go.
+  type: list
+  elements: str
+  returned: success
+  sample: [20260101T113000Z]
 status:
-  description: How the backups stand, with ages and intervals in seconds and sizes in bytes.
+  description:
+    - How the backups stand, with ages and intervals in seconds and sizes in bytes.
+    - C(promises) has C(rpo) and C(rto), each with C(promised_seconds) beside the real C(seconds) and whether it is
+      C(broken), and C(drill), whether the drills are C(late) or C(failed); C(why) says what is wrong, or nothing.
   type: dict
   returned: success
   sample:
@@ -60,6 +69,7 @@ status:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import needed_points
 from ansible_collections.slipway.ops.plugins.module_utils._backup.cli import full_status
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError
 from ansible_collections.slipway.ops.plugins.module_utils._backup.wiring import tools_for
@@ -71,9 +81,10 @@ def main() -> None:
         tools = tools_for(module.params["stack"], module.log)
         points = tools.repository.points()
         status = full_status(tools, points)
+        needed = sorted(needed_points(tools.place))
     except BackupError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, points=[point.as_dict() for point in points], status=status)
+    module.exit_json(changed=False, points=[point.as_dict() for point in points], status=status, needed=needed)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ msg:
   description: That all is in order, or one line for each problem.
   returned: always
   type: str
-  sample: "variable backup_repository_url: is required by role backup: set it in group_vars or host_vars"
+  sample: "variable backup_repositories: is required by role backup: set it in group_vars or host_vars"
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -1,4 +1,4 @@
-"""A small slice of the proofs of releases, side by side, for `make test`: under load, killed, broken on one host."""
+"""A small slice of the proofs of releases and of recovery, for `make test`: those of each, side by side."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PROOFS = ("releases", "kills", "failures")
+PROOFS = (
+    ("releases/prove.py", "kills/prove.py", "failures/prove.py"),
+    ("recovery/prove_faults.py", "recovery/prove_restore_kills.py", "recovery/prove_points.py"),
+)
 
 
 def run(name: str) -> tuple[str, int, str, float]:
     begun = time.monotonic()
     done = subprocess.run(
-        [sys.executable, str(HERE / name / "prove.py"), "--quick"],
+        [sys.executable, str(HERE / name), "--quick"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -26,10 +29,11 @@ def run(name: str) -> tuple[str, int, str, float]:
 
 def main() -> int:
     failed = []
-    with concurrent.futures.ThreadPoolExecutor(len(PROOFS)) as pool:
-        for name, code, output, seconds in pool.map(run, PROOFS):
-            print(f"--- {name} ({seconds:.0f} s)\n{output}", flush=True)
-            failed += [name] if code else []
+    for together in PROOFS:
+        with concurrent.futures.ThreadPoolExecutor(len(together)) as pool:
+            for name, code, output, seconds in pool.map(run, together):
+                print(f"--- {name} ({seconds:.0f} s)\n{output}", flush=True)
+                failed += [name] if code else []
     print(f"slice of the proofs: {'failed: ' + ', '.join(failed) if failed else 'all held'}")
     return 1 if failed else 0
 

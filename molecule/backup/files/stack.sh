@@ -1,69 +1,61 @@
 #!/bin/sh
-# A stack with a real database, a cache and an application with uploads, labelled as Compose labels it. The image is nearly
-# empty: the programs are the host's own packages, mounted read-only, so that nothing has to be downloaded or built.
+# A stack with real databases, a cache and an application with uploads, labelled as Compose labels it. The images are the
+# lab's stand-ins: the real servers, with the official images' paths, tools and environment.
 set -eu
-export DEBIAN_FRONTEND=noninteractive
-apt-get install -y -qq --no-install-recommends mariadb-server-core mariadb-client redis-server >/dev/null
-systemctl disable -q --now redis-server.service
+cat > /etc/docker/daemon.json <<'JSON'
+{"registry-mirrors": ["http://172.30.0.2:5000"], "insecure-registries": ["172.30.0.2:5000"]}
+JSON
+systemctl restart docker
+for image in mariadb:11.8 postgres:17-alpine redis:7.4-alpine; do
+    docker pull -q "$image" >/dev/null
+done
 
-root="$(mktemp -d)"
-cd "$root"
-mkdir -p etc usr proc sys dev data run tmp var/lib/mysql
-chmod 1777 tmp
-for directory in bin sbin lib lib64; do ln -s "usr/$directory" "$directory"; done
-cat > database.sh <<'SH'
-#!/bin/sh
-# What an official image's entry point does: initialise an empty volume, then serve.
-set -eu
-mkdir -p /run/mysqld
-server="mariadbd --no-defaults --user=root --datadir=/var/lib/mysql --socket=/run/mysqld/mysqld.sock --log-bin=0"
-client="mariadb --no-defaults --user=root"
-if [ ! -d /var/lib/mysql/mysql ]; then
-    mariadb-install-db --no-defaults --user=root --datadir=/var/lib/mysql --auth-root-authentication-method=normal >/dev/null
-    $server --skip-networking &
-    until $client --execute='SELECT 1' >/dev/null 2>&1; do sleep 0.2; done
-    $client <<SQL
-CREATE DATABASE $MYSQL_DATABASE;
-CREATE USER root@'%' IDENTIFIED BY '$MYSQL_ROOT_PASSWORD';
-GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;
-ALTER USER root@localhost IDENTIFIED BY '$MYSQL_ROOT_PASSWORD';
-SQL
-    kill $!
-    wait $! || true
-fi
-exec $server
-SH
-chmod +x database.sh
-tar -c . | docker import - scenario/redis
-rm -r "$root"
-
-start() { # service, options..., command
+start() { # service, options..., image, command
     service="$1"
     shift
     docker run -d --name "fleet-$service-1" --restart unless-stopped --label com.docker.compose.project=fleet \
-        --label "com.docker.compose.service=$service" --label com.docker.compose.oneoff=False \
-        -v /usr:/usr:ro -v /etc:/etc:ro "$@" >/dev/null
+        --label "com.docker.compose.service=$service" --label com.docker.compose.oneoff=False "$@" >/dev/null
 }
 
-docker tag scenario/redis scenario/stack
-start database -e 'MYSQL_ROOT_PASSWORD=a "quoted" $ecret' -e MYSQL_DATABASE=fleetbase -v fleet_mysql:/var/lib/mysql \
-    --health-cmd 'MYSQL_PWD="$MYSQL_ROOT_PASSWORD" mariadb-admin --no-defaults --host=127.0.0.1 --user=root ping' \
-    --health-interval 1s --health-retries 60 scenario/stack /database.sh
-start cache scenario/redis redis-server --save ''
-start application -v fleet_uploads:/data --stop-timeout 1 scenario/stack sh -c 'while :; do sleep 1; done'
+start database -e 'MARIADB_ROOT_PASSWORD=a "quoted" $ecret' -e MARIADB_DATABASE=fleetbase -v fleet_mysql:/var/lib/mysql \
+    mariadb:11.8 --log-bin=binlog --server-id=1 --sync-binlog=1
+start postgres -e POSTGRES_USER=fleet -e POSTGRES_DB=shop -e 'POSTGRES_PASSWORD=a "quoted" $ecret' \
+    -v fleet_pg:/var/lib/postgresql/data postgres:17-alpine
+start cache redis:7.4-alpine redis-server --save ''
+# Under its own name: a restore lets caches run on, and knows them by their images.
+docker tag redis:7.4-alpine scenario/application
+start application -v fleet_uploads:/data --stop-timeout 1 --entrypoint sh scenario/application -c 'while :; do sleep 1; done'
 
-seconds=0
-until [ "$(docker inspect --format '{{.State.Health.Status}}' fleet-database-1)" = healthy ]; do
-    [ "$seconds" -lt 120 ] || { docker logs fleet-database-1; exit 1; }
-    sleep 1
-    seconds=$((seconds + 1))
-done
-
+cat > /usr/local/bin/fleet-pg <<'SH'
+#!/bin/sh
+exec docker exec -i "${2:-fleet-postgres-1}" psql -qXAtU fleet -v ON_ERROR_STOP=1 -d "${1:-shop}"
+SH
 cat > /usr/local/bin/fleet-sql <<'SH'
 #!/bin/sh
-exec docker exec -i fleet-database-1 sh -c 'MYSQL_PWD="$MYSQL_ROOT_PASSWORD" exec mariadb --no-defaults --user=root --batch --skip-column-names fleetbase'
+exec docker exec -i fleet-database-1 sh -c \
+    'MYSQL_PWD="$MARIADB_ROOT_PASSWORD" exec mariadb --user=root --protocol=tcp --host=127.0.0.1 --batch --skip-column-names fleetbase'
 SH
-chmod +x /usr/local/bin/fleet-sql
+chmod +x /usr/local/bin/fleet-pg /usr/local/bin/fleet-sql
+
+# An entry point's first server has no network: what answers over TCP is the one that stays.
+ready() { docker exec "$1" sh -c "$2" >/dev/null 2>&1; }
+for service in database postgres; do
+    seconds=0
+    until { [ "$service" = database ] && echo 'SELECT 1' | fleet-sql >/dev/null 2>&1; } \
+        || { [ "$service" = postgres ] && ready fleet-postgres-1 'PGPASSWORD="$POSTGRES_PASSWORD" psql -h 127.0.0.1 -U fleet -c "SELECT 1" shop'; }; do
+        [ "$seconds" -lt 180 ] || { docker logs "fleet-$service-1"; exit 1; }
+        sleep 1
+        seconds=$((seconds + 1))
+    done
+done
+
+fleet-pg <<'SQL'
+CREATE TABLE trips (id serial PRIMARY KEY, note text);
+CREATE TABLE stops (trip int REFERENCES trips ON DELETE CASCADE);
+CREATE VIEW long_trips AS SELECT * FROM trips WHERE id > 900;
+INSERT INTO trips (note) SELECT 'trip ' || n FROM generate_series(1, 1000) n;
+INSERT INTO stops SELECT n FROM generate_series(1, 1000, 100) n;
+SQL
 fleet-sql <<'SQL'
 CREATE TABLE orders (id INT PRIMARY KEY AUTO_INCREMENT, status VARCHAR(60), note TEXT, photo BLOB);
 CREATE TABLE `odd``name` (g INT, h INT GENERATED ALWAYS AS (g + 1) STORED);

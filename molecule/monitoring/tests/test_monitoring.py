@@ -125,6 +125,39 @@ def test_old_backup_and_expiring_certificate_are_told(host: Any) -> None:
     host.check_output(f"mv /root/kept.pem {certificate}; rm -r /var/lib/slipway/backup/shop")
 
 
+def test_drills_and_promises_are_told(host: Any) -> None:
+    state = "/var/lib/slipway/backup/shop"
+    host.check_output(f"install -d {state}")
+
+    def write(name: str, **values: Any) -> None:
+        host.check_output(f"cat > {state}/{name} <<'END'\n{json.dumps(values)}\nEND")
+
+    now = int(host.check_output("date +%s"))
+    good = {"ok": True, "last_success": now, "last_success_epoch": now}
+    write("status.json", **good)
+    write("drill.json", **good, rto_seconds=30)
+    assert run(host)
+    forget(host)
+    # The newest good point is two hours old and the last drill took two minutes: an hour and a minute are promised.
+    write("status.json", **{**good, "last_success_epoch": now - 7200})
+    write("drill.json", **{**good, "ok": False, "error": "the newest point cannot be restored"}, rto_seconds=120)
+    assert run(host)
+    (mail,) = messages(host)
+    assert mail["subject"] == "[slipway] shop.example.test BAD: drill-shop, rpo-shop, rto-shop"
+    assert "the last drill failed: the newest point cannot be restored" in mail["body"]
+    assert "a loss now would cost the last 2 h" in mail["body"]
+    assert "the last drill needed 2 min until everything served; at most 1 min are promised" in mail["body"]
+    write("drill.json", **{**good, "last_success_epoch": now - 12 * 86400}, rto_seconds=30)
+    forget(host)
+    assert run(host)
+    (mail,) = messages(host)
+    assert mail["subject"] == "[slipway] shop.example.test recovered: rto-shop"
+    result = json.loads(host.check_output("slipway watch --dry-run --json"))
+    bad = {check["name"]: check["message"] for check in result["checks"] if not check["ok"]}
+    assert "the last good drill was 12 d" in bad["drill-shop"]
+    host.check_output(f"rm -r {state}")
+
+
 def test_many_errors_in_a_log_are_told(host: Any) -> None:
     if not host.exists("docker"):
         pytest.skip("this host has no engine")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ SHRUNK_TO = 0.1
 
 def source_key(record: Mapping[str, Any]) -> tuple[str, ...]:
     """What makes two records the same source."""
-    return tuple(str(record.get(name, "")) for name in ("kind", "service", "database", "volume", "path"))
+    return tuple(str(record.get(name, "")) for name in ("kind", "service", "volume", "path"))
 
 
 def find_record(manifest: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -30,6 +31,11 @@ def find_record(manifest: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -
     return None
 
 
+def stored(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a record says of its parts: its own, and that of a dump beside it."""
+    return [item for item in (record, record.get("sql")) if isinstance(item, Mapping) and "part" in item]
+
+
 def shrunk(before: Mapping[str, Any] | None, now: Mapping[str, Any], label: str) -> list[str]:
     """What makes a new record suspicious beside the last good one."""
     if not before:
@@ -38,14 +44,23 @@ def shrunk(before: Mapping[str, Any] | None, now: Mapping[str, Any], label: str)
     rows_before, rows_now = before.get("rows"), now.get("rows")
     if rows_before and rows_now == 0:
         problems.append(f"{label}: has no row now and had {rows_before}")
-    if before.get("tables") and now.get("tables") == {}:
-        problems.append(f"{label}: has no table now and had {len(before['tables'])}")
     bytes_before, bytes_now = int(before.get("bytes") or 0), int(now.get("bytes") or 0)
     if bytes_before > SMALL_BYTES and bytes_now < bytes_before * SHRUNK_TO:
         problems.append(f"{label}: has {human_bytes(bytes_now)} now and had {human_bytes(bytes_before)}")
+    for name, facts in (before.get("databases") or {}).items():
+        found = (now.get("databases") or {}).get(name)
+        if facts.get("rows") and found is None:
+            problems.append(f"{label}: database {name} is not there now and had about {facts['rows']} rows")
+        elif facts.get("rows") and found is not None and found.get("rows") == 0 and rows_now != 0:
+            problems.append(f"{label}: database {name} has no row now and had about {facts['rows']}")
     if before.get("files") and now.get("files") == 0:
         problems.append(f"{label}: has no file now and had {before['files']}")
     return problems
+
+
+def parse(text: str) -> Any:
+    """A manifest's text. Raises ValueError."""
+    return json.loads(text)
 
 
 def check_manifest(value: Any, stack: str, point: str) -> dict[str, Any]:

@@ -5,15 +5,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ansible_collections.slipway.ops.plugins.module_utils._backup.model import DATABASE_NAME
-
+SINGLE_TRANSACTION = "--single-transaction"
 DUMP_ARGUMENTS = (
-    "--single-transaction",
+    SINGLE_TRANSACTION,
     "--quick",
     "--routines",
     "--triggers",
@@ -35,13 +32,13 @@ if [ -z "$password" ] && [ -n "${%(variable)s_FILE-}" ]; then password="$(cat "$
 MYSQL_PWD="$password"
 export MYSQL_PWD
 """
-DUMP_SCRIPT = (
-    _LOGIN
-    + """\
-if command -v mariadb-dump >/dev/null 2>&1; then exec mariadb-dump "$@"; fi
-exec mysqldump --set-gtid-purged=OFF "$@"
-"""
-)
+
+
+def login(password_variable: str) -> str:
+    """The lines of a shell script that give the tools their password."""
+    return _LOGIN % {"variable": password_variable}
+
+
 CLIENT_SCRIPT = (
     _LOGIN
     + """\
@@ -49,12 +46,6 @@ if command -v mariadb >/dev/null 2>&1; then exec mariadb "$@"; fi
 exec mysql "$@"
 """
 )
-
-
-def dump_command(user: str, password_variable: str, database: str) -> list[str]:
-    """Dump one database to stdout, without CREATE DATABASE, so that it can be loaded under any name."""
-    script = DUMP_SCRIPT % {"variable": password_variable}
-    return ["sh", "-c", script, "slipway", f"--user={user}", *DUMP_ARGUMENTS, database]
 
 
 def client_command(user: str, password_variable: str, database: str = "") -> list[str]:
@@ -70,57 +61,11 @@ def identifier(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def literal(text: str) -> str:
-    """A database's name as SQL writes a text. No name that the settings accept needs escaping."""
-    if not DATABASE_NAME.match(text):
-        raise ValueError(f"{text!r} cannot be a database's name")
-    return f"'{text}'"
-
-
-def describe_sql(database: str) -> str:
-    """Version, character set, collation and the size that the server believes the database to have."""
-    name = literal(database)
-    return (
-        "SELECT VERSION(), default_character_set_name, default_collation_name,"  # noqa: S608 (the name is checked)
-        " (SELECT CAST(COALESCE(SUM(data_length), 0) AS UNSIGNED) FROM information_schema.tables"
-        f" WHERE table_schema = {name})"
-        f" FROM information_schema.schemata WHERE schema_name = {name};\n"
-    )
-
-
-def count_sql(database: str, tables: Sequence[str]) -> str:
-    """One row a table: its place in the list and how many rows it has."""
-    return "".join(
-        f"SELECT {index}, COUNT(*) FROM {identifier(database)}.{identifier(table)};\n"  # noqa: S608 (both are quoted)
-        for index, table in enumerate(tables)
-    )
-
-
-def parse_counts(text: str, tables: Sequence[str]) -> dict[str, int]:
-    """What `count_sql` brought back."""
-    found = {}
-    for line in text.splitlines():
-        index, _separator, count = line.partition("\t")
-        if index.isdigit() and count.isdigit():
-            found[tables[int(index)]] = int(count)
-    return found
-
-
-def recreate_sql(database: str, character_set: str, collation: str) -> str:
-    """An empty database of this name."""
-    name = identifier(database)
-    options = ""
-    if re.fullmatch(r"\w+", character_set) and re.fullmatch(r"\w+", collation):
-        options = f" CHARACTER SET {character_set} COLLATE {collation}"
-    return f"DROP DATABASE IF EXISTS {name};\nCREATE DATABASE {name}{options};\n"
-
-
 @dataclass
 class DumpFacts:
     """What was found in a dump."""
 
     bytes: int = 0
-    sha256: str = ""
     complete: bool = False
     tables: dict[str, int] = field(default_factory=dict)
 
@@ -130,7 +75,7 @@ class DumpFacts:
 
 
 class DumpReader:
-    """Reads a dump as it flows by: its size and checksum, its tables and how many rows the dump itself has for each.
+    """Reads a dump as it flows by: its size, its tables and how many rows the dump itself has for each.
 
     Counting in the dump, not in the live database, gives numbers that a restored database must show exactly. The dump
     tools escape line breaks inside values, so a line that begins with INSERT INTO begins a statement.
@@ -142,7 +87,6 @@ class DumpReader:
 
     def __init__(self) -> None:
         self.facts = DumpFacts()
-        self._hash = hashlib.sha256()
         self._rest = b""
         self._last = b""
         self._table: str | None = None
@@ -151,7 +95,6 @@ class DumpReader:
     def feed(self, chunk: bytes) -> None:
         """Take the next piece of the dump."""
         self.facts.bytes += len(chunk)
-        self._hash.update(chunk)
         lines = (self._rest + chunk if self._rest else chunk).split(b"\n")
         self._rest = lines.pop()
         for line in lines:
@@ -162,7 +105,6 @@ class DumpReader:
         if self._rest:
             self._line(self._rest)
             self._rest = b""
-        self.facts.sha256 = self._hash.hexdigest()
         self.facts.complete = self._last.startswith(TRAILER)
         return self.facts
 

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
@@ -14,91 +15,201 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     POINT_KINDS,
     POINT_NAME,
     BackupError,
-    Place,
+    Catalogue,
+    Orphan,
+    Part,
     Point,
+    RepositoryError,
     RepositoryMissing,
-    Settings,
+    RepositorySettings,
     public_url,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._log import rclone
 
 TAG = "slipway"
 TAG_VERIFIED = "slipway-verified"
+TAG_PART = "slipway-part"
+TAG_ESCROW = "slipway-escrow"
+ESCROW_FILE = "escrow.txt"
 EXIT_INCOMPLETE = 3
 
 
-def environment(settings: Settings, place: Place, credentials: str) -> dict[str, str]:
-    """What restic is told through its environment, so that no secret stands on a command line."""
-    found = {
-        "RESTIC_REPOSITORY": settings.url,
-        "RESTIC_PASSWORD_FILE": place.password,
-        "RESTIC_CACHE_DIR": place.cache,
-        # One progress line a minute: the rest would only fill the journal.
-        "RESTIC_PROGRESS_FPS": "0.0166",
-        "HOME": "/root",
-        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "LC_ALL": "C.UTF-8",
-    }
-    for line in credentials.splitlines():
+def credentials(text: str) -> dict[str, str]:
+    """The lines of the environment file that the role writes."""
+    found = {}
+    for line in text.splitlines():
         key, separator, value = line.partition("=")
         if separator and not line.lstrip().startswith("#"):
             found[key.strip()] = value.strip()
     return found
 
 
-def arguments(settings: Settings, *words: str) -> list[str]:
+def environment(
+    repository: RepositorySettings, password_file: str, cache: str, secrets: Mapping[str, str]
+) -> dict[str, str]:
+    """What restic is told through its environment, so that no secret stands on a command line."""
+    return {
+        "RESTIC_REPOSITORY": repository.url,
+        "RESTIC_PASSWORD_FILE": password_file,
+        "RESTIC_CACHE_DIR": cache,
+        # One progress line a minute: the rest would only fill the journal.
+        "RESTIC_PROGRESS_FPS": "0.0166",
+        "HOME": "/root",
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LC_ALL": "C.UTF-8",
+        **secrets,
+    }
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How `restic copy` reads the repository that it copies from: the options and the environment besides those of the
+    repository that it writes to."""
+
+    repository: RepositorySettings
+    environment: Mapping[str, str]
+
+
+def origin(
+    source: RepositorySettings,
+    target: RepositorySettings,
+    password_file: str,
+    source_secrets: Mapping[str, str],
+    target_secrets: Mapping[str, str],
+) -> Origin:
+    """How to copy from one repository to another.
+
+    restic takes one set of S3 credentials, options and authorities for both. Where two S3 repositories differ in them,
+    the one that is read is reached through rclone, which has its own.
+    """
+    told = {"RESTIC_FROM_REPOSITORY": source.url, "RESTIC_FROM_PASSWORD_FILE": password_file}
+    both = source.kind == target.kind == "s3"
+    one = (source.options, source.ca_file, _keys(source_secrets))
+    if both and one != (target.options, target.ca_file, _keys(target_secrets)):
+        remote = rclone.s3_remote(source.url, source.options, source_secrets)
+        path = rclone.parse_address(source.url).path
+        authority = {"RCLONE_CA_CERT": source.ca_file} if source.ca_file else {}
+        told["RESTIC_FROM_REPOSITORY"] = f"rclone:{rclone.BASE}:{path}"
+        return Origin(target, {**remote, **authority, **told})
+    merged = replace(
+        target,
+        options=tuple(dict.fromkeys((*target.options, *source.options))),
+        ca_file=target.ca_file or source.ca_file,
+        download_limit_kib=source.download_limit_kib,
+    )
+    return Origin(merged, {**(source_secrets if source.kind == "s3" else {}), **told})
+
+
+def _keys(secrets: Mapping[str, str]) -> list[tuple[str, str]]:
+    return sorted(item for item in secrets.items() if item[0].startswith("AWS_"))
+
+
+def arguments(repository: RepositorySettings, *words: str) -> list[str]:
     """restic with the options that belong to the repository."""
     command = ["restic"]
-    for option in settings.options:
+    for option in repository.options:
         command += ["--option", option]
-    if settings.ca_file:
-        command += ["--cacert", settings.ca_file]
+    if repository.ca_file:
+        command += ["--cacert", repository.ca_file]
+    if repository.upload_limit_kib:
+        command += ["--limit-upload", str(repository.upload_limit_kib)]
+    if repository.download_limit_kib:
+        command += ["--limit-download", str(repository.download_limit_kib)]
     return [*command, *words]
 
 
-def backup(settings: Settings, point: str, kind: str, paths: Sequence[str]) -> list[str]:
+def backup(repository: RepositorySettings, stack: str, point: str, kind: str, paths: Sequence[str]) -> list[str]:
     """Store the paths as one snapshot. It bears the stack's name as its host: a machine's own name may change."""
-    limit = ["--limit-upload", str(settings.upload_limit_kib)] if settings.upload_limit_kib else []
     tags = ["--tag", ",".join([TAG, f"point:{point}", f"kind:{kind}"])]
-    return arguments(settings, "backup", "--json", "--host", settings.stack, *tags, *limit, "--", *paths)
+    return arguments(repository, "backup", "--json", "--host", stack, *tags, "--", *paths)
 
 
-def evidence(settings: Settings, point: str, file_name: str) -> list[str]:
+def part(repository: RepositorySettings, stack: str, point: str, key: str, file_name: str) -> list[str]:
+    """Store what comes on stdin as a part of a point."""
+    tags = f"{TAG_PART},point:{point},part:{key}"
+    return _stdin(repository, stack, tags, file_name)
+
+
+def evidence(repository: RepositorySettings, stack: str, point: str, file_name: str) -> list[str]:
     """Store the proof that a point was read back, beside it: nothing is rewritten, so add-only credentials suffice."""
-    tags = ["--tag", f"{TAG_VERIFIED},point:{point}"]
-    return arguments(
-        settings, "backup", "--json", "--host", settings.stack, *tags, "--stdin", "--stdin-filename", file_name
-    )
+    return _stdin(repository, stack, f"{TAG_VERIFIED},point:{point}", file_name)
 
 
-def snapshots(settings: Settings) -> list[str]:
-    return arguments(settings, "snapshots", "--json", "--no-lock", "--host", settings.stack)
+def escrow(repository: RepositorySettings, stack: str, mark: str) -> list[str]:
+    """Store the object that the escrow copy of the password is tried on."""
+    return _stdin(repository, stack, f"{TAG_ESCROW},escrow:{mark}", ESCROW_FILE)
 
 
-def forget(settings: Settings, snapshot_ids: Sequence[str]) -> list[str]:
+def _stdin(repository: RepositorySettings, stack: str, tags: str, file_name: str) -> list[str]:
+    words = ["backup", "--json", "--host", stack, "--tag", tags, "--stdin", "--stdin-filename", file_name]
+    return arguments(repository, *words)
+
+
+def snapshots(repository: RepositorySettings, stack: str) -> list[str]:
+    return arguments(repository, "snapshots", "--json", "--no-lock", "--host", stack)
+
+
+def copy(repository: RepositorySettings, snapshot_ids: Sequence[str]) -> list[str]:
+    """Copy exactly these snapshots from the repository that the environment names. One that is there is passed over."""
+    if not snapshot_ids:
+        raise ValueError("no snapshot named")
+    return arguments(repository, "copy", *snapshot_ids)
+
+
+def forget(repository: RepositorySettings, snapshot_ids: Sequence[str], prune: bool = True) -> list[str]:
     """Remove exactly these snapshots: names, never a filter, which could match more than was meant."""
     if not snapshot_ids:
         raise ValueError("no snapshot named")
-    return arguments(settings, "forget", "--prune", *snapshot_ids)
+    return arguments(repository, "forget", *(["--prune"] if prune else []), *snapshot_ids)
 
 
-def parse_snapshots(text: str) -> list[Point]:
-    """The points in the output of `restic snapshots --json`, oldest first."""
+def parse_snapshots(text: str, complaints: str = "") -> Catalogue:
+    """The points in the output of `restic snapshots --json`, oldest first, and the parts that belong to none."""
     data: dict[str, tuple[str, str]] = {}
     proofs: dict[str, list[str]] = {}
+    parts: dict[str, list[Part]] = {}
     for snapshot in json.loads(text or "[]") or []:
         tags = [str(tag) for tag in snapshot.get("tags") or []]
-        named = [tag[len("point:") :] for tag in tags if tag.startswith("point:")]
-        if len(named) != 1 or not POINT_NAME.match(named[0]):
+        name, snapshot_id = _tagged(tags, "point:"), str(snapshot["id"])
+        if not POINT_NAME.match(name):
             continue
-        kinds = [tag[len("kind:") :] for tag in tags if tag.startswith("kind:")]
         if TAG in tags:
-            data[named[0]] = (str(snapshot["id"]), kinds[0] if kinds and kinds[0] in POINT_KINDS else KIND_MANUAL)
+            kind = _tagged(tags, "kind:")
+            data[name] = (snapshot_id, kind if kind in POINT_KINDS else KIND_MANUAL)
         elif TAG_VERIFIED in tags:
-            proofs.setdefault(named[0], []).append(str(snapshot["id"]))
-    return [
-        Point(name, kind, snapshot_id, name in proofs, tuple(proofs.get(name, ())))
+            proofs.setdefault(name, []).append(snapshot_id)
+        elif TAG_PART in tags and _tagged(tags, "part:"):
+            found = Part(_tagged(tags, "part:"), snapshot_id, str(snapshot.get("original") or ""))
+            parts.setdefault(name, []).append(found)
+    points = [
+        Point(name, kind, snapshot_id, name in proofs, tuple(proofs.get(name, ())), tuple(parts.get(name, ())))
         for name, (snapshot_id, kind) in sorted(data.items())
     ]
+    orphans = [
+        Orphan(name, part.key, part.snapshot, name in proofs)
+        for name, stored in sorted(parts.items())
+        for part in stored
+        if name not in data
+    ]
+    # restic passes over a snapshot that it cannot load, says so on stderr, and reports success.
+    whole = not any(word in complaints.lower() for word in ("ignoring", "could not load", "unable to load"))
+    return Catalogue(tuple(points), tuple(orphans), whole)
+
+
+def parse_escrow(text: str) -> dict[str, str]:
+    """The objects that escrow copies are tried on: their snapshots, by their marks."""
+    found = {}
+    for snapshot in json.loads(text or "[]") or []:
+        tags = [str(tag) for tag in snapshot.get("tags") or []]
+        if TAG_ESCROW in tags and _tagged(tags, "escrow:"):
+            found[_tagged(tags, "escrow:")] = str(snapshot["id"])
+    return found
+
+
+def _tagged(tags: Iterable[str], prefix: str) -> str:
+    """What follows the prefix in the only tag that has it; empty when there is none, or more than one."""
+    found = [tag[len(prefix) :] for tag in tags if tag.startswith(prefix)]
+    return found[0] if len(found) == 1 else ""
 
 
 def parse_messages(lines: Iterable[str]) -> list[dict[str, Any]]:
@@ -179,15 +290,15 @@ EXPLANATIONS = (
 )
 
 
-def explain(settings: Settings, attempt: str, stderr: str) -> BackupError:
+def explain(repository: RepositorySettings, attempt: str, stderr: str) -> RepositoryError:
     """Turn restic's complaint into one line that names the repository, the attempt and the remedy."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    where = f"repository {public_url(settings.url)}: {attempt}"
+    where = f"repository {public_url(repository.url)}: {attempt}"
     said = stderr.lower()
     for needles, remedy in EXPLANATIONS:
         if any(needle in said for needle in needles):
-            return BackupError(f"{where}: {remedy}")
+            return RepositoryError(f"{where}: {remedy}")
     if any(needle in said for needle in MISSING) and ("config" in said or "repository" in said):
         return RepositoryMissing(f"{where}: there is no repository yet; run the play with the role backup")
     fatal = [line for line in lines if line.startswith("Fatal:")] or lines[-1:]
-    return BackupError(f"{where}: {' '.join(fatal) or 'restic failed and said nothing'}")
+    return RepositoryError(f"{where}: {' '.join(fatal) or 'restic failed and said nothing'}")

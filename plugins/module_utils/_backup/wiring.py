@@ -6,17 +6,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup import backup as backups
-from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Docker, Host, Repository
-from ansible_collections.slipway.ops.plugins.module_utils._backup.model import STACK_NAME, Place, UsageError
+from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Docker, Host
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
+    STACK_NAME,
+    Place,
+    RepositorySettings,
+    UsageError,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._backup.repository import Repository
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
+from ansible_collections.slipway.ops.plugins.module_utils._log.log_files import logs_for
 
 
-def tools_for(stack: str, progress: Callable[[str], None]) -> Tools:
-    """The tools of a stack whose backup is set up on this host."""
+def tools_for(stack: str, progress: Callable[[str], None], repository: str = "", hurry: bool = False) -> Tools:
+    """The tools of a stack whose backup is set up on this host, on its primary repository or the one that is named. In
+    a hurry the limits of bandwidth do not hold: nobody waits longer for a restore than it takes."""
     if not STACK_NAME.match(stack):
         raise UsageError(f"stack {stack!r}: is not a name of a stack")
     place = Place(stack)
     settings = backups.load_settings(place)
-    return Tools(settings, place, Docker(), Host(), Repository(settings, place), progress)
+    chosen = settings.repository(repository)
+
+    def door(found: RepositorySettings) -> Repository:
+        free = replace(found, upload_limit_kib=0, download_limit_kib=0) if hurry else found
+        return Repository(stack, free, place)
+
+    others = tuple(door(found) for found in settings.repositories[1:]) if chosen == settings.primary else ()
+    return Tools(
+        settings,
+        place,
+        Docker(),
+        Host(),
+        door(chosen),
+        progress,
+        log=logs_for(place, chosen.name),
+        others=others,
+        logs=lambda name: logs_for(place, name),
+    )

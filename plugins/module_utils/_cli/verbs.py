@@ -36,6 +36,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("run", "_release.cli", "run", "run a command in a container of its own, as a service runs now"),
     Verb("backup", "_backup.cli", "backup", "make a recovery point now, list the points, read one back"),
     Verb("restore", "_backup.cli", "restore", "bring a stack's data back from a recovery point"),
+    Verb("drill", "_backup.cli", "drill", "try a restore in a network of its own, check and measure it"),
     Verb("points", "_backup.cli", "points", "list the recovery points (the same as: backup points)"),
     Verb("upstreams", "_proxy.cli", "upstreams", "write nginx's upstream files from the running containers"),
     Verb("maintenance", "_proxy.maintenance", "maintenance", "answer 503 for a stack's host names, or stop doing so"),

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.slipway.ops.plugins.module_utils._stack.database_images import login_of
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import Service, Stack
 
 UPSTREAM_DIRECTORY = "/etc/nginx/slipway/upstreams"
@@ -98,15 +99,19 @@ def databases(model: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def _database_source(service: Service, database: Mapping[str, Any]) -> dict[str, Any]:
+    """A server is saved as a whole, whatever databases it has."""
+    found = {"name": service.name, **{key: database[key] for key in ("kind", "stack", "service", "volumes")}}
+    environment = service.plain["environment"]
+    user, variable = login_of(database["kind"], environment, database["user"], database["password_variable"])
+    return {**found, "user": user, "password_variable": variable}
+
+
 def backup_sources(model: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What a backup holds: databases, the volumes named in x-slipway, and the files that describe the deployment."""
     stack = Stack(model)
     sources: list[dict[str, Any]] = [
-        {
-            "kind": database["kind"],
-            "name": f"{database['service']}-{database['database']}" if database["database"] else database["service"],
-            **{key: database[key] for key in ("stack", "service", "database", "user", "password_variable", "volumes")},
-        }
+        _database_source(stack.services[database["service"]], database)
         for database in databases(model)
         if database["backup"]
     ]

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._stack import strategy, values
+from ansible_collections.slipway.ops.plugins.module_utils._stack import database_images, strategy, values
 from ansible_collections.slipway.ops.plugins.module_utils._stack.model import COMPOSE, SWARM, Service
 from ansible_collections.slipway.ops.plugins.module_utils._stack.problems import Problems, did_you_mean
 from ansible_collections.slipway.ops.plugins.module_utils._stack.swarm_rules import SwarmRules
@@ -23,7 +23,6 @@ ReadFile = Callable[[str], bytes]
 
 ORDERS = ("start-first", "stop-first")
 CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
-DATABASES = ("mysql", "mariadb", "postgresql", "redis")
 PULL_POLICIES = ("always", "missing", "if_not_present", "never")
 DEFAULT_NETWORK = "default"
 
@@ -763,6 +762,8 @@ class Normalizer:
         if raw.get("indexes") is not None:
             if "database" not in result:
                 self.problems.add(f"{path}.indexes", "belongs to a database", "write database: beside it")
+            elif not result["database"]["name"]:
+                self.problems.add(f"{path}.database.name", "is missing", "write the name of the indexes' database")
             result["indexes"] = {
                 table: {
                     index: values.texts(columns, f"{path}.indexes.{table}.{index}", self.problems)
@@ -825,16 +826,15 @@ class Normalizer:
 
     def _database(self, service: Mapping[str, Any], value: Any, path: str) -> dict[str, Any]:
         raw = values.mapping(value, path, self.problems)
+        kind = raw.get("kind") or database_images.kind_of(str(service.get("image") or "")) or None
         result: dict[str, Any] = {
-            "kind": values.choice(raw.get("kind"), f"{path}.kind", self.problems, DATABASES),
+            "kind": values.choice(kind, f"{path}.kind", self.problems, database_images.KINDS),
             "name": str(raw.get("name") or ""),
             "user": str(raw.get("user") or ""),
             "password_variable": str(raw.get("password_variable") or ""),
         }
-        if result["kind"] != "redis" and not result["name"]:
-            self.problems.add(f"{path}.name", "is missing", "write the database's name")
         variable = result["password_variable"]
-        if variable and variable not in service["environment"]:
+        if variable and not {variable, f"{variable}_FILE"} & set(service["environment"]):
             self.problems.add(
                 f"{path}.password_variable",
                 f"{variable} is no variable of this service",

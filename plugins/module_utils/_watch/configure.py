@@ -10,10 +10,15 @@ from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._watch.model import (
     BACKUP,
+    BACKUP_LOG,
     CERTIFICATE,
     DISK,
+    DRILL,
     HTTP,
     LOGS,
+    PROMISE,
+    RPO,
+    RTO,
     parse,
 )
 
@@ -39,6 +44,10 @@ def stack_checks(routes: Sequence[Mapping[str, Any]], stack: str, backup: bool =
         checks.append({"name": f"logs-{stack}-{service}", "kind": LOGS, "stack": stack, "service": service})
     if backup:
         checks.append({"name": f"backup-{stack}", "kind": BACKUP, "stack": stack})
+        checks.append({"name": f"backup-log-{stack}", "kind": BACKUP_LOG, "stack": stack})
+        checks.append({"name": f"drill-{stack}", "kind": DRILL, "stack": stack})
+        for promise in (RPO, RTO):
+            checks.append({"name": f"{promise}-{stack}", "kind": PROMISE, "stack": stack, "promise": promise})
     if hosts:
         checks.append({"name": "certificates", "kind": CERTIFICATE})
     checks.append({"name": "disk-root", "kind": DISK})

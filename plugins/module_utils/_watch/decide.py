@@ -11,20 +11,28 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._watch.model import Check, Configuration
+from ansible_collections.slipway.ops.plugins.module_utils._backup import promises
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import human_seconds
+from ansible_collections.slipway.ops.plugins.module_utils._watch.model import DRILL, RPO, Check, Configuration
 from ansible_collections.slipway.ops.plugins.module_utils._watch.reading import (
     BackupStatus,
     CertificateFile,
     Certificates,
     DiskUse,
+    FollowedLog,
+    FollowedLogs,
     HttpAnswer,
     LogLines,
     Reading,
+    Standing,
     Unreadable,
 )
 
 # What a clock may be ahead by without its times being called wrong.
 CLOCK_SKEW_SECONDS = 600
+# A follower says every few seconds how it stands. One that was just set up has this long to begin.
+FOLLOWER_SECONDS = 60
+BEGINNING_SECONDS = 600
 
 BAD = "bad"
 AGAIN = "again"
@@ -68,6 +76,10 @@ def judge(check: Check, reading: Reading, now: float, first_seen: float) -> tupl
         return _logs(options, reading)
     if isinstance(reading, BackupStatus):
         return _backup(options, reading, now, first_seen)
+    if isinstance(reading, FollowedLogs):
+        return _backup_log(options, reading, now, first_seen)
+    if isinstance(reading, Standing):
+        return _standing(check, reading, now, first_seen)
     if isinstance(reading, Certificates):
         return _certificates(options, reading, now)
     return _disk(options, reading)
@@ -109,6 +121,77 @@ def _backup(options: Mapping[str, Any], status: BackupStatus, now: float, first_
     if age >= limit:
         return False, f"{told}, {age / 3600:.0f} hours ago; at most {options['max_age_hours']} are expected"
     return True, told
+
+
+def _backup_log(options: Mapping[str, Any], reading: FollowedLogs, now: float, first_seen: float) -> tuple[bool, str]:
+    stack = options["stack"]
+    if not reading.wanted:
+        return True, f"no database log of {stack} is to be followed"
+    beginning = 0 <= now - first_seen < BEGINNING_SECONDS
+    service = f"see journalctl -u slipway-backup-follow-{stack}"
+    if reading.told is None:
+        return beginning, f"the logs of {stack} are not followed yet; {service}"
+    if not -CLOCK_SKEW_SECONDS <= now - reading.told <= FOLLOWER_SECONDS:
+        return (
+            False,
+            f"the logs of {stack} are not followed: the last word of it is from {utc(reading.told)}; {service}",
+        )
+    bad = [f"the disk of {stack}'s logs is nearly full, so nothing is received"] if reading.held else []
+    bad += [problem for log in reading.logs for problem in _followed_log(options, log, beginning)]
+    if bad:
+        return False, "; ".join(bad)
+    losses = [log.loss_seconds for log in reading.logs if log.loss_seconds is not None]
+    cost = f"; a loss now would cost {max(losses):.0f} s" if losses else ""
+    return True, f"the logs of {stack} are followed: {', '.join(log.name for log in reading.logs)}{cost}"
+
+
+def _followed_log(options: Mapping[str, Any], log: FollowedLog, beginning: bool) -> list[str]:
+    why = f": {log.problems[0]}" if log.problems else ""
+    found = []
+    if log.missing:
+        more = f" and {len(log.missing) - 1} more" if len(log.missing) > 1 else ""
+        found.append(
+            f"the log of {log.name} has a hole, which no restore can pass: {log.missing[0]}{more}; make a new point:"
+            f" slipway backup run --stack {options['stack']}"
+        )
+    limit = options["max_loss_seconds"]
+    if log.loss_seconds is None:
+        if not beginning:
+            found.append(f"nothing of the log of {log.name} is safe yet{why}")
+    elif log.loss_seconds > limit:
+        found.append(f"a loss now would cost {log.loss_seconds:.0f} s of {log.name}; at most {limit} are expected{why}")
+    return found
+
+
+def _standing(check: Check, reading: Standing, now: float, first_seen: float) -> tuple[bool, str]:
+    stack = check.options["stack"]
+    if reading.observed is None:
+        return False, f"no backup of {stack} is set up here; run the play with the role backup"
+    found = promises.judge(reading.observed, now, first_seen)
+    if check.kind == DRILL:
+        return _drill(stack, found["drill"])
+    name = check.options["promise"]
+    found = found[name]
+    promised, seconds = found["promised_seconds"], found["seconds"]
+    if not promised:
+        return True, f"no {name.upper()} is promised for {stack}"
+    if name == RPO and reading.observed.newest_good is None and 0 <= now - first_seen < promised:
+        # A new host has no point until its first backup; the promise is broken when its time has passed without.
+        return True, f"{stack} has no good point yet; one is expected by {utc(first_seen + promised)}"
+    if found["broken"]:
+        return False, f"the {name.upper()} of {stack} is broken: {found['why']}"
+    real = "was not measured yet" if seconds is None else f"is {human_seconds(seconds)}"
+    return True, f"the {name.upper()} of {stack} {real}, and {human_seconds(promised)} are promised"
+
+
+def _drill(stack: str, found: Mapping[str, Any]) -> tuple[bool, str]:
+    if found["why"]:
+        newest = found["newest_good"]
+        known = f"; the newest point that is known to be good is {newest}" if newest and found["failed"] else ""
+        return False, f"{stack}: {found['why']}{'' if newest and newest in found['why'] else known}"
+    if not found["interval_seconds"] and not found["last_success"]:
+        return True, f"no drill of {stack} is expected"
+    return True, f"the last good drill of {stack} was {found['last_success'] or 'never; the first is not late yet'}"
 
 
 def _certificates(options: Mapping[str, Any], reading: Certificates, now: float) -> tuple[bool, str]:

@@ -26,13 +26,19 @@ from email.utils import formatdate, make_msgid
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.slipway.ops.plugins.module_utils._backup import promises
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, Place
+from ansible_collections.slipway.ops.plugins.module_utils._backup.status import killed
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 from ansible_collections.slipway.ops.plugins.module_utils._watch.model import (
     BACKUP,
+    BACKUP_LOG,
     CERTIFICATE,
     DISK,
+    DRILL,
     HTTP,
     LOGS,
+    PROMISE,
     SECURITY_STARTTLS,
     SECURITY_TLS,
     Check,
@@ -43,13 +49,18 @@ from ansible_collections.slipway.ops.plugins.module_utils._watch.reading import 
     CertificateFile,
     Certificates,
     DiskUse,
+    FollowedLog,
+    FollowedLogs,
     HttpAnswer,
     LogLines,
     Reading,
+    Standing,
     Unreadable,
 )
 
 BACKUP_STATUS_FILE = "/var/lib/slipway/backup/{stack}/status.json"
+LOG_SETTINGS_FILE = "/etc/slipway/backup/{stack}/log.json"
+LOG_STATUS_FILE = "/var/lib/slipway/backup/{stack}/log.json"
 
 _BODY_LIMIT_BYTES = 1024 * 1024
 _TOOL_SECONDS = 60
@@ -163,7 +174,44 @@ def _read_backup(options: Mapping[str, Any]) -> Reading:
     if not isinstance(status, dict):
         return Unreadable(f"{BACKUP_STATUS_FILE.format(stack=options['stack'])} is not a mapping")
     failure = "" if status.get("ok", True) else _first_line(str(status.get("error", ""))) or "no reason was recorded"
+    failure = killed(status) or failure
+    repositories = status.get("repositories")
+    for name, record in sorted(repositories.items()) if isinstance(repositories, dict) else []:
+        if not failure and isinstance(record, dict) and not record.get("ok", True):
+            failure = f"repository {name}: {_first_line(str(record.get('error', ''))) or 'no reason was recorded'}"
     return BackupStatus(moment(status.get("last_success")), failure)
+
+
+def _read_backup_log(options: Mapping[str, Any]) -> Reading:
+    if files.read_json(LOG_SETTINGS_FILE.format(stack=options["stack"])) is None:
+        return FollowedLogs(False)
+    status = files.read_json(LOG_STATUS_FILE.format(stack=options["stack"]))
+    if status is None:
+        return FollowedLogs(True)
+    if not isinstance(status, dict):
+        return Unreadable(f"{LOG_STATUS_FILE.format(stack=options['stack'])} is not a mapping")
+    logs = []
+    for name, record in sorted((status.get("sources") or {}).items()):
+        repositories = (record.get("repositories") or {}).values()
+        missing = [*(record.get("holes") or []), *(item for one in repositories for item in one.get("missing") or [])]
+        loss = record.get("loss_seconds")
+        known = isinstance(loss, (int, float)) and not isinstance(loss, bool)
+        logs.append(
+            FollowedLog(
+                name,
+                float(loss) if known else None,
+                tuple(str(item) for item in missing),
+                tuple(str(item) for item in record.get("problems") or []),
+            )
+        )
+    return FollowedLogs(True, moment(status.get("epoch")), bool(status.get("held")), tuple(logs))
+
+
+def _read_standing(options: Mapping[str, Any]) -> Reading:
+    try:
+        return Standing(promises.observe(Place(str(options["stack"]))))
+    except BackupError as error:
+        return Unreadable(_first_line(str(error)))
 
 
 def moment(value: object) -> float | None:
@@ -222,6 +270,9 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Reading]] = {
     HTTP: _read_http,
     LOGS: _read_logs,
     BACKUP: _read_backup,
+    BACKUP_LOG: _read_backup_log,
+    DRILL: _read_standing,
+    PROMISE: _read_standing,
     CERTIFICATE: _read_certificates,
     DISK: _read_disk,
 }

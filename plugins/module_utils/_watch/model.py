@@ -20,6 +20,9 @@ CERTIFICATES = "/etc/slipway/certificates/*/current/fullchain.pem"
 HTTP = "http"
 LOGS = "logs"
 BACKUP = "backup"
+BACKUP_LOG = "backup_log"
+DRILL = "drill"
+PROMISE = "promise"
 CERTIFICATE = "certificate"
 DISK = "disk"
 
@@ -29,6 +32,9 @@ WEBHOOK = "webhook"
 SECURITY_NONE = "none"
 SECURITY_STARTTLS = "starttls"
 SECURITY_TLS = "tls"
+
+RTO = "rto"
+RPO = "rpo"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}")
 
@@ -139,6 +145,10 @@ def _statuses(value: Any) -> str:
     return "" if fits else "must be a list of HTTP statuses, for example [200]"
 
 
+def _promise(value: Any) -> str:
+    return "" if value in (RTO, RPO) else f"must be {RTO} or {RPO}"
+
+
 def _pattern(value: Any) -> str:
     try:
         re.compile(value)
@@ -167,6 +177,13 @@ CHECKS: dict[str, dict[str, Field]] = {
         "stack": Field(_text),
         "max_age_hours": Field(_whole(1, 8760), 26),
     },
+    BACKUP_LOG: {
+        "stack": Field(_text),
+        "max_loss_seconds": Field(_whole(5, 86400), 60),
+    },
+    # When a drill is expected, and what was promised, stands where the backup itself is set up.
+    DRILL: {"stack": Field(_text)},
+    PROMISE: {"stack": Field(_text), "promise": Field(_promise)},
     CERTIFICATE: {
         "path": Field(_path, CERTIFICATES),
         # 0: a fifth of the certificate's own life, which is right for 90, 45 and 6 days alike, because renewal comes

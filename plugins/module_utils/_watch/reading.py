@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
+from ansible_collections.slipway.ops.plugins.module_utils._backup.promises import Observed
+
 
 @dataclass(frozen=True)
 class Unreadable:
@@ -43,6 +45,35 @@ class BackupStatus:
 
 
 @dataclass(frozen=True)
+class FollowedLog:
+    """How the log of one database server stands: how many seconds of changes a loss of the host would cost now (None
+    when that is not known yet), the files of it that are missing, and the other problems."""
+
+    name: str
+    loss_seconds: float | None
+    missing: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FollowedLogs:
+    """The time of the follower's last word, in seconds since 1970, or None when there has been none. Without logs to be
+    followed, `wanted` is false."""
+
+    wanted: bool
+    told: float | None = None
+    held: bool = False
+    logs: tuple[FollowedLog, ...] = ()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a stack's promises and drills are judged by; None where no backup is set up."""
+
+    observed: Observed | None
+
+
+@dataclass(frozen=True)
 class CertificateFile:
     path: str
     not_before: float
@@ -61,4 +92,4 @@ class DiskUse:
     used_inodes_percent: float
 
 
-Reading = Union[Unreadable, HttpAnswer, LogLines, BackupStatus, Certificates, DiskUse]
+Reading = Union[Unreadable, HttpAnswer, LogLines, BackupStatus, FollowedLogs, Standing, Certificates, DiskUse]

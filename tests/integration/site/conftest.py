@@ -40,10 +40,10 @@ class Lab:
 
     inventory = "inventories/lab"
 
-    def playbook(self, *arguments: str, check: bool = True) -> Run:
+    def playbook(self, *arguments: str, check: bool = True, inventory: str = "") -> Run:
         begun = time.monotonic()
         done = subprocess.run(
-            [str(BIN / "ansible-playbook"), "-i", self.inventory, *arguments],
+            [str(BIN / "ansible-playbook"), "-i", inventory or self.inventory, *arguments],
             cwd=ROOT,
             env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
             stdin=subprocess.DEVNULL,
@@ -85,6 +85,16 @@ class Lab:
         """As root on Marine Maroc's server."""
         return self.shell(FLEET, "sudo sh -s", script, port=port, check=check)
 
+    def tool(self, *arguments: str) -> None:
+        """The tool that runs the lab."""
+        command = [str(BIN / "python"), "tests/lab/lab.py", *arguments]
+        subprocess.run(command, cwd=ROOT, check=True, timeout=1500)
+
+    def lose_host(self) -> None:
+        """Marine Maroc's server, with all that is on it, is gone; a bare one has its address."""
+        self.tool("host", "remove", "fleet")
+        self.tool("up")
+
     def curl(self, path: str, *options: str) -> str:
         given = " ".join(options)
         return self.probe(f"curl -sS --fail-with-body --max-time 20 --cacert {AUTHORITY} {given} {SITE}{path}")
@@ -93,8 +103,7 @@ class Lab:
 @pytest.fixture(scope="session")
 def lab() -> Lab:
     """The services up, and Marine Maroc's server bare."""
-    tool = [str(BIN / "python"), "tests/lab/lab.py"]
-    subprocess.run([*tool, "up"], cwd=ROOT, check=True, timeout=1500)
-    subprocess.run([*tool, "host", "remove", "fleet"], cwd=ROOT, check=True, timeout=120)
-    subprocess.run([*tool, "up"], cwd=ROOT, check=True, timeout=300)
-    return Lab()
+    lab = Lab()
+    lab.tool("up")
+    lab.lose_host()
+    return lab

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
@@ -31,6 +32,10 @@ done
 END
 nohup sh /tmp/load.sh > /tmp/load.log 2>&1 < /dev/null &
 """
+
+CERTIFICATE = (
+    "openssl s_client -connect fleet.marinemaroc.com:443 < /dev/null 2> /dev/null | openssl x509 -noout -serial"
+)
 
 
 def _keep(name: str, run: Run) -> Run:
@@ -153,24 +158,40 @@ def test_a_containers_new_address_is_followed(lab: Lab) -> None:
     lab.probe(f"for i in $(seq 30); do {again} && exit 0; sleep 1; done; exit 1")
 
 
-def test_what_is_lost_comes_back_from_the_backup(lab: Lab) -> None:
+def test_a_lost_host_comes_back_from_the_repository_alone(lab: Lab) -> None:
     assert lab.playbook("playbooks/deploy.yml").recap()["failed"] == 0
     lab.curl("/api/orders", "-X POST", "-H 'Content-Type: application/json'", '-d \'{"reference": "MM-2026-0042"}\'')
     lab.probe("head -c 200000 /dev/urandom > /tmp/manifest.bin")
     before = lab.probe("sha256sum < /tmp/manifest.bin")
     lab.curl("/api/uploads?name=manifest.bin", "-X POST", "--data-binary @/tmp/manifest.bin")
+    certificate = lab.probe(CERTIFICATE)
     _keep("backup", lab.playbook("playbooks/backup.yml"))
+    alive = lab.playbook("playbooks/rebuild.yml", "-e", "rebuild_confirm=fleet", check=False)
+    assert (alive.code, "so it is not lost" in alive.output) == (2, True)
 
-    lab.fleet(
-        "docker rm -f $(docker ps -aq --filter label=com.docker.compose.project=fleet) > /dev/null\n"
-        "docker volume rm fleet_mysql fleet_uploads"
-    )
-    _keep("restore", lab.playbook("playbooks/restore.yml", "-e", "restore_confirm=fleet"))
+    lab.lose_host()
+    unnamed = lab.playbook("playbooks/rebuild.yml", check=False)
+    assert (unnamed.code, "-e rebuild_confirm=fleet" in unnamed.output) == (2, True)
+    rebuilt = _keep("rebuild", lab.playbook("playbooks/rebuild.yml", "-e", "rebuild_confirm=fleet"))
+    assert rebuilt.recap()["failed"] == 0
 
     assert "MM-2026-0042" in lab.curl("/api/orders")
     lab.curl("/api/uploads/manifest.bin", "-o /tmp/back.bin")
     assert lab.probe("sha256sum < /tmp/back.bin") == before
     assert json.loads(lab.curl("/health"))["status"] == "ok"
+    assert lab.probe(CERTIFICATE) == certificate
+
+
+def test_a_restore_passes_over_a_host_that_is_dead(lab: Lab) -> None:
+    # All that the inventory names lies beside it, so the second host is in the same folder.
+    inventory = ROOT / ".cache/site-with-dead"
+    shutil.rmtree(inventory, ignore_errors=True)
+    shutil.copytree(ROOT / "inventories/lab", inventory)
+    shutil.copy(ROOT / "tests/integration/site/dead.yml", inventory)
+    plan = lab.playbook("playbooks/restore.yml", "--check", inventory=str(inventory))
+    assert "lost is passed over" in plan.output
+    assert "start the services again" in plan.output
+    assert plan.recap("lost")["ignored"] == 1
 
 
 def test_the_checklists_pass(lab: Lab) -> None:

@@ -22,7 +22,11 @@ VERSIONS = {
 }
 SERVERS = (("library/mysql:8.4", "mysql"), ("library/redis:7.4-alpine", "redis"))
 # For systems that the demo does not run: the name in the registry, and the folder of the image.
-FURTHER_SERVERS = (("library/postgres:17-alpine", "postgres"), ("edoburu/pgbouncer:v1.24.1-p1", "pgbouncer"))
+FURTHER_SERVERS = (
+    ("library/postgres:17-alpine", "postgres"),
+    ("library/mariadb:11.8", "mariadb"),
+    ("edoburu/pgbouncer:v1.24.1-p1", "pgbouncer"),
+)
 CHMS_VERSIONS = ("1.0.0", "1.1.0")
 PUSHED = settings.STATE / "pushed.json"
 MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json"

@@ -16,12 +16,17 @@ DOCUMENT = {
             "x-slipway": {"routes": [{"host": "a.example", "port": 80}]},
         },
         "db": {"image": "postgres:17", "x-slipway": {"database": {"kind": "postgresql", "name": "shop"}}},
+        "wiki": {"image": "mariadb:11.8", "environment": {"MYSQL_ROOT_PASSWORD": "x"}, "x-slipway": {"database": {}}},
+        "cache": {"image": "valkey/valkey:8", "x-slipway": {"database": {}}},
+        "other": {"image": "redis:7"},
     },
     "volumes": {"files": {}},
     "x-slipway": {"backup": {"volumes": ["files"]}},
 }
 EXPECTED: list[Any] = [
-    {"kind": "postgresql", "name": "db-shop"},
+    {"kind": "postgresql", "name": "db", "service": "db", "user": ""},
+    {"kind": "mariadb", "service": "wiki", "user": "root", "password_variable": "MYSQL_ROOT_PASSWORD"},
+    {"kind": "redis", "service": "cache", "user": "", "password_variable": ""},
     {"kind": "volume", "volume": "t_files"},
     {"kind": "file", "path": "/etc/slipway/stacks/t/environment"},
     {"kind": "file", "path": "/etc/slipway/stacks/t/stack.json"},

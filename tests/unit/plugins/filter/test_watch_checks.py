@@ -15,6 +15,10 @@ def test_returns_checks() -> None:
         "http",
         "logs",
         "backup",
+        "backup_log",
+        "drill",
+        "promise",
+        "promise",
         "certificate",
         "disk",
     ]

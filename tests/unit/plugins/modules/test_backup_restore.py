@@ -17,6 +17,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup import cli
 from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import RefusedError
 from ansible_collections.slipway.ops.plugins.modules import backup_restore
+from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.servers import Database
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import World
 
 Run = Callable[..., dict[str, Any]]
@@ -25,7 +26,9 @@ Run = Callable[..., dict[str, Any]]
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world = World(tmp_path)
-    monkeypatch.setattr(backup_restore, "tools_for", lambda stack, progress: replace(world.tools, progress=progress))
+    monkeypatch.setattr(
+        backup_restore, "tools_for", lambda stack, progress, *chosen, **options: replace(world.tools, progress=progress)
+    )
 
     @contextmanager
     def free(name: str, owner: str, ttl_seconds: float = 300, steers: bool = True) -> Iterator[None]:
@@ -49,21 +52,23 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     return once
 
 
-def not_set_up(stack: str, progress: Any) -> None:
+def not_set_up(stack: str, progress: Any, *chosen: Any, **options: Any) -> None:
     raise RefusedError("backup.json: is missing; run the play with the role backup")
 
 
 def test_the_data_comes_back(world: World, run: Run) -> None:
+    database = Database(world, "mariadb")
     name = make_point(world.tools, "scheduled")["point"]
-    world.tables = {"orders": []}
+    database.empty()
     result = run(confirm="fleet")
     assert (result["changed"], result["point"]) == (True, name)
-    assert world.tables == {"orders": ["a", "b", "c"], "drivers": []}
-    assert result["summary"]["saved"]
+    assert database.rows == [1, 2, 3, 4]
+    assert result["summary"]["previous"]
     assert "stopping fleet-application-1" in result["plan"]
 
 
 def test_check_mode_shows_the_plan(world: World, run: Run) -> None:
+    Database(world, "mariadb")
     name = make_point(world.tools, "scheduled")["point"]
     world.events.clear()
     result = run(check=True)

@@ -17,6 +17,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup import cli
 from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import RefusedError
 from ansible_collections.slipway.ops.plugins.modules import backup_run
+from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.servers import Database
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import World
 
 Run = Callable[..., dict[str, Any]]
@@ -54,10 +55,11 @@ def not_set_up(stack: str, progress: Any) -> None:
 
 
 def test_a_point_is_made(world: World, run: Run) -> None:
+    Database(world, "mariadb")
     result = run(kind="scheduled")
     assert result["changed"] is True
     assert world.points[result["point"]].verified
-    assert (result["summary"]["rows"], result["summary"]["kind"]) == (3, "scheduled")
+    assert (result["summary"]["rows"], result["summary"]["kind"]) == (4, "scheduled")
 
 
 def test_check_mode_makes_none_even_on_a_bare_host(world: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,14 +69,16 @@ def test_check_mode_makes_none_even_on_a_bare_host(world: World, run: Run, monke
 
 
 def test_a_failure_is_one_line(world: World, run: Run) -> None:
-    world.faults["dump"] = "dies"
+    Database(world, "mariadb")
+    world.faults["backup"] = "dies"
     result = run()
     assert result["failed"] is True
     assert "ended with exit status 137" in result["msg"]
 
 
 def test_smaller_data_is_accepted_when_told(world: World, run: Run) -> None:
+    database = Database(world, "mariadb")
     make_point(world.tools, "scheduled")
-    world.tables = {"orders": []}
+    database.empty()
     assert "--accept-smaller" in run()["msg"]
     assert run(accept_smaller=True)["summary"]["rows"] == 0

@@ -4,88 +4,41 @@
 from __future__ import annotations
 
 import os
-import shutil
+import signal
+import socket
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._backup import gateway
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import (
     Docker,
     Host,
-    Repository,
-    run,
+    Isolated,
 )
-from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
-    BackupError,
-    Place,
-    RepositoryMissing,
-    Settings,
-)
+from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome
 
 RECORD: dict[str, Any] = {
     "Id": "abc",
     "Name": "/fleet-database-1",
     "Image": "sha256:1",
     "RestartCount": 2,
-    "Config": {"Image": "mysql:8.4", "Labels": {"com.docker.compose.service": "database"}},
+    "Config": {
+        "Image": "mysql:8.4",
+        "Labels": {"com.docker.compose.service": "database"},
+        "Env": ["MYSQL_ROOT_PASSWORD=a=b", "PATH=/bin"],
+        "Entrypoint": ["docker-entrypoint.sh"],
+        "Cmd": ["mysqld", "--skip-name-resolve"],
+    },
+    "HostConfig": {"Memory": 1073741824},
     "State": {"Running": True, "Restarting": False, "Status": "running", "Health": {"Status": "healthy"}},
     "Mounts": [
         {"Type": "volume", "Name": "fleet_mysql", "Source": "/v/_data", "Destination": "/var/lib/mysql"},
         {"Type": "bind", "Source": "/etc/x", "Destination": "/x"},
     ],
 }
-
-
-def test_output_is_returned_or_goes_to_the_sink() -> None:
-    assert run(["sh", "-c", "echo out; echo err >&2; exit 3"]).__dict__ == {
-        "status": 3,
-        "stdout": "out\n",
-        "stderr": "err\n",
-    }
-    chunks: list[bytes] = []
-    outcome = run(["printf", "x%.0s", "1", "2", "3"], sink=chunks.append)
-    assert (b"".join(chunks), outcome.stdout) == (b"xxx", "")
-
-
-def test_input_is_a_text_or_a_file(tmp_path: Path) -> None:
-    assert run(["cat"], text="é").stdout == "é"
-    (tmp_path / "f").write_text("file", encoding="utf-8")
-    assert run(["cat"], source=str(tmp_path / "f")).stdout == "file"
-    assert run(["cat"]).stdout == ""
-
-
-def test_a_command_that_reads_nothing_does_not_hurt() -> None:
-    assert run(["true"], text="x" * 1_000_000).status == 0
-
-
-def test_a_chatty_command_does_not_hang_and_its_last_words_are_kept() -> None:
-    outcome = run(["sh", "-c", "yes warning | head -c 1000000 >&2; echo last >&2"])
-    assert outcome.stderr.endswith("last\n")
-    assert len(outcome.stderr) <= 64 * 1024
-
-
-def test_limits_and_decisive_words_end_a_command() -> None:
-    begun = time.monotonic()
-    assert "ended by the limit of 0 s" in run(["sleep", "30"], limit_seconds=0.2).stderr
-    outcome = run(
-        ["sh", "-c", "echo 'connection refused, retrying' >&2; exec sleep 30"], decisive=["connection refused"]
-    )
-    assert outcome.status != 0
-    assert time.monotonic() - begun < 10
-
-
-def test_a_program_that_is_missing_is_named() -> None:
-    with pytest.raises(BackupError, match="no-such-program: is not installed"):
-        run(["no-such-program"])
-
-
-def test_an_error_in_the_sink_ends_the_command() -> None:
-    def refuse(chunk: bytes) -> None:
-        raise OSError("no space left on device")
-
-    with pytest.raises(OSError, match="no space"):
-        run(["yes"], sink=refuse)
 
 
 def test_a_container_is_what_docker_says() -> None:
@@ -95,6 +48,68 @@ def test_a_container_is_what_docker_says() -> None:
         2,
     )
     assert container.volumes == {"/var/lib/mysql": ("fleet_mysql", "/v/_data")}
+    assert container.binds == {"/x": "/etc/x"}
+    assert container.environment["MYSQL_ROOT_PASSWORD"] == "a=b"
+    assert container.command == ("docker-entrypoint.sh", "mysqld", "--skip-name-resolve")
+    assert container.memory_bytes == 1 << 30
+    assert "a=b" not in repr(container)
+
+
+def test_an_isolated_container_reaches_nothing() -> None:
+    wish = Isolated(
+        name="slipway-x",
+        image="sha256:1",
+        entrypoint="postgres",
+        arguments=("-D", "/data"),
+        user="999:999",
+        labels={"slipway.stack": "fleet"},
+        mounts=(("/host/data", "/data", True), ("/host/log", "/slipway", False)),
+        memory_bytes=5,
+        environment={"LC_ALL": "C"},
+        stop_signal="SIGINT",
+    )
+    words = wish.command()
+    text = " ".join(words)
+    assert words[:2] == ["docker", "run"]
+    for option in (
+        "--network none",
+        "--pull never",
+        "--restart no",
+        "--user 999:999",
+        "--cap-drop ALL",
+        "--security-opt no-new-privileges",
+        "--memory 5 --memory-swap 5",
+        "--label slipway.isolated=true --label slipway.stack=fleet",
+        "--env LC_ALL=C",
+        "--stop-signal SIGINT",
+        "--mount type=bind,src=/host/data,dst=/data --mount type=bind,src=/host/log,dst=/slipway,readonly",
+    ):
+        assert option in text
+    assert words[-5:] == ["--entrypoint", "postgres", "sha256:1", "-D", "/data"]
+    assert "com.docker.compose" not in text
+
+
+def test_a_program_in_a_container_is_found_by_its_mark() -> None:
+    container = Docker._container(RECORD)
+    stream = Docker().stream(container, ["mysqldump", "shop"], "fleet")
+    assert (stream.command[:3], stream.command[4:]) == (("docker", "exec", "--env"), ("abc", "mysqldump", "shop"))
+    mark = stream.command[3]
+    assert mark.startswith("SLIPWAY_JOB=fleet:")
+    process = subprocess.Popen(["sleep", "60"], env={"SLIPWAY_JOB": mark.partition("=")[2]})
+    other = subprocess.Popen(["sleep", "60"], env={"SLIPWAY_JOB": "fleet2:1"})
+    try:
+        # The child is our own image until it has become the other program.
+        deadline = time.monotonic() + 10
+        while process.poll() is None and time.monotonic() < deadline:
+            stream.end()
+            time.sleep(0.05)
+        assert process.returncode == -signal.SIGTERM
+        assert Docker().end_leftovers("fleet") == 0
+        assert other.poll() is None
+    finally:
+        process.kill()
+        other.kill()
+        other.wait()
 
 
 @pytest.mark.parametrize(
@@ -120,10 +135,37 @@ def test_measuring_and_emptying(tmp_path: Path) -> None:
     assert host.measure(str(tmp_path / "a/b/f")) == (1, 5)
     assert host.measure(str(tmp_path / "nothing")) == (0, 0)
     assert host.free_bytes(str(tmp_path / "not/there/yet")) > 0
+    assert not host.is_read_only(str(tmp_path / "not/there/yet"))
     host.make_empty(str(tmp_path / "a"))
     assert host.names(str(tmp_path / "a")) == []
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o700
     assert host.names(str(tmp_path / "nothing")) == []
+
+
+def test_a_directory_takes_the_mode_of_another_unless_the_world_has_a_part_in_it(tmp_path: Path) -> None:
+    for name, mode in (("closed", 0o750), ("open", 0o755), ("new", 0o700)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(mode)
+    for model, mode in (("closed", 0o750), ("open", 0o750), ("missing", 0o750)):
+        Host().take_mode(str(tmp_path / "new"), str(tmp_path / model))
+        assert (tmp_path / "new").stat().st_mode & 0o7777 == mode
+
+
+def test_small_files_and_directories(tmp_path: Path) -> None:
+    host = Host()
+    host.make_directory(str(tmp_path / "d"), 0o755, os.getuid(), os.getgid())
+    assert (tmp_path / "d").stat().st_mode & 0o777 == 0o755
+    path = str(tmp_path / "d/f")
+    host.write(path, "text", 0o640)
+    assert host.read(path) == b"text"
+    host.set_mode(path, 0o600)
+    assert (tmp_path / "d/f").stat().st_mode & 0o777 == 0o600
+    host.copy(path, f"{path}2")
+    host.move(f"{path}2", f"{path}3")
+    assert host.names(str(tmp_path / "d")) == ["f", "f3"]
+    assert host.owner(path) == (os.getuid(), os.getgid())
+    assert not host.is_mount(str(tmp_path))
+    assert host.is_mount("/proc")
 
 
 def test_a_directory_like_another(tmp_path: Path) -> None:
@@ -135,59 +177,45 @@ def test_a_directory_like_another(tmp_path: Path) -> None:
     assert (tmp_path / "other").is_dir()
 
 
-needs_restic = pytest.mark.skipif(shutil.which("restic") is None, reason="restic is not installed on this machine")
+def test_files_are_counted_as_a_repository_counts_them(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/one").write_text("12345", encoding="utf-8")
+    (tmp_path / "a/b/two").write_text("123", encoding="utf-8")
+    (tmp_path / "a/link").symlink_to("b")
+    host = Host()
+    assert host.tally(str(tmp_path)) == (3, 8)
+    assert host.tally(str(tmp_path / "a/one")) == (1, 5)
+    assert host.tally(str(tmp_path / "gone")) == (0, 0)
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    place = Place("fleet", configuration_root=str(tmp_path / "etc"), cache=str(tmp_path / "cache"))
-    Path(place.configuration).mkdir(parents=True)
-    Path(place.password).write_text("secret\n", encoding="utf-8")
-    return Repository(Settings("fleet", str(tmp_path / "repository"), ()), place)
+def test_sockets_are_found(tmp_path: Path) -> None:
+    host = Host()
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/file").write_text("x", encoding="utf-8")
+    assert host.holds_only_files(str(tmp_path))
+    assert host.holds_only_files(str(tmp_path / "a/b/file"))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "a/b/socket"))
+    assert not host.holds_only_files(str(tmp_path))
+    assert not host.holds_only_files(str(tmp_path / "a/b/socket"))
 
 
-def test_a_missing_password_file_is_named(repository: Repository, tmp_path: Path) -> None:
-    os.unlink(tmp_path / "etc/fleet/repository.password")
-    with pytest.raises(BackupError, match=r"repository.password: is missing"):
-        repository.points()
+def test_the_kernel_says_how_much_memory_is_free() -> None:
+    assert (Host().free_memory() or 0) > 1 << 20
 
 
-@needs_restic
-def test_a_real_repository(repository: Repository, tmp_path: Path) -> None:
-    with pytest.raises(RepositoryMissing):
-        repository.probe()
-    repository.initialise()
-    repository.probe()
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/f").write_text("hello", encoding="utf-8")
-    path = str(tmp_path / "data")
-    with pytest.raises(BackupError, match="has gone while the backup ran"):
-        repository.store("20260101T020000Z", "manual", [path, f"{path}/nothing"])
-    stored, warnings = repository.store("20260101T020000Z", "scheduled", [path])
-    assert warnings == []
-    (point,) = repository.points()
-    assert (point.name, point.kind, point.verified) == ("20260101T020000Z", "scheduled", False)
-    assert point.snapshot.startswith(stored["snapshot_id"])
-    repository.mark_verified(point.name, {"ok": True})
-    (point,) = repository.points()
-    assert point.verified
-    assert repository.fetch(point.snapshot, f"{path}/f", str(tmp_path / "back")) == (
-        "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
-        5,
-    )
-    assert (tmp_path / "back").read_text(encoding="utf-8") == "hello"
-    assert repository.fetch_text(point.snapshot, f"{path}/f") == "hello"
-    assert repository.count(point.snapshot, [path, "/nothing"]) == {path: (1, 5), "/nothing": (0, 0)}
-    repository.unpack(point.snapshot, str(tmp_path / "look"), path)
-    assert Path(f"{tmp_path}/look{path}/f").read_text(encoding="utf-8") == "hello"
-    repository.check()
-    repository.remove([point])
-    assert repository.points() == []
+def test_processors_are_limited_where_that_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
 
+    def run(command: Any, **options: Any) -> Outcome:
+        seen.append(list(command))
+        assert options["environment"]["KEY"] == "two\nlines"
+        return Outcome(0, "", "")
 
-@needs_restic
-def test_a_wrong_password_is_one_line(repository: Repository, tmp_path: Path) -> None:
-    repository.initialise()
-    (tmp_path / "etc/fleet/repository.password").write_text("other\n", encoding="utf-8")
-    with pytest.raises(BackupError, match="the repository's password is wrong"):
-        repository.points()
+    monkeypatch.setattr(gateway, "run", run)
+    wish = Isolated("n", "i", "e", (), "", {}, (), hidden={"KEY": "two\nlines"})
+    Docker(1.5).run_isolated(wish, 10)
+    Docker().run_isolated(wish, 10)
+    assert "--cpus 1.5" in " ".join(seen[0])
+    assert "--cpus" not in seen[1]
+    assert "lines" not in " ".join(seen[0])

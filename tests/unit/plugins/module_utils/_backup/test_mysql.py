@@ -8,11 +8,6 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql import (
     DumpReader,
     client_command,
     complaints,
-    count_sql,
-    describe_sql,
-    dump_command,
-    parse_counts,
-    recreate_sql,
 )
 
 HEAD = b"-- MySQL dump 10.13\n\nDROP TABLE IF EXISTS `t`;\nCREATE TABLE `t` (\n  `id` int\n);\n"
@@ -60,42 +55,13 @@ def test_a_dump_that_is_cut_off_is_not_complete(dump: bytes) -> None:
 
 
 def test_no_password_is_on_a_command_line() -> None:
-    for command in (
-        dump_command("root", "MYSQL_ROOT_PASSWORD", "fleetbase"),
-        client_command("root", "PW", "fleetbase"),
-    ):
-        assert command[:2] == ["sh", "-c"]
-        assert "MYSQL_PWD" in command[2]
-        assert not [word for word in command[3:] if "password" in word.lower()]
-    assert '"${MYSQL_ROOT_PASSWORD-}"' in dump_command("root", "MYSQL_ROOT_PASSWORD", "d")[2]
-    assert "${MYSQL_ROOT_PASSWORD_FILE-}" in dump_command("root", "MYSQL_ROOT_PASSWORD", "d")[2]
-
-
-def test_a_dump_is_one_consistent_view_with_all_that_belongs_to_it() -> None:
-    command = dump_command("root", "PW", "fleetbase")
-    assert {"--single-transaction", "--routines", "--triggers", "--events", "--hex-blob"} <= set(command)
+    command = client_command("root", "MYSQL_ROOT_PASSWORD", "fleetbase")
+    assert command[:2] == ["sh", "-c"]
+    assert "MYSQL_PWD" in command[2]
+    assert '"${MYSQL_ROOT_PASSWORD-}"' in command[2]
+    assert "${MYSQL_ROOT_PASSWORD_FILE-}" in command[2]
+    assert not [word for word in command[3:] if "password" in word.lower()]
     assert command[-1] == "fleetbase"
-
-
-def test_rows_are_counted_whatever_the_tables_are_called() -> None:
-    tables = ["orders", "odd`name\t"]
-    assert count_sql("d`b", tables) == (
-        "SELECT 0, COUNT(*) FROM `d``b`.`orders`;\nSELECT 1, COUNT(*) FROM `d``b`.`odd``name\t`;\n"
-    )
-    assert parse_counts("0\t12\n1\t0\nnoise\n", tables) == {"orders": 12, "odd`name\t": 0}
-
-
-def test_an_empty_database_keeps_its_character_set() -> None:
-    assert recreate_sql("fleetbase", "utf8mb4", "utf8mb4_0900_ai_ci") == (
-        "DROP DATABASE IF EXISTS `fleetbase`;\n"
-        "CREATE DATABASE `fleetbase` CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;\n"
-    )
-    assert "CHARACTER" not in recreate_sql("fleetbase", "x; DROP", "y")
-
-
-def test_a_name_that_would_need_escaping_is_refused() -> None:
-    with pytest.raises(ValueError, match="cannot be a database's name"):
-        describe_sql("x' OR '1'='1")
 
 
 @pytest.mark.parametrize(

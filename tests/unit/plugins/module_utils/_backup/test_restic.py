@@ -10,31 +10,31 @@ import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._backup import restic
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     BackupError,
-    Place,
+    Catalogue,
+    RepositoryError,
     RepositoryMissing,
-    Settings,
-    Source,
+    RepositorySettings,
 )
 
-SETTINGS = Settings("fleet", "s3:https://s3.example.com/bucket", (Source("volume", volume="v"),))
-PLACE = Place("fleet")
+SETTINGS = RepositorySettings("main", "s3:https://s3.example.com/bucket")
 
 
 def test_secrets_go_through_the_environment_alone() -> None:
-    environment = restic.environment(SETTINGS, PLACE, "# keys\nAWS_ACCESS_KEY_ID=id\nAWS_SECRET_ACCESS_KEY=a=b\n\n")
+    secrets = restic.credentials("# keys\nAWS_ACCESS_KEY_ID=id\nAWS_SECRET_ACCESS_KEY=a=b\n\n")
+    environment = restic.environment(SETTINGS, "/etc/x/password", "/cache", secrets)
     assert environment["AWS_SECRET_ACCESS_KEY"] == "a=b"
     assert environment["RESTIC_REPOSITORY"] == SETTINGS.url
-    assert environment["RESTIC_PASSWORD_FILE"] == "/etc/slipway/backup/fleet/repository.password"
+    assert environment["RESTIC_PASSWORD_FILE"] == "/etc/x/password"
     for command in (
-        restic.backup(SETTINGS, "p", "manual", ["/x"]),
-        restic.snapshots(SETTINGS),
+        restic.backup(SETTINGS, "fleet", "p", "manual", ["/x"]),
+        restic.snapshots(SETTINGS, "fleet"),
         restic.forget(SETTINGS, ["id"]),
     ):
         assert not [word for word in command if "password" in word or "s3:" in word]
 
 
 def test_a_snapshot_bears_the_stack_s_name_not_the_machine_s() -> None:
-    command = restic.backup(SETTINGS, "20260102T020000Z", "scheduled", ["/a", "/b"])
+    command = restic.backup(SETTINGS, "fleet", "20260102T020000Z", "scheduled", ["/a", "/b"])
     assert command == [
         *("restic", "backup", "--json", "--host", "fleet"),
         *("--tag", "slipway,point:20260102T020000Z,kind:scheduled", "--", "/a", "/b"),
@@ -42,10 +42,17 @@ def test_a_snapshot_bears_the_stack_s_name_not_the_machine_s() -> None:
 
 
 def test_options_limit_and_authority() -> None:
-    settings = Settings("fleet", "x", (), options=("s3.bucket-lookup=path",), ca_file="/ca.pem", upload_limit_kib=100)
-    assert restic.backup(settings, "p", "manual", ["/a"]) == [
-        *("restic", "--option", "s3.bucket-lookup=path", "--cacert", "/ca.pem", "backup", "--json", "--host", "fleet"),
-        *("--tag", "slipway,point:p,kind:manual", "--limit-upload", "100", "--", "/a"),
+    settings = RepositorySettings(
+        *("main", "x"),
+        options=("s3.bucket-lookup=path",),
+        ca_file="/ca.pem",
+        upload_limit_kib=100,
+        download_limit_kib=7,
+    )
+    assert restic.backup(settings, "fleet", "p", "manual", ["/a"]) == [
+        *("restic", "--option", "s3.bucket-lookup=path", "--cacert", "/ca.pem"),
+        *("--limit-upload", "100", "--limit-download", "7", "backup", "--json", "--host", "fleet"),
+        *("--tag", "slipway,point:p,kind:manual", "--", "/a"),
     ]
 
 
@@ -68,15 +75,57 @@ def test_points_are_what_bears_our_tags() -> None:
             snapshot(5, "other"),
             {"id": "id6", "tags": None},
             snapshot(7, "slipway-verified", "point:20260103T020000Z"),
+            snapshot(8, "slipway-part", "point:20260102T020000Z", "part:mysql-db"),
+            snapshot(9, "slipway-part", "point:20260102T020000Z", "part:postgresql-db"),
+            snapshot(10, "slipway-part", "point:20260104T020000Z", "part:mysql-db"),
+            snapshot(11, "slipway-part", "point:20260103T020000Z", "part:mysql-db"),
+            snapshot(12, "slipway-part", "point:20260102T020000Z"),
         ]
     )
-    points = restic.parse_snapshots(text)
+    found = restic.parse_snapshots(text)
+    points = found.points
     assert [(point.name, point.kind, point.snapshot, point.verified, point.evidence) for point in points] == [
         ("20260101T020000Z", "manual", "id3", False, ()),
         ("20260102T020000Z", "scheduled", "id1", True, ("id2",)),
     ]
-    assert restic.parse_snapshots("null") == []
-    assert restic.parse_snapshots("") == []
+    assert [(part.key, part.snapshot) for part in points[1].parts] == [("mysql-db", "id8"), ("postgresql-db", "id9")]
+    assert [(orphan.point, orphan.key, orphan.snapshot, orphan.proved) for orphan in found.orphans] == [
+        ("20260103T020000Z", "mysql-db", "id11", True),
+        ("20260104T020000Z", "mysql-db", "id10", False),
+    ]
+    assert restic.parse_snapshots("null") == Catalogue()
+    assert restic.parse_snapshots("") == Catalogue()
+
+
+@pytest.mark.parametrize(
+    ("complaints", "whole"),
+    [
+        ("", True),
+        ("unable to open cache: mkdir /x: read-only file system\n", True),
+        ('Ignoring "3cf99567": could not load snapshot 3cf99567: ciphertext verification failed\n', False),
+        ("could not load snapshot 3cf99567: unexpected EOF\n", False),
+    ],
+)
+def test_whether_a_list_is_whole(complaints: str, whole: bool) -> None:
+    assert restic.parse_snapshots("[]", complaints).whole is whole
+
+
+def test_a_part_is_what_comes_on_stdin() -> None:
+    settings = RepositorySettings("main", "x", upload_limit_kib=100)
+    assert restic.part(settings, "fleet", "20260102T020000Z", "mysql-db", "mysql-db.sql") == [
+        *(
+            "restic",
+            "--limit-upload",
+            "100",
+            "backup",
+            "--json",
+            "--host",
+            "fleet",
+            "--tag",
+            "slipway-part,point:20260102T020000Z,part:mysql-db",
+        ),
+        *("--stdin", "--stdin-filename", "mysql-db.sql"),
+    ]
 
 
 def test_a_backup_without_its_summary_is_not_believed() -> None:
@@ -104,7 +153,10 @@ def test_only_files_that_went_may_be_missing(stderr: str, vanished: bool) -> Non
     ("stderr", "kind", "text"),
     [
         pytest.param(
-            "Fatal: wrong password or no key found\n", BackupError, "the repository's password is wrong", id="password"
+            "Fatal: wrong password or no key found\n",
+            RepositoryError,
+            "the repository's password is wrong",
+            id="password",
         ),
         pytest.param(
             "Fatal: unable to open config file: stat /r/config: no such file or directory\n"
@@ -125,17 +177,23 @@ def test_only_files_that_went_may_be_missing(stderr: str, vanished: bool) -> Non
             "there is no repository yet",
             id="missing bucket",
         ),
-        pytest.param("Stat: The Access Key Id you provided does not exist in our records.", BackupError, "access key"),
-        pytest.param("Stat: The access key ID you provided does not exist in our records.", BackupError, "access key"),
-        pytest.param("user@host: Permission denied (publickey).", BackupError, "SSH refuses the login"),
-        pytest.param("Stat: The request signature we calculated does not match", BackupError, "S3 secret is wrong"),
-        pytest.param("Get http://x: dial tcp 1.2.3.4:80: connect: connection refused", BackupError, "nothing answers"),
-        pytest.param("dial tcp: lookup s3.lab: no such host", BackupError, "does not resolve"),
-        pytest.param("\nended by the limit of 60 s", BackupError, "does not answer"),
-        pytest.param("write /r/tmp: no space left on device", BackupError, "disk is full"),
-        pytest.param("unable to create lock: repository is already locked by PID 1", BackupError, "restic unlock"),
-        pytest.param("noise\nFatal: something new\n", BackupError, "Fatal: something new"),
-        pytest.param("", BackupError, "said nothing"),
+        pytest.param(
+            "Stat: The Access Key Id you provided does not exist in our records.", RepositoryError, "access key"
+        ),
+        pytest.param(
+            "Stat: The access key ID you provided does not exist in our records.", RepositoryError, "access key"
+        ),
+        pytest.param("user@host: Permission denied (publickey).", RepositoryError, "SSH refuses the login"),
+        pytest.param("Stat: The request signature we calculated does not match", RepositoryError, "S3 secret is wrong"),
+        pytest.param(
+            "Get http://x: dial tcp 1.2.3.4:80: connect: connection refused", RepositoryError, "nothing answers"
+        ),
+        pytest.param("dial tcp: lookup s3.lab: no such host", RepositoryError, "does not resolve"),
+        pytest.param("\nended by the limit of 60 s", RepositoryError, "does not answer"),
+        pytest.param("write /r/tmp: no space left on device", RepositoryError, "disk is full"),
+        pytest.param("unable to create lock: repository is already locked by PID 1", RepositoryError, "restic unlock"),
+        pytest.param("noise\nFatal: something new\n", RepositoryError, "Fatal: something new"),
+        pytest.param("", RepositoryError, "said nothing"),
     ],
 )
 def test_complaints_become_one_line_with_a_remedy(stderr: str, kind: type[BackupError], text: str) -> None:

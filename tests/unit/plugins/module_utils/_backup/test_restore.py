@@ -4,37 +4,53 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._backup import restore as restores
 from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import make_point
+from ansible_collections.slipway.ops.plugins.module_utils._backup.choice import choose
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     BackupError,
     Point,
     RefusedError,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.restore import (
-    choose,
+    abort,
     discard_previous,
-    extract,
     is_store,
-    make_plan,
-    read_journal,
-    restore,
     restore_status,
 )
-from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import Killed, World, wipe
+from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
+from ansible_collections.slipway.ops.plugins.module_utils._backup.target import Target, parse_target
+from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.servers import Database
+from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import Killed, World
 
-GOOD = {"orders": ["a", "b", "c"], "drivers": []}
+
+def target(tools: Tools, words: str) -> Target:
+    return parse_target(words, tools.host.now())
+
+
+def restore(tools: Tools, words: str, confirm: str, safety: bool = True) -> dict[str, Any]:
+    return restores.restore(tools, target(tools, words), confirm, safety)
+
+
+def make_plan(tools: Tools, words: str, safety: bool = True) -> restores.Plan:
+    return restores.make_plan(tools, target(tools, words), safety)
+
+
+def extract(tools: Tools, words: str, directory: str) -> dict[str, Any]:
+    return restores.extract(tools, target(tools, words), directory)
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     """A world with a point, after which data was lost."""
-    world = World(tmp_path)
-    (tmp_path / "volumes/fleet_mysql/_data/ibdata1").write_text("x", encoding="utf-8")
+    world = Database(World(tmp_path), "mariadb").world
     make_point(world.tools, "scheduled")
-    world.tables = {"orders": ["z"], "drivers": ["y"]}
+    world.database.empty()
     (world.volume / "a.jpg").unlink()
     world.upload("new.jpg", "new")
     world.events.clear()
@@ -43,33 +59,43 @@ def world(tmp_path: Path) -> World:
 
 
 def assert_whole(world: World) -> None:
-    assert world.tables == GOOD
+    assert world.database.rows == [1, 2, 3, 4]
     assert world.uploads == {"a.jpg": "hello"}
     assert all(world.running.values())
+
+
+def assert_old(world: World) -> None:
+    assert world.database.rows == []
+    assert world.uploads == {"new.jpg": "new"}
+    assert all(world.running.values())
+
+
+STEPS = [
+    # The tool that makes the files one moment, and the server.
+    *("start isolated", "start isolated", "stop isolated"),
+    # The files are saved, and the database is not: its directory is kept.
+    *("store", "mark"),
+    *("stop application", "stop database", "move _data", "move data", "start database"),
+    *("unpack", "move _data", "move _data", "start application"),
+]
 
 
 def test_everything_comes_back_in_order(world: World) -> None:
     summary = restore(world.tools, "latest", "fleet")
     assert_whole(world)
-    assert world.events == [
-        *("dump", "store", "mark"),
-        *("stop application", "stop database", "start database"),
-        *("empty the database", "load the dump", "unpack", "move _data", "move _data"),
-        "start application",
-    ]
+    assert world.events == STEPS
     assert summary["started_services"] == ["fleet-application-1"]
-    (previous,) = summary["previous"]
-    assert (Path(previous) / "new.jpg").read_text(encoding="utf-8") == "new"
-    saved = world.snapshots[f"snapshot-{summary['saved']}"]
-    assert any(b"'z'" in content for content in saved.values())
-    assert not Path(world.place.fetched).exists()
+    files, database = summary["previous"][::-1] if "mysql" in summary["previous"][0] else summary["previous"]
+    assert (Path(files) / "new.jpg").read_text(encoding="utf-8") == "new"
+    assert Database.read(Path(database))["rows"] == []
+    assert world.points[summary["saved"]].parts == ()
 
 
 def test_the_plan_changes_nothing(world: World) -> None:
     plan = make_plan(world.tools, "latest")
     assert plan.problems == []
     assert "stop fleet-application-1" in plan.lines
-    assert any("2 tables with 3 rows" in line for line in plan.lines)
+    assert any("1 databases, about 4 rows" in line for line in plan.lines)
     assert world.events == []
     assert world.uploads == {"new.jpg": "new"}
 
@@ -101,29 +127,24 @@ def test_a_stack_that_is_not_deployed(world: World) -> None:
     assert world.events == []
 
 
-def test_a_dump_that_comes_back_wrong_touches_nothing(world: World) -> None:
-    world.faults["read back"] = "sql"
-    with pytest.raises(BackupError, match="so nothing was touched"):
+def test_a_part_that_comes_back_wrong_touches_nothing(world: World) -> None:
+    world.faults["read back"] = "xbstream"
+    with pytest.raises(BackupError, match="Nothing was touched"):
         restore(world.tools, "latest", "fleet")
     assert world.events == []
-    assert all(world.running.values())
+    assert_old(world)
 
 
 def test_a_repository_that_takes_no_safety_point_stops_the_restore(world: World) -> None:
     world.faults["store"] = BackupError("the repository is read-only")
     with pytest.raises(BackupError, match="read-only"):
         restore(world.tools, "latest", "fleet")
-    assert world.tables == {"orders": ["z"], "drivers": ["y"]}
-    assert all(world.running.values())
+    assert_old(world)
     restore(world.tools, "latest", "fleet", safety=False)
     assert_whole(world)
 
 
-STEPS = ["dump", "store", "mark", "stop application", "stop database", "start database", "empty the database"]
-STEPS += ["load the dump", "unpack", "move _data", "start application"]
-
-
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", sorted(set(STEPS)))
 def test_killed_at_any_step_the_same_command_ends_it_and_the_old_data_is_kept(world: World, step: str) -> None:
     world.faults[step] = Killed()
     with pytest.raises(Killed):
@@ -134,66 +155,48 @@ def test_killed_at_any_step_the_same_command_ends_it_and_the_old_data_is_kept(wo
     assert_whole(world)
     assert restore_status(world.tools)["interrupted_restore"] is None
     assert summary["started_services"] == ["fleet-application-1"]
-    (previous,) = summary["previous"]
-    assert (Path(previous) / "new.jpg").exists()
-    saved = world.snapshots[f"snapshot-{summary['saved']}"]
-    assert any(b"'z'" in content for content in saved.values())
+    assert len(summary["previous"]) == 2
+    assert world.database.isolated == {}
+
+
+@pytest.mark.parametrize("step", sorted(set(STEPS)))
+def test_killed_at_any_step_it_can_be_taken_back(world: World, step: str) -> None:
+    world.faults[step] = Killed()
+    with pytest.raises(Killed):
+        restore(world.tools, "latest", "fleet")
+    del world.faults[step]
+    abort(world.tools, "fleet")
+    assert_old(world)
+    assert restore_status(world.tools)["interrupted_restore"] is None
+    assert world.database.isolated == {}
+
+
+def test_only_a_point_can_be_extracted(world: World, tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="--beside"):
+        extract(world.tools, "now", str(tmp_path / "look"))
 
 
 def test_another_point_may_end_an_interrupted_restore(world: World) -> None:
-    world.faults["load the dump"] = Killed()
+    world.clock += timedelta(days=1)
+    make_point(world.tools, "scheduled", accept_smaller=True)
+    (first, second) = sorted(world.points)
+    world.faults["unpack"] = Killed()
     with pytest.raises(Killed):
-        restore(world.tools, "latest", "fleet")
-    del world.faults["load the dump"]
-    journal = read_journal(world.tools)
-    assert journal is not None
-    summary = restore(world.tools, journal["saved"], "fleet")
-    assert world.tables == {"orders": ["z"], "drivers": ["y"]}
-    assert world.uploads == {"new.jpg": "new"}
-    assert summary["saved"] == journal["saved"]
-    assert all(world.running.values())
+        restore(world.tools, second, "fleet")
+    del world.faults["unpack"]
+    summary = restore(world.tools, first, "fleet")
+    assert_whole(world)
+    assert summary["saved"]
 
 
 def test_a_new_point_does_not_change_what_an_interrupted_restore_means(world: World) -> None:
-    world.faults["load the dump"] = Killed()
+    world.faults["unpack"] = Killed()
     with pytest.raises(Killed):
         restore(world.tools, "latest", "fleet")
-    del world.faults["load the dump"]
+    del world.faults["unpack"]
     world.points["20270101T000000Z"] = Point("20270101T000000Z", "scheduled", "s", True)
     with pytest.raises(RefusedError, match="was interrupted"):
         restore(world.tools, "latest", "fleet")
-
-
-def test_a_server_that_cannot_be_used_begins_anew(world: World) -> None:
-    world.server_works = False
-    world.faults["empty volume"] = True
-    summary = restore(world.tools, "latest", "fleet")
-    assert_whole(world)
-    assert summary["saved"] == ""
-    kept = [path for path in summary["previous"] if "fleet_mysql" in path]
-    assert (Path(kept[0]) / "ibdata1").read_text(encoding="utf-8") == "x"
-
-
-def test_data_that_cannot_be_dumped_is_put_aside_as_files(world: World) -> None:
-    world.faults.update({"dump": "dies", "empty volume": True})
-    summary = restore(world.tools, "latest", "fleet")
-    assert_whole(world)
-    assert any("fleet_mysql" in path for path in summary["previous"])
-
-
-def test_files_removed_under_a_running_server(world: World) -> None:
-    wipe(world.root / "volumes/fleet_mysql/_data")
-    world.faults["empty volume"] = True
-    restore(world.tools, "latest", "fleet")
-    assert_whole(world)
-    assert world.events.index("start database") < world.events.index("load the dump")
-
-
-def test_a_dropped_database_is_made_again(world: World) -> None:
-    world.tables = None
-    summary = restore(world.tools, "latest", "fleet")
-    assert_whole(world)
-    assert summary["saved"]
 
 
 def point(name: str, kind: str = "scheduled", verified: bool = True) -> Point:
@@ -242,12 +245,12 @@ def test_caches_and_queues_run_on(world: World, image: str, store: bool) -> None
 
 
 def test_old_data_goes_only_when_told(world: World) -> None:
-    (previous,) = restore(world.tools, "latest", "fleet")["previous"]
+    previous = restore(world.tools, "latest", "fleet")["previous"]
     with pytest.raises(RefusedError):
         discard_previous(world.tools, "")
-    assert Path(previous).exists()
-    assert discard_previous(world.tools, "fleet") == [previous]
-    assert not Path(previous).exists()
+    assert all(Path(path).exists() for path in previous)
+    assert discard_previous(world.tools, "fleet") == previous
+    assert not any(Path(path).exists() for path in previous)
     assert discard_previous(world.tools, "fleet") == []
 
 
@@ -262,6 +265,6 @@ def test_old_data_of_an_interrupted_restore_stays(world: World) -> None:
 def test_a_point_can_be_looked_into(world: World, tmp_path: Path) -> None:
     target = tmp_path / "look"
     extract(world.tools, "latest", str(target))
-    assert list(target.rglob("database-fleetbase.sql"))
+    assert list(target.rglob("mariadb-database.xbstream"))
     with pytest.raises(RefusedError, match="is not empty"):
         extract(world.tools, "latest", str(target))

@@ -10,6 +10,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import P
 from ansible_collections.slipway.ops.plugins.module_utils._backup.retention import plan_retention
 
 FIRST = datetime(2026, 1, 1, 2, tzinfo=timezone.utc)
+NOW = FIRST + timedelta(days=3001)
 
 
 def point(days: float, kind: str = "scheduled", verified: bool = True) -> Point:
@@ -18,7 +19,7 @@ def point(days: float, kind: str = "scheduled", verified: bool = True) -> Point:
 
 
 def gone(points: list[Point], rules: Retention) -> list[float]:
-    return sorted((other.time - FIRST).total_seconds() / 86400 for other in plan_retention(points, rules).remove)
+    return sorted((other.time - FIRST).total_seconds() / 86400 for other in plan_retention(points, rules, NOW).remove)
 
 
 @pytest.mark.parametrize(
@@ -72,14 +73,43 @@ def test_what_goes(points: list[Point], rules: Retention, removed: list[float]) 
 
 def test_the_newest_good_point_stays_whatever_the_rules() -> None:
     points = [point(day) for day in range(5)]
-    plan = plan_retention(points, Retention(daily=0))
+    plan = plan_retention(points, Retention(daily=0), NOW)
     assert points[-1] not in plan.remove
     assert plan.keep[points[-1].name] == ["newest that was read back"]
 
 
+def test_all_points_bad() -> None:
+    points = [point(day, verified=False) for day in range(400)]
+    for rules in (Retention(daily=1), Retention(daily=0, yearly=1)):
+        assert plan_retention(points, rules, NOW).remove == ()
+
+
+@pytest.mark.parametrize("rules", [Retention(daily=1), Retention(daily=3), Retention(daily=0, yearly=1)])
+def test_points_of_a_clock_that_ran_ahead_take_nobody_s_place(rules: Retention) -> None:
+    """A clock that was years ahead for some days, or somebody who wants the good points to go."""
+    now = FIRST + timedelta(days=10)
+    real = [point(day) for day in range(10)]
+    ahead = [point(day) for day in range(2000, 2040)]
+    alone = plan_retention(real, rules, now)
+    plan = plan_retention([*real, *ahead], rules, now)
+    assert set(alone.keep) <= set(plan.keep)
+    assert real[-1].name in plan.keep
+    assert not [other for other in plan.remove if other in ahead]
+    # While the clock of this host is ahead, or far behind, nothing else is lost either.
+    for wrong in (FIRST + timedelta(days=2050), FIRST - timedelta(days=9000)):
+        assert plan_retention([*real, *ahead], Retention(daily=50), wrong).remove == ()
+
+
+def test_what_is_needed_stays_whatever_the_rules() -> None:
+    points = [point(day) for day in range(5)]
+    plan = plan_retention(points, Retention(daily=1), NOW, {points[1].name})
+    assert plan.keep[points[1].name] == ["a release names it"]
+    assert plan.remove == (points[3], points[2], points[0])
+
+
 def test_every_point_is_kept_for_a_reason_or_removed() -> None:
     points = [point(day / 3, verified=day % 4 != 0) for day in range(100)]
-    plan = plan_retention(points, Retention(daily=5, weekly=2))
+    plan = plan_retention(points, Retention(daily=5, weekly=2), NOW)
     assert set(plan.keep) | {other.name for other in plan.remove} == {other.name for other in points}
     assert not set(plan.keep) & {other.name for other in plan.remove}
     assert all(plan.keep.values())

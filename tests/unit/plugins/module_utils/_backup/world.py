@@ -3,27 +3,33 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-"""A small world: a database, containers, volumes and a repository in memory, with faults that a test can switch on."""
+"""A small world: containers, volumes and a repository in memory, with faults that a test can switch on."""
 
 import hashlib
 import json
-import re
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Container, Host, Outcome
+from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Container, Host, Isolated
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
-    BackupError,
+    Catalogue,
+    DrillSettings,
+    Orphan,
+    Part,
     Place,
     Point,
+    Promises,
+    RepositoryError,
+    RepositorySettings,
     Retention,
     Settings,
     Source,
+    StoredPart,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome, Reader, Stream
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
 
 GIB = 1 << 30
@@ -33,20 +39,36 @@ class Killed(BaseException):
     """The process dies here."""
 
 
+class Shelf:
+    """What a further repository holds."""
+
+    def __init__(self) -> None:
+        self.snapshots: dict[str, dict[str, bytes]] = {}
+        self.points: dict[str, Point] = {}
+        self.parts: dict[str, list[Part]] = {}
+
+
 class World:
-    """Everything outside of the package."""
+    """Everything outside of the package. What the primary repository holds is its own."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.faults: dict[str, Any] = {}
-        self.tables: dict[str, list[str]] | None = {"orders": ["a", "b", "c"], "drivers": []}
         self.snapshots: dict[str, dict[str, bytes]] = {}
         self.points: dict[str, Point] = {}
+        self.parts: dict[str, list[Part]] = {}
         self.events: list[str] = []
+        self.smoked: list[tuple[Isolated, dict[str, str]]] = []
+        self.dies_after = 0
         self.said: list[str] = []
         self.clock = datetime(2026, 1, 1, 2, 0, tzinfo=timezone.utc)
+        # A `servers.Database` puts itself here.
+        self.database: Any = None
         self.free = 100 * GIB
-        self.server_works = True
+        self.read_only = False
+        self.memory: int | None = 8 * GIB
+        self.drill = DrillSettings()
+        self.promises = Promises()
         self.running = {"fleet-application-1": True, "fleet-cache-1": True, "fleet-database-1": True}
         for volume in ("fleet_uploads", "fleet_mysql"):
             (root / "volumes" / volume / "_data").mkdir(parents=True)
@@ -56,26 +78,45 @@ class World:
             configuration_root=str(root / "etc/backup"),
             state_root=str(root / "state"),
             stacks_root=str(root / "etc/stacks"),
+            releases_root=str(root / "releases"),
             cache=str(root / "cache"),
             metrics=str(root / "metrics"),
         )
         (root / "etc/stacks/fleet").mkdir(parents=True)
         (root / "etc/stacks/fleet/stack.json").write_text("{}", encoding="utf-8")
-        sources = (
-            Source("mysql", "database", "fleetbase", "root", "MYSQL_ROOT_PASSWORD"),
-            Source("volume", volume="fleet_uploads"),
-        )
-        self.settings = Settings("fleet", "/repository", sources, Retention(daily=30))
+        sources = (Source("volume", volume="fleet_uploads"),)
+        self.settings = Settings("fleet", sources, (RepositorySettings("main", "/repository", Retention(daily=30)),))
+        self.shelves: dict[str, Shelf] = {}
+
+    def keep(self, **rules: int) -> None:
+        """Let the primary repository keep this."""
+        primary = replace(self.settings.primary, retention=Retention(**{"daily": 0, **rules}))
+        self.settings = replace(self.settings, repositories=(primary, *self.settings.repositories[1:]))
+
+    def add_repository(self, name: str, **options: Any) -> Shelf:
+        """A further repository; returns what it holds."""
+        found = RepositorySettings(name, f"sftp:{name}:/repository", **{"retention": Retention(daily=30), **options})
+        self.settings = replace(self.settings, repositories=(*self.settings.repositories, found))
+        self.shelves[name] = Shelf()
+        return self.shelves[name]
 
     @property
     def tools(self) -> Tools:
+        found = self.database.tools(log=False) if self.database is not None else self.bare
+        assert isinstance(found, Tools)
+        return found
+
+    @property
+    def bare(self) -> Tools:
+        """Without a database."""
         return Tools(
-            self.settings,
+            replace(self.settings, drill=self.drill, promises=self.promises),
             self.place,
             FakeDocker(self),  # type: ignore[arg-type]
             FakeHost(self),
             FakeRepository(self),  # type: ignore[arg-type]
             self.said.append,
+            others=tuple(FakeRepository(self, name) for name in self.shelves),  # type: ignore[misc]
         )
 
     def upload(self, name: str, text: str) -> None:
@@ -93,8 +134,10 @@ class World:
         return dict(json.loads(Path(self.place.status).read_text(encoding="utf-8")))
 
     def happens(self, step: str) -> None:
-        """Note a step; a fault of its name is raised after it."""
+        """Note a step; a fault of its name is raised after it, and the process dies after the step of that number."""
         self.events.append(step)
+        if len(self.events) == self.dies_after:
+            raise Killed
         error = self.faults.get(step)
         if error is not None:
             raise error
@@ -116,9 +159,27 @@ class FakeHost(Host):
     def free_bytes(self, path: str) -> int:
         return self._world.free
 
+    def is_read_only(self, path: str) -> bool:
+        return self._world.read_only
+
+    def free_memory(self) -> int | None:
+        return self._world.memory
+
     def move(self, path: str, target: str) -> None:
         super().move(path, target)
         self._world.happens(f"move {Path(path).name}")
+
+
+class FakeStream(Stream):
+    """What a command writes, and how it ends."""
+
+    def __init__(self, content: bytes, outcome: Outcome | None = None) -> None:
+        super().__init__(("fake",))
+        object.__setattr__(self, "content", content)
+        object.__setattr__(self, "outcome", outcome or Outcome(0, "", ""))
+
+    content: bytes
+    outcome: Outcome
 
 
 class FakeDocker:
@@ -133,16 +194,15 @@ class FakeDocker:
         for name, running in self._world.running.items():
             service = name.split("-")[1]
             volumes = {"/var/lib/mysql": ("fleet_mysql", str(self._world.root / "volumes/fleet_mysql/_data"))}
-            broken = service == "database" and not self._world.server_works
             found.append(
                 Container(
                     name,
                     name,
                     service,
-                    images[service],
+                    images.get(service, f"{service}:17"),
                     "sha256:x",
                     running,
-                    health="unhealthy" if broken else "healthy",
+                    health="healthy",
                     volumes=volumes if service == "database" else {},
                 )
             )
@@ -155,141 +215,168 @@ class FakeDocker:
     def start(self, containers: Sequence[Container]) -> None:
         for container in containers:
             self._world.running[container.name] = True
-            if container.service == "database" and not any((self._world.root / "volumes/fleet_mysql/_data").iterdir()):
-                self._initialise()
             self._world.happens(f"start {container.service}")
-
-    def _initialise(self) -> None:
-        """What the image's entry point does on an empty volume."""
-        if self._world.faults.get("empty volume") is None:
-            return
-        self._world.server_works = True
-        self._world.tables = {}
 
     def stop(self, containers: Sequence[Container]) -> None:
         for container in containers:
             self._world.running[container.name] = False
             self._world.happens(f"stop {container.service}")
 
-    def execute(self, container: Container, command: Sequence[str], text: str = "") -> Outcome:
+    def end_leftovers(self, owner: str) -> int:
+        return 0
+
+    def isolated(self, labels: Mapping[str, str]) -> list[Container]:
+        return []
+
+    def remove(self, containers: Sequence[Container]) -> None:
+        return None
+
+    def run_isolated(self, wish: Isolated, limit_seconds: float) -> Outcome:
+        """The application's own check."""
         world = self._world
-        if not world.server_works:
-            return Outcome(1, "", "ERROR 2002 (HY000): Can't connect to local server\n")
-        if text.startswith("SELECT VERSION()"):
-            size = 1000 * sum(len(rows) for rows in (world.tables or {}).values())
-            return Outcome(0, f"8.4.3\tutf8mb4\tutf8mb4_bin\t{size}\n" if world.tables is not None else "", "")
-        if text.startswith("SELECT 1;"):
-            return Outcome(0, "1\n", "")
-        if text.startswith("DROP DATABASE"):
-            world.tables = {}
-            world.happens("empty the database")
-            return Outcome(0, "", "")
-        asked = re.findall(r"SELECT (\d+), COUNT\(\*\) FROM `\w+`.`(\w+)`", text)
-        return Outcome(0, "".join(f"{index}\t{len((world.tables or {})[name])}\n" for index, name in asked), "")
-
-    def execute_to(self, container: Container, command: Sequence[str], sink: Callable[[bytes], None]) -> Outcome:
-        text = b""
-        for name, rows in (self._world.tables or {}).items():
-            text += f"CREATE TABLE `{name}` (\n);\n".encode()
-            text += b"".join(f"INSERT INTO `{name}` VALUES ('{row}');\n".encode() for row in rows)
-        text += b"-- Dump completed\n"
-        fault = self._world.faults.get("dump")
-        if fault == "dies":
-            sink(text[: len(text) // 2])
-            return Outcome(137, "", "Killed\n")
-        if fault == "is cut off":
-            sink(text[: len(text) // 2])
-            return Outcome(0, "", "")
-        if fault == "is empty":
-            return Outcome(0, "", "")
-        if fault == "complains":
-            sink(text)
-            return Outcome(0, "", "mysqldump: Error: 'Access denied'\n")
-        sink(text)
-        self._world.happens("dump")
-        return Outcome(0, "", "")
-
-    def execute_from(self, container: Container, command: Sequence[str], path: str) -> Outcome:
-        tables: dict[str, list[str]] = {}
-        for line in Path(path).read_text(encoding="utf-8").splitlines():
-            if line.startswith("CREATE TABLE"):
-                tables[line.split("`")[1]] = []
-            elif line.startswith("INSERT"):
-                tables[line.split("`")[1]].append(line.split("'")[1])
-        self._world.tables = tables
-        self._world.happens("load the dump")
-        return Outcome(0, "", "")
+        world.smoked.append((wish, {name: Path(name).read_text() for name in [wish.environment_file]}))
+        world.happens("smoke")
+        found = world.faults.get("smoke outcome", Outcome(0, "3 orders\n", ""))
+        return found
 
 
 class FakeRepository:
-    """Keeps snapshots in memory."""
+    """Keeps snapshots in memory. What happens in a further one bears its name."""
 
-    def __init__(self, world: World) -> None:
+    stack = "fleet"
+
+    def __init__(self, world: World, name: str = "") -> None:
         self._world = world
+        self._shelf: World | Shelf = world.shelves[name] if name else world
+        self._suffix = f" {name}" if name else ""
+        self.settings = world.settings.repository(name)
+        self.name = self.settings.name
+        self.address = self.settings.url
 
-    def points_now(self) -> list[Point]:
-        return [self._world.points[name] for name in sorted(self._world.points)]
+    def _happens(self, step: str) -> None:
+        self._world.happens(step + self._suffix)
+
+    def _fault(self, name: str) -> Any:
+        return self._world.faults.get(name + self._suffix)
+
+    def copy_from(self, source: FakeRepository, snapshots: Sequence[str]) -> None:
+        """As `restic copy`: new names, in any order, and what is there is passed over."""
+        if self._fault("copy") != "damages":
+            self._happens("copy")
+        for name in snapshots:
+            copied = f"copy-of-{name}"
+            content = dict(source._shelf.snapshots[name])
+            if self._fault("copy") == "damages":
+                content = {path: data[:-1] + b"X" for path, data in content.items()}
+            self._shelf.snapshots[copied] = content
+            for point, parts in source._shelf.parts.items():
+                mine = self._shelf.parts.setdefault(point, [])
+                mine += [
+                    Part(part.key, copied, name)
+                    for part in parts
+                    if part.snapshot == name and copied not in [one.snapshot for one in mine]
+                ]
+            for point in source._shelf.points.values():
+                if point.snapshot == name:
+                    parts = tuple(self._shelf.parts.get(point.name, ()))
+                    self._shelf.points[point.name] = Point(point.name, point.kind, copied, False, (), parts)
+            self._happens("copied")
 
     def points(self) -> list[Point]:
-        if "repository" in self._world.faults:
-            raise BackupError(self._world.faults["repository"])
-        return self.points_now()
+        return list(self.catalogue().points)
+
+    def catalogue(self) -> Catalogue:
+        if self._fault("repository"):
+            raise RepositoryError(self._fault("repository"))
+        points = [self._shelf.points[name] for name in sorted(self._shelf.points)]
+        orphans = [
+            Orphan(point, part.key, part.snapshot)
+            for point, parts in sorted(self._shelf.parts.items())
+            for part in parts
+            if point not in self._shelf.points
+        ]
+        return Catalogue(tuple(points), tuple(orphans), self._fault("short list") is None)
+
+    def store_stream(self, point: str, key: str, file_name: str, stream: FakeStream, reader: Reader) -> StoredPart:
+        for start in range(0, len(stream.content), 1000):
+            reader.feed(stream.content[start : start + 1000])
+        if self._fault("store part") is not None:
+            self._happens("store part")
+        reader.judge(stream.outcome)
+        snapshot = f"part-{key}-{point}"
+        self._shelf.snapshots[snapshot] = {f"/{file_name}": stream.content}
+        self._shelf.parts.setdefault(point, []).append(Part(key, snapshot))
+        self._happens("stored part")
+        return StoredPart(snapshot[:-1], len(stream.content), hashlib.sha256(stream.content).hexdigest(), 1)
 
     def store(self, point: str, kind: str, paths: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         content = {}
         for path in map(Path, paths):
             for file in [path] if path.is_file() else (item for item in path.rglob("*") if item.is_file()):
                 content[str(file)] = file.read_bytes()
-        self._world.happens("store")
+        self._happens("store")
         snapshot = f"snapshot-{point}"
-        self._world.snapshots[snapshot] = content
-        self._world.points[point] = Point(point, kind, snapshot, False)
+        self._shelf.snapshots[snapshot] = content
+        parts = tuple(self._shelf.parts.get(point, ()))
+        self._shelf.points[point] = Point(point, kind, snapshot, False, (), parts)
         return {"snapshot_id": snapshot, "data_added": 1}, []
 
     def mark_verified(self, point: str, proof: dict[str, Any]) -> None:
-        self._world.points[point] = replace(self._world.points[point], verified=True, evidence=(f"proof-{point}",))
-        self._world.happens("mark")
+        self._shelf.points[point] = replace(self._shelf.points[point], verified=True, evidence=(f"proof-{point}",))
+        self._happens("mark")
 
-    def fetch(self, snapshot: str, path: str, target: str | None = None) -> tuple[str, int]:
-        content = self._world.snapshots[snapshot][path]
-        if self._world.faults.get("read back") == path.rsplit(".", 1)[-1]:
+    def fetch(
+        self, snapshot: str, path: str, target: str | None = None, sink: Callable[[bytes], None] | None = None
+    ) -> tuple[str, int]:
+        content = self._content(snapshot)[path]
+        if self._fault("read back") == path.rsplit(".", 1)[-1]:
             content = content[:-1] + b"X"
         if target is not None:
             Path(target).write_bytes(content)
+        for start in range(0, len(content) if sink else 0, 1000):
+            sink(content[start : start + 1000])  # type: ignore[misc]
         return hashlib.sha256(content).hexdigest(), len(content)
 
+    def _content(self, snapshot: str) -> dict[str, bytes]:
+        """As restic finds a snapshot: by the beginning of its name."""
+        (found,) = [content for name, content in self._shelf.snapshots.items() if name.startswith(snapshot)]
+        return found
+
     def fetch_text(self, snapshot: str, path: str) -> str:
-        if self._world.faults.get("read back") == "json":
+        if self._fault("read back") == "json":
             return "{"
-        return self._world.snapshots[snapshot][path].decode()
+        return self._shelf.snapshots[snapshot][path].decode()
 
     def count(self, snapshot: str, paths: Sequence[str]) -> dict[str, tuple[int, int]]:
         found = {}
         for path in paths:
-            inside = [data for name, data in self._world.snapshots[snapshot].items() if name.startswith(f"{path}/")]
-            found[path] = (
-                (0, 0) if self._world.faults.get("read back") == "files" else (len(inside), sum(map(len, inside)))
-            )
+            inside = [
+                data for name, data in self._shelf.snapshots[snapshot].items() if f"{name}/".startswith(f"{path}/")
+            ]
+            found[path] = (0, 0) if self._fault("read back") == "files" else (len(inside), sum(map(len, inside)))
         return found
 
     def unpack(self, snapshot: str, target: str, path: str | None = None) -> None:
-        for name, data in self._world.snapshots[snapshot].items():
-            if path is None or name.startswith(f"{path}/"):
+        for name, data in self._shelf.snapshots[snapshot].items():
+            if path is None or f"{name}/".startswith(f"{path}/"):
                 file = Path(target + name)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(data)
-        self._world.happens("unpack")
+        self._happens("unpack")
 
     def check(self) -> None:
-        self._world.happens("check")
+        self._happens("check")
 
     def remove(self, points: Sequence[Point]) -> None:
         for point in points:
-            del self._world.points[point.name]
-        self._world.happens("remove")
+            del self._shelf.points[point.name]
+            self._shelf.parts.pop(point.name, None)
+        self._happens("remove")
 
-
-def wipe(path: Path) -> None:
-    """Remove what is in a directory."""
-    for child in path.iterdir():
-        shutil.rmtree(child) if child.is_dir() else child.unlink()
+    def remove_orphans(self, orphans: Sequence[Orphan]) -> None:
+        self._happens("remove orphans")
+        for orphan in orphans:
+            del self._shelf.snapshots[orphan.snapshot]
+            self._shelf.parts[orphan.point] = [
+                part for part in self._shelf.parts[orphan.point] if part.snapshot != orphan.snapshot
+            ]

@@ -50,13 +50,21 @@ def test_databases_name_their_password_but_do_not_hold_it(fleet: dict[str, Any])
 
 def test_backup_sources(fleet: dict[str, Any]) -> None:
     assert [(source["kind"], source["name"]) for source in derived.backup_sources(fleet)] == [
-        ("mysql", "database-fleetbase"),
+        ("mysql", "database"),
         ("volume", "uploads"),
         ("file", "environment"),
         ("file", "stack.json"),
     ]
     assert derived.backup_sources(fleet)[1]["services"] == ["application", "queue", "scheduler"]
     assert derived.unsaved_volumes(fleet) == ["fleet_redis"]
+
+
+def test_a_database_that_says_nothing_of_itself(fleet: dict[str, Any]) -> None:
+    other = copy.deepcopy(fleet)
+    service = other["services"]["database"]
+    service["slipway"]["database"] = {"kind": "mariadb", "name": "", "user": "", "password_variable": ""}
+    (source, *_rest) = derived.backup_sources(other)
+    assert (source["kind"], source["user"], source["password_variable"]) == ("mariadb", "root", "MYSQL_ROOT_PASSWORD")
 
 
 def test_a_database_can_be_left_out(fleet: dict[str, Any]) -> None:

@@ -292,6 +292,15 @@ def test_contents_of_files_variables_and_bytes() -> None:
             "services.web.x-slipway.indexes: belongs to a database; write database: beside it",
         ),
         (
+            {"x-slipway": {"database": {"kind": "mysql"}, "indexes": {"t": {"i": ["c"]}}}},
+            "services.web.x-slipway.database.name: is missing; write the name of the indexes' database",
+        ),
+        (
+            {"x-slipway": {"database": {}}},
+            "services.web.x-slipway.database.kind: None is not possible here; "
+            "give one of mysql, mariadb, postgresql, redis",
+        ),
+        (
             {"x-slipway": {"database": {"kind": "mysql", "name": "d", "password_variable": "PW"}}},
             "services.web.x-slipway.database.password_variable: PW is no variable of this service; "
             "name one of its environment",

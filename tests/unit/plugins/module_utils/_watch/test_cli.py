@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any, Optional
 
 import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import Place
 from ansible_collections.slipway.ops.plugins.module_utils._watch import gateway
 from ansible_collections.slipway.ops.plugins.module_utils._watch.cli import watch
 from ansible_collections.slipway.ops.plugins.module_utils._watch.model import Check, Email, InvalidWatch
@@ -165,3 +167,60 @@ def test_missing_and_bad_configuration_are_said(host: Host) -> None:
     (host.folder / "watch.json").unlink()
     with pytest.raises(ValueError, match="the role monitoring writes it"):
         host.watch()
+
+
+ALERTS = {
+    "backup overdue": ({"last_success": 1}, {}, ["backup"]),
+    "backup failed": ({"ok": False, "error": "disk full"}, {}, ["backup"]),
+    "RPO broken": ({"last_success": 2, "last_success_epoch": 2}, {}, ["backup", "rpo"]),
+    "RTO broken": ({}, {"rto_seconds": 61}, ["rto"]),
+    "drill failed": ({}, {"ok": False, "error": "the newest point cannot be restored"}, ["drill"]),
+    "drill late": ({}, {"last_success_epoch": 1}, ["drill"]),
+}
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_every_rule_of_backups_fires_and_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """From the files on the host to the message."""
+    read = gateway.read
+    host = Host(tmp_path, monkeypatch)
+    monkeypatch.setattr(gateway, "read", read)
+    place = Place("fleet", configuration_root=str(tmp_path / "etc"), state_root=str(tmp_path / "backup"))
+    monkeypatch.setattr(gateway, "Place", lambda stack: place)
+    monkeypatch.setattr(gateway, "BACKUP_STATUS_FILE", str(tmp_path / "backup/{stack}/status.json"))
+    for path in (place.configuration, place.state):
+        Path(path).mkdir(parents=True)
+    document = {
+        "stack": "fleet",
+        "repositories": [{"name": "main", "url": "/srv"}],
+        "sources": [{"kind": "volume", "volume": "uploads"}],
+        "drill": {"interval_seconds": 604800},
+        "promises": {"rto_seconds": 60, "rpo_seconds": 3600},
+    }
+    Path(place.settings).write_text(json.dumps(document), encoding="utf-8")
+    now = time.time()
+    good = {"ok": True, "last_success": now, "last_success_epoch": now}
+
+    def write(backup: dict[str, Any], drill: dict[str, Any]) -> None:
+        Path(place.status).write_text(json.dumps({**good, **backup}), encoding="utf-8")
+        Path(place.drill).write_text(json.dumps({**good, "rto_seconds": 5, **drill}), encoding="utf-8")
+
+    checks = [
+        {"name": "backup", "kind": "backup", "stack": "fleet"},
+        {"name": "drill", "kind": "drill", "stack": "fleet"},
+        {"name": "rpo", "kind": "promise", "stack": "fleet", "promise": "rpo"},
+        {"name": "rto", "kind": "promise", "stack": "fleet", "promise": "rto"},
+    ]
+    host.configure({"host": "web1", "checks": checks}, {"webhook_url": "https://hook.example.org/x"})
+    write({}, {})
+    assert host.watch() == 0
+    assert host.hooks == []
+    backup, drill, fired = ALERTS[name]
+    write(backup, drill)
+    assert host.watch() == 0
+    assert [(notice["check"], notice["event"]) for notice in host.hooks[-1]["notices"]] == [
+        (check, "bad") for check in fired
+    ]
+    write({}, {})
+    assert host.watch() == 0
+    assert {notice["event"] for notice in host.hooks[-1]["notices"]} == {"recovered"}

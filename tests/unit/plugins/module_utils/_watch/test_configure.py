@@ -27,13 +27,17 @@ def test_derives_checks_that_are_good() -> None:
         "logs-fleet-console",
         "logs-fleet-site",
         "backup-fleet",
+        "backup-log-fleet",
+        "drill-fleet",
+        "rpo-fleet",
+        "rto-fleet",
         "certificates",
         "disk-root",
     ]
     assert checks[0]["url"] == "https://fleet.example.org/health"
     assert checks[1]["url"] == "https://www.example.org/"
     problems: list[str] = []
-    assert len(parse_checks(checks, problems)) == 8
+    assert len(parse_checks(checks, problems)) == 12
     assert problems == []
 
 
@@ -41,11 +45,11 @@ def test_several_health_routes_have_names_of_their_own() -> None:
     routes = [{"host": "a.org", "path": path, "service": "x"} for path in ("/api/health", "/socket/ready/", "/")]
     checks = stack_checks(routes, "s", backup=False)
     assert names(checks)[:2] == ["http-a.org-api-health", "http-a.org-socket-ready-"]
-    assert "backup-s" not in names(checks)
+    assert not {"backup-s", "backup-log-s"} & set(names(checks))
 
 
 def test_stack_without_routes_is_watched_for_the_rest() -> None:
-    assert names(stack_checks([], "s")) == ["backup-s", "disk-root"]
+    assert names(stack_checks([], "s")) == ["backup-s", "backup-log-s", "drill-s", "rpo-s", "rto-s", "disk-root"]
 
 
 def test_lays_out_both_files() -> None:

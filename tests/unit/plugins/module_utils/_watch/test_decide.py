@@ -1,8 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Optional
 
 import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
+    DrillSettings,
+    Promises,
+    RepositorySettings,
+    Settings,
+    Source,
+)
+from ansible_collections.slipway.ops.plugins.module_utils._backup.promises import Observed
 from ansible_collections.slipway.ops.plugins.module_utils._watch import decide
 from ansible_collections.slipway.ops.plugins.module_utils._watch.model import Check, Configuration, Email, parse_checks
 from ansible_collections.slipway.ops.plugins.module_utils._watch.reading import (
@@ -10,9 +19,12 @@ from ansible_collections.slipway.ops.plugins.module_utils._watch.reading import 
     CertificateFile,
     Certificates,
     DiskUse,
+    FollowedLog,
+    FollowedLogs,
     HttpAnswer,
     LogLines,
     Reading,
+    Standing,
     Unreadable,
 )
 
@@ -21,12 +33,19 @@ HOUR = 3600.0
 DAY = 86400.0
 
 
+def followed(*logs: FollowedLog) -> FollowedLogs:
+    return FollowedLogs(True, NOW - 5, False, logs)
+
+
 def check(kind: str, **options: Any) -> Check:
     problems: list[str] = []
     needed = {
         "http": {"url": "https://example.org/health"},
         "logs": {"stack": "fleet", "service": "application"},
         "backup": {"stack": "fleet"},
+        "backup_log": {"stack": "fleet"},
+        "drill": {"stack": "fleet"},
+        "promise": {"stack": "fleet", "promise": "rpo"},
     }.get(kind, {})
     (made,) = parse_checks([{"name": kind, "kind": kind, **needed, **options}], problems)
     assert problems == []
@@ -56,6 +75,20 @@ def certificate(days_left: float, days: float = 90, **changes: Any) -> Certifica
         (check("backup"), BackupStatus(NOW + 60), True, ""),
         (check("backup"), BackupStatus(NOW - HOUR, "disk full"), False, "the newest backup of fleet failed: disk full"),
         (check("backup"), BackupStatus(None, "no way in"), False, "no way in"),
+        (check("backup_log"), FollowedLogs(False), True, "no database log of fleet is to be followed"),
+        (check("backup_log"), followed(FollowedLog("pg", 60)), True, "are followed: pg; a loss now would cost 60 s"),
+        (check("backup_log"), followed(FollowedLog("pg", 61)), False, "a loss now would cost 61 s of pg; at most 60"),
+        (check("backup_log", max_loss_seconds=900), followed(FollowedLog("pg", 61)), True, "cost 61 s"),
+        (check("backup_log"), followed(FollowedLog("pg", 99, (), ("no way in",))), False, "are expected: no way in"),
+        (
+            check("backup_log"),
+            followed(FollowedLog("a", 1), FollowedLog("pg", 1, ("segment 1", "segment 2"))),
+            False,
+            "the log of pg has a hole, which no restore can pass: segment 1 and 1 more; make a new point",
+        ),
+        (check("backup_log"), FollowedLogs(True, NOW - 61), False, "are not followed: the last word of it is from"),
+        (check("backup_log"), FollowedLogs(True, NOW + 2 * HOUR), False, "are not followed"),
+        (check("backup_log"), FollowedLogs(True, NOW, True), False, "the disk of fleet's logs is nearly full"),
         (check("certificate"), Certificates(()), False, "no certificate at /etc/slipway/certificates"),
         (check("certificate"), certificate(19), True, "1 valid"),
         (check("certificate"), certificate(17), False, "was not renewed in time"),
@@ -83,6 +116,81 @@ def test_judges(made: Check, reading: Reading, ok: bool, part: str) -> None:
 @pytest.mark.parametrize(("age_hours", "ok"), [(0, True), (25, True), (26, False), (-1, False)])
 def test_no_backup_is_bad_once_the_first_night_has_passed(last: Optional[float], age_hours: float, ok: bool) -> None:
     assert decide.judge(check("backup"), BackupStatus(last), NOW, NOW - age_hours * HOUR)[0] is ok
+
+
+@pytest.mark.parametrize(("age_seconds", "ok"), [(0, True), (599, True), (600, False), (-1, False)])
+@pytest.mark.parametrize("reading", [FollowedLogs(True), FollowedLogs(True, NOW, False, (FollowedLog("pg", None),))])
+def test_a_follower_has_a_while_to_begin(reading: FollowedLogs, age_seconds: float, ok: bool) -> None:
+    assert decide.judge(check("backup_log"), reading, NOW, NOW - age_seconds)[0] is ok
+
+
+SETTINGS = Settings(
+    "fleet",
+    (Source("postgresql", "database"), Source("volume", volume="fleet_uploads")),
+    (RepositorySettings("main", "/repository"),),
+    drill=DrillSettings(interval_seconds=int(7 * DAY)),
+    promises=Promises(rto_seconds=int(4 * HOUR), rpo_seconds=int(DAY)),
+)
+NOTHING = replace(SETTINGS, drill=DrillSettings(), promises=Promises())
+
+
+def standing(newest: float | None = NOW - HOUR, settings: Settings = SETTINGS, **drill: Any) -> Standing:
+    good = {"ok": True, "last_success": "2027-01-14", "last_success_epoch": NOW - DAY, "rto_seconds": 3600.0}
+    return Standing(Observed(settings, newest, None, {**good, **drill}))
+
+
+def never(settings: Settings = SETTINGS, newest: float | None = NOW - HOUR) -> Standing:
+    return Standing(Observed(settings, newest))
+
+
+RPO, RTO = check("promise"), check("promise", promise="rto")
+
+
+@pytest.mark.parametrize(
+    ("made", "reading", "age_days", "ok", "part"),
+    [
+        (check("drill"), standing(), 30, True, "the last good drill of fleet was 2027-01-14"),
+        (check("drill"), standing(last_success_epoch=NOW - 10 * DAY), 30, True, ""),
+        (check("drill"), standing(last_success_epoch=NOW - 11 * DAY), 30, False, "the last good drill was 11 d ago"),
+        (check("drill"), standing(ok=False, error="damage"), 30, False, "fleet: the last drill failed: damage"),
+        (
+            check("drill"),
+            standing(ok=False, error="damage", newest_good="20270101T020000Z"),
+            30,
+            False,
+            "damage; the newest point that is known to be good is 20270101T020000Z",
+        ),
+        (check("drill"), never(), 10, True, "the first is not late yet"),
+        (check("drill"), never(), 11, False, "no drill was done in 11 d; one is expected every 7 d"),
+        (check("drill"), never(NOTHING), 99, True, "no drill of fleet is expected"),
+        (check("drill"), Standing(None), 0, False, "no backup of fleet is set up here"),
+        (RPO, standing(), 30, True, "the RPO of fleet is 1 h, and 1 d are promised"),
+        (
+            RPO,
+            standing(NOW - DAY - 60),
+            30,
+            False,
+            "the RPO of fleet is broken: a loss now would cost the last 1 d 1 min",
+        ),
+        (RPO, never(newest=None), 0.9, True, "has no good point yet; one is expected by"),
+        (RPO, never(newest=None), 1, False, "there is no good point"),
+        (RPO, never(NOTHING, None), 30, True, "no RPO is promised"),
+        (RTO, standing(), 30, True, "the RTO of fleet is 1 h, and 4 h are promised"),
+        (
+            RTO,
+            standing(rto_seconds=4 * HOUR + 60),
+            30,
+            False,
+            "the RTO of fleet is broken: the last drill needed 4 h 1 min",
+        ),
+        (RTO, never(), 30, True, "was not measured yet"),
+        (RTO, never(NOTHING), 30, True, "no RTO is promised"),
+    ],
+)
+def test_drills_and_promises(made: Check, reading: Reading, age_days: float, ok: bool, part: str) -> None:
+    found, message = decide.judge(made, reading, NOW, NOW - age_days * DAY)
+    assert found is ok, message
+    assert part in message
 
 
 CONFIG = Configuration(

@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import Place
 from ansible_collections.slipway.ops.plugins.module_utils._watch import gateway
 from ansible_collections.slipway.ops.plugins.module_utils._watch.model import CHECKS, Email, parse_checks
 from ansible_collections.slipway.ops.plugins.module_utils._watch.reading import (
     BackupStatus,
     Certificates,
     DiskUse,
+    FollowedLog,
+    FollowedLogs,
     HttpAnswer,
     LogLines,
     Reading,
+    Standing,
     Unreadable,
 )
 
@@ -166,6 +170,15 @@ def test_backup_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content:
     assert read("backup", stack="fleet") == expected
 
 
+def test_a_killed_backup_is_a_failed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = {"since": "2026-11-15T02:00:00+00:00", "pid": 1, "process_start": 0, "boot_id": "an earlier one"}
+    (tmp_path / "fleet.json").write_text(json.dumps({"ok": True, "running": running}))
+    monkeypatch.setattr(gateway, "BACKUP_STATUS_FILE", str(tmp_path / "{stack}.json"))
+    found = read("backup", stack="fleet")
+    assert isinstance(found, BackupStatus)
+    assert "did not come to its end" in found.failure
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"last_success": "yesterday"}', '{"last_success": []  , "x": 1}'])
 def test_damaged_backup_status_is_not_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
     monkeypatch.setattr(gateway, "BACKUP_STATUS_FILE", str(tmp_path / "{stack}.json"))
@@ -297,3 +310,44 @@ def test_webhook_that_fails_does_not_show_its_path(site: int, port_is_open: bool
 
 def test_every_kind_has_a_reader() -> None:
     assert set(gateway._READERS) == set(CHECKS)
+
+
+def test_followed_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "LOG_SETTINGS_FILE", str(tmp_path / "{stack}-settings.json"))
+    monkeypatch.setattr(gateway, "LOG_STATUS_FILE", str(tmp_path / "{stack}.json"))
+    status = tmp_path / "fleet.json"
+    assert read("backup_log", stack="fleet") == FollowedLogs(False)
+    (tmp_path / "fleet-settings.json").write_text("{}", encoding="utf-8")
+    assert read("backup_log", stack="fleet") == FollowedLogs(True)
+    sources = {
+        "pg": {
+            "loss_seconds": 3,
+            "holes": ["segment 1"],
+            "problems": ["no way in"],
+            "repositories": {"main": {"missing": ["segment 2"]}},
+        },
+        "db": {"loss_seconds": None, "repositories": {}},
+    }
+    status.write_text(json.dumps({"epoch": 1000.5, "held": True, "sources": sources}), encoding="utf-8")
+    assert read("backup_log", stack="fleet") == FollowedLogs(
+        True,
+        1000.5,
+        True,
+        (FollowedLog("db", None), FollowedLog("pg", 3.0, ("segment 1", "segment 2"), ("no way in",))),
+    )
+    for damaged in ("[]", "{"):
+        status.write_text(damaged, encoding="utf-8")
+        found = read("backup_log", stack="fleet")
+        assert isinstance(found, Unreadable) or found == FollowedLogs(True)
+
+
+def test_what_promises_are_judged_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place("fleet", configuration_root=str(tmp_path), state_root=str(tmp_path))
+    monkeypatch.setattr(gateway, "Place", lambda stack: place)
+    assert read("drill", stack="fleet") == Standing(None)
+    (tmp_path / "fleet").mkdir()
+    for content, words in (("{", "is not JSON"), ("{}", "sources: is empty")):
+        Path(place.settings).write_text(content, encoding="utf-8")
+        found = read("promise", stack="fleet", promise="rpo")
+        assert isinstance(found, Unreadable)
+        assert words in found.reason
