@@ -16,7 +16,7 @@ import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 
-from tests.integration.wrong_input.test_wrong_input import ROOT, VAULT_PASSWORD, names, play, ssh
+from tests.integration.wrong_input.test_wrong_input import ROOT, VAULT_PASSWORD, keep_escrow, names, play, ssh
 
 __all__ = ["names", "ssh"]
 
@@ -67,6 +67,8 @@ def test_passes_the_preflight(
     (system / "vault-password").write_text(VAULT_PASSWORD, encoding="utf-8")
     port = ssh.server_address[1]
     here = {"ssh_port": port, "ansible_port": port, "site_dns_servers": [f"127.0.0.1:{names.server_address[1]}"]}
+    if (production / "group_vars/all/system.yml").exists():
+        here["backup_escrow_file"] = str(keep_escrow(production, tmp_path))
     (inventory / "group_vars/all/zz-test.yml").write_text(yaml.safe_dump(here), encoding="utf-8")
     names.known = {"fleet.marinemaroc.com": "127.0.0.1", "chms.example": "127.0.0.1"}  # type: ignore[attr-defined]
 

@@ -27,6 +27,7 @@ import dns.rrset
 import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
+from ansible_collections.slipway.ops.plugins.plugin_utils import _escrow
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
@@ -34,7 +35,9 @@ PRODUCTION = ROOT / "inventories" / "marine_maroc" / "production"
 CASES = sorted((HERE / "cases").glob("*.yml"))
 VAULT_PASSWORD = "only-for-this-test"
 HOST_NAMES = {"fleet.marinemaroc.com": "127.0.0.1"}
-TOUCHING = re.compile(r"^TASK \[(?!Check the variables|Find the port|Use that port)(?P<name>.*?)\] ", re.M)
+TOUCHING = re.compile(
+    r"^TASK \[(?!Check the variables|Check that what opens|Find the port|Use that port)(?P<name>.*?)\] ", re.M
+)
 
 
 class Names(socketserver.BaseRequestHandler):
@@ -99,6 +102,19 @@ def without(text: str, names: list[str]) -> str:
     return text
 
 
+def keep_escrow(production: Path, directory: Path) -> Path:
+    """The escrow copy of an inventory's repositories, with the passwords of its example."""
+    variables = yaml.safe_load((production / "group_vars/all/system.yml").read_text(encoding="utf-8"))
+    secrets = yaml.safe_load((production / "vault.example.yml").read_text(encoding="utf-8"))
+    repositories = [
+        {**repository, "password": secrets[repository["password"].strip("{} ")]}
+        for repository in variables["backup_repositories"]
+    ]
+    path = directory / "escrow.yml"
+    _escrow.make(VaultLib([("test", VaultSecret(VAULT_PASSWORD.encode()))]), str(path), repositories)
+    return path
+
+
 def build(case: Mapping[str, Any], directory: Path, ssh_port: int) -> Path:
     """Make the inventory of a case: production's, with what is wrong in this one."""
     inventory = directory / "inventory"
@@ -107,7 +123,8 @@ def build(case: Mapping[str, Any], directory: Path, ssh_port: int) -> Path:
     variables.mkdir(parents=True, exist_ok=True)
     system = (PRODUCTION / "group_vars" / "all" / "system.yml").read_text(encoding="utf-8")
     (variables / "00-system.yml").write_text(without(system, case.get("without", [])), encoding="utf-8")
-    changed = {"ssh_port": ssh_port, **case.get("variables", {})}
+    changed = {"ssh_port": ssh_port, "backup_escrow_file": str(keep_escrow(PRODUCTION, directory))}
+    changed.update(case.get("variables", {}))
     (variables / "zz-case.yml").write_text(yaml.safe_dump(changed), encoding="utf-8")
     secrets = without((PRODUCTION / "vault.example.yml").read_text(encoding="utf-8"), case.get("vault_without", []))
     vault = VaultLib([("test", VaultSecret(VAULT_PASSWORD.encode()))])
