@@ -78,6 +78,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, Place
 from ansible_collections.slipway.ops.plugins.module_utils._log.settings import KINDS, parse_log_settings
+from ansible_collections.slipway.ops.plugins.plugin_utils._plain import plain
 
 MIB = 1 << 20
 
@@ -113,9 +114,7 @@ def backup_log_settings(
         return ""
     document = {"stack": stack, "repositories": repositories, "sources": wanted, "log": log}
     try:
-        # Through JSON and back: what comes from a template is a lazy, tagged kin of the plain types.
-        plain = json.loads(json.dumps(document, default=_plain))
-        settings = parse_log_settings(plain, Place(stack))
+        settings = parse_log_settings(plain(document), Place(stack))
     except BackupError as error:
         raise AnsibleFilterError(str(error)) from error
     found = {
@@ -146,17 +145,9 @@ def backup_log_settings(
             }
             for source in settings.sources
         ],
-        "log": plain["log"],
+        "log": log,
     }
     return json.dumps(found, indent=2, sort_keys=True) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Sequence):
-        return list(value)
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 class FilterModule:

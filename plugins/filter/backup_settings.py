@@ -88,6 +88,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, parse_settings
+from ansible_collections.slipway.ops.plugins.plugin_utils._plain import plain
 
 # Only the role needs these: what they say lies in files of their own on the host, or nowhere.
 SECRETS = ("password", "s3_access_key_id", "s3_secret_access_key", "s3_region")
@@ -111,17 +112,14 @@ def backup_settings(
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise AnsibleFilterError(f"backup_settings: needs a list of {name}, not {type(value).__name__}")
     limits = dict(zip(LIMITS, (upload_limit_kib_per_second, download_limit_kib_per_second)))
-    # Through JSON and back: what comes from a template is a lazy, tagged kin of the plain types.
-    plain = json.loads(
-        json.dumps([list(sources), list(repositories), retention or {}, drill or {}, promises or {}], default=_plain)
-    )
+    rules = plain(retention or {})
     wanted = {
         "stack": stack,
-        "repositories": [_repository(item, plain[2], limits, authority_directory) for item in plain[1]],
-        "sources": plain[0],
+        "repositories": [_repository(item, rules, limits, authority_directory) for item in plain(repositories)],
+        "sources": plain(sources),
         "interval_seconds": interval_seconds,
-        "drill": plain[3],
-        "promises": plain[4],
+        "drill": plain(drill or {}),
+        "promises": plain(promises or {}),
     }
     try:
         settings = parse_settings(wanted, "backup")
@@ -149,14 +147,6 @@ def _repository(item: Any, retention: Any, limits: Mapping[str, int], authority_
     if found.get("ca_file") and authority_directory:
         found["ca_file"] = f"{authority_directory}/{found.get('name')}/ca.pem"
     return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Sequence):
-        return list(value)
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 class FilterModule:

@@ -296,7 +296,7 @@ def needed_points(place: Place) -> set[str]:
 
 def standing(points: Sequence[Point]) -> dict[str, Any]:
     """How a repository stands, by what it holds."""
-    good = [point for point in points if point.verified and point.kind != KIND_BEFORE_RESTORE]
+    good = [point for point in points if point.good]
     newest = good[-1] if good else None
     return {
         "points": len(points),

@@ -95,7 +95,7 @@ def choose_for(tools: Tools, target: Target, service: str = "") -> Choice:
     if target.kind == KIND_POINT:
         return choose_again(tools, target, target.point)
     newest, warnings = choose(points, LATEST, stack)
-    good = [point for point in points if point.verified and point.kind != KIND_BEFORE_RESTORE]
+    good = [point for point in points if point.good]
     if target.kind == KIND_LATEST:
         _refuse_future(newest, tools.host.now())
         return _latest(tools, target, newest, good, warnings)
@@ -125,7 +125,7 @@ def choice_of(tools: Tools, target: Target, point: Point, warnings: Sequence[str
 
 def good_points(tools: Tools) -> list[Point]:
     """The points that were read back, oldest first, but for those that hold what a restore replaced."""
-    return [point for point in tools.repository.points() if point.verified and point.kind != KIND_BEFORE_RESTORE]
+    return [point for point in tools.repository.points() if point.good]
 
 
 def newest_good(tools: Tools) -> str:

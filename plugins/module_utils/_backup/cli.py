@@ -166,7 +166,7 @@ def full_status(tools: Tools, points: list[Point]) -> dict[str, Any]:
         promises.read_log_status(tools.place),
         promises.read_drill(tools.place),
     )
-    good = [point for point in points if point.verified and point.kind != KIND_BEFORE_RESTORE]
+    good = [point for point in points if point.good]
     since = good[0].time.timestamp() if good else None
     found["promises"] = promises.judge(seen, tools.host.now().timestamp(), since)
     return found

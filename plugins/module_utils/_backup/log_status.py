@@ -12,7 +12,6 @@ from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.choice import adapters_of, read_manifest
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
-    KIND_BEFORE_RESTORE,
     BackupError,
     Point,
     human_seconds,
@@ -32,7 +31,7 @@ def log_status(tools: Tools, points: Sequence[Point]) -> dict[str, Any]:
     """How the log of each database stands, by its service; empty where no log is followed."""
     if tools.log is None:
         return {}
-    good = [point for point in points if point.verified and point.kind != KIND_BEFORE_RESTORE]
+    good = [point for point in points if point.good]
     found = _followed(tools)
     try:
         spans = _spans(tools, good)

@@ -366,6 +366,11 @@ class Point:
     def time(self) -> datetime:
         return point_time(self.name)
 
+    @property
+    def good(self) -> bool:
+        """Whether it was read back, and does not hold what a restore replaced."""
+        return self.verified and self.kind != KIND_BEFORE_RESTORE
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "point": self.name,

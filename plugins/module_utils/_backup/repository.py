@@ -25,6 +25,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     public_url,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome, Reader, Stream, pump, run
+from ansible_collections.slipway.ops.plugins.module_utils._log.rclone import parse_credentials
 
 
 class _Sum:
@@ -81,7 +82,7 @@ class Repository:
         found = dict(self._own or {})
         if self._own is None:
             with contextlib.suppress(FileNotFoundError), open(self._files.environment, encoding="utf-8") as stream:
-                found = restic.credentials(stream.read())
+                found = parse_credentials(stream.read())
         if self._password:
             # restic looks at the file first.
             found["RESTIC_PASSWORD"] = self._password

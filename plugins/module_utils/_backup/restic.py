@@ -34,16 +34,6 @@ ESCROW_FILE = "escrow.txt"
 EXIT_INCOMPLETE = 3
 
 
-def credentials(text: str) -> dict[str, str]:
-    """The lines of the environment file that the role writes."""
-    found = {}
-    for line in text.splitlines():
-        key, separator, value = line.partition("=")
-        if separator and not line.lstrip().startswith("#"):
-            found[key.strip()] = value.strip()
-    return found
-
-
 def environment(
     repository: RepositorySettings, password_file: str, cache: str, secrets: Mapping[str, str]
 ) -> dict[str, str]:

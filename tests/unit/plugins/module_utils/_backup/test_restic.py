@@ -15,12 +15,13 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     RepositoryMissing,
     RepositorySettings,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._log.rclone import parse_credentials
 
 SETTINGS = RepositorySettings("main", "s3:https://s3.example.com/bucket")
 
 
 def test_secrets_go_through_the_environment_alone() -> None:
-    secrets = restic.credentials("# keys\nAWS_ACCESS_KEY_ID=id\nAWS_SECRET_ACCESS_KEY=a=b\n\n")
+    secrets = parse_credentials("# keys\nAWS_ACCESS_KEY_ID=id\nAWS_SECRET_ACCESS_KEY=a=b\n\n")
     environment = restic.environment(SETTINGS, "/etc/x/password", "/cache", secrets)
     assert environment["AWS_SECRET_ACCESS_KEY"] == "a=b"
     assert environment["RESTIC_REPOSITORY"] == SETTINGS.url
