@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from dataclasses import dataclass
 
 from . import images, settings
 from .engine import docker
 from .images import Image
-from .shell import LabError, run, step
+from .shell import LabError, lock, run, step
 
 PARTS = ("application", "console", "socket")
 # Tag: the fault that its application has (app.py says what each does).
@@ -119,12 +120,24 @@ def in_registry(name: str) -> bool:
     return run(command, check=False).returncode == 0
 
 
+def offer(names: Container[str]) -> None:
+    """Have the real servers of these names in the lab's registry, from where a host's engine takes them."""
+    for one in servers(further=True):
+        if one.name in names:
+            tag = images.ensure(one.image)
+            with lock(settings.STATE / "offer.lock"):
+                if not in_registry(one.name):
+                    push(one, tag)
+
+
 def push(one: StandIn, tag: str) -> None:
+    """Push one at a time: of two that push the same layers at once, the registry refuses one (`blob unknown`)."""
     target = f"{settings.REGISTRY_PUBLISHED}/{one.name}"
-    docker("tag", tag, target)
-    try:
-        docker("push", "--quiet", target)
-    except LabError as error:
-        raise LabError(f"{error}; is something else on {settings.REGISTRY_PUBLISHED}?") from error
-    finally:
-        run(["docker", "image", "rm", target], check=False)
+    with lock(settings.STATE / "push.lock"):
+        docker("tag", tag, target)
+        try:
+            docker("push", "--quiet", target)
+        except LabError as error:
+            raise LabError(f"{error}; is something else on {settings.REGISTRY_PUBLISHED}?") from error
+        finally:
+            run(["docker", "image", "rm", target], check=False)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._cli.archive import build, collection_version
-from slipway_lab import hosts, images, settings, standins
+from slipway_lab import hosts, settings, standins
 from slipway_lab.shell import LabError
 
 HERE = Path(__file__).resolve().parents[1]
@@ -141,7 +141,7 @@ class Ground:
             self.renew()
             return self
         hosts.ensure_key()
-        offer({"postgresql", *self.engines})
+        standins.offer({IMAGES[engine] for engine in {"postgresql", *self.engines}})
         hosts.remove(self.name)
         hosts.create(self.name, settings.DEFAULT_RELEASE, docker_inside=True, address=self.address)
         try:
@@ -288,13 +288,6 @@ class Ground:
 
     def backup(self, stack: str, words: str = "", timeout: float = 1200) -> Done:
         return self.slipway(f"backup run --stack {stack} {words}", timeout)
-
-
-def offer(engines: set[str]) -> None:
-    """Have the images of these servers in the lab's registry, from where the host's engine takes them."""
-    for one in standins.servers(further=True):
-        if one.name in {IMAGES[engine] for engine in engines} and not standins.in_registry(one.name):
-            standins.push(one, images.ensure(one.image))
 
 
 @contextlib.contextmanager
