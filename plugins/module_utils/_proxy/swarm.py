@@ -6,6 +6,10 @@
 Servers are the wanted tasks that run (Swarm calls a task with a healthcheck running when it is healthy), at their
 node's address and the port that Swarm published. A task on a node that the managers lost is left out; nginx itself
 passes over it until they notice. While they have no leader everything stays as it is.
+
+A task that became healthy while the managers had no leader may run without a word about its port for ever: its node
+was interrupted in the moment of looking, and does not look again. What it publishes is then told by the proxy on its
+node, which sees the container. Where there is none, the task gets no requests, and that is said.
 """
 
 from __future__ import annotations
@@ -40,6 +44,13 @@ GONE = ("down", "disconnected")
 RUNNING = "running"
 NO_ADDRESS = ("", "0.0.0.0", "127.0.0.1", "::", "::1")  # noqa: S104 (what Swarm says, nothing that we bind)
 ATTEMPTS = 20
+UNTOLD_SECONDS = 10.0
+NO_PORT = (
+    "this task runs on node {node}, yet nobody tells the port that it publishes, so it gets no requests; start its "
+    "service's tasks anew: docker service update --force SERVICE"
+)
+
+Ports = list[dict[str, Any]]  # as a task's PortStatus lists them
 
 
 class Gateway(Protocol):
@@ -52,6 +63,7 @@ class Gateway(Protocol):
     def update_node(self, found: Mapping[str, Any], labels: Mapping[str, str]) -> None: ...
     def service(self, service: str) -> dict[str, Any] | None: ...
     def tasks(self, services: Iterable[str]) -> list[dict[str, Any]]: ...
+    def published(self, tasks: Iterable[str]) -> dict[str, list[dict[str, Any]]]: ...
 
 
 class Proxy(Protocol):
@@ -119,6 +131,24 @@ def host_ports(status: Mapping[str, Any], ipv6: bool) -> dict[int, int]:
     return found
 
 
+def untold(task: Mapping[str, Any]) -> bool:
+    """It runs, and the managers do not know at which port."""
+    status = task["Status"]
+    runs = status["State"] == RUNNING and task["DesiredState"] == RUNNING
+    return runs and not _on_node((status.get("PortStatus") or {}).get("Ports"))
+
+
+def told_ports(nodes: Iterable[Mapping[str, Any]], stacks: Iterable[str]) -> dict[str, Ports]:
+    """Task → the ports that the proxy on its node told."""
+    listed = list(stacks)
+    reports = (parse_report(stack, node) for node in nodes for stack in listed)
+    return {task: ports for report in reports if report is not None for task, ports in report.ports.items()}
+
+
+def with_ports(task: Mapping[str, Any], ports: Ports | None) -> Mapping[str, Any]:
+    return {**task, "Status": {**task["Status"], "PortStatus": {"Ports": ports}}} if ports else task
+
+
 def serving_tasks(tasks: Iterable[Mapping[str, Any]], nodes: Iterable[Mapping[str, Any]]) -> list[Task]:
     """In a steady order. Without any on a node that is there, those on lost nodes: the managers may be wrong."""
     known = {node["ID"]: node for node in nodes}
@@ -183,6 +213,7 @@ class Agent:
         self._counts: dict[str, _Count] = {}
         self._ports: dict[str, list[int]] = {}
         self._problems: dict[str, str] = {}
+        self._untold: dict[str, float] = {}  # task → since when nobody tells its port
 
     def run(self, events: queue.Queue[bool]) -> None:
         """Step after each event, and as often as what was found asks for. Ends with an event that is False."""
@@ -219,7 +250,9 @@ class Agent:
             return IDLE_SECONDS, {}
         asked = wishes(self._gateway)
         services = {each for wish in asked.values() for name in wish.serving for each in wish.weights(name)}
-        tasks = serving_tasks(self._gateway.tasks(sorted(services)), nodes)
+        raw = self._gateway.tasks(sorted(services))
+        told = self._learn(raw, nodes, asked)
+        tasks = serving_tasks([with_ports(task, told.get(task["ID"])) for task in raw], nodes)
         elsewhere = [task for task in tasks if task.node != self._node]
         self._meet(
             {
@@ -231,10 +264,34 @@ class Agent:
         for stack, wish in asked.items():
             result[stack] = self._follow(stack, wish, tasks)
         draining = self._proxy.draining()
-        self._report(mine, asked, result, draining)
+        here: dict[str, dict[str, Ports]] = {}
+        for task in raw:
+            if task["NodeID"] == self._node and task["ID"] in told:
+                here.setdefault(task["ServiceID"], {})[task["ID"]] = told[task["ID"]]
+        self._report(mine, asked, result, draining, here)
         self._counts = {stack: count for stack, count in self._counts.items() if stack in asked}
         self._ports = {service: ports for service, ports in self._ports.items() if service in services}
         return DRAINING_SECONDS if draining else TASKS_SECONDS if services else IDLE_SECONDS, result
+
+    def _learn(
+        self, tasks: Iterable[Mapping[str, Any]], nodes: Iterable[Mapping[str, Any]], stacks: Iterable[str]
+    ) -> dict[str, Ports]:
+        """The ports that the managers lack: from the containers here, from the proxies on other nodes."""
+        lacking = {task["ID"]: task["NodeID"] for task in tasks if untold(task)}
+        if not lacking:
+            self._untold = {}
+            return {}
+        elsewhere = told_ports(nodes, stacks)
+        found = {task: ports for task, ports in elsewhere.items() if lacking.get(task, self._node) != self._node}
+        mine = [task for task, node in lacking.items() if node == self._node]
+        if mine:
+            found.update(self._gateway.published(mine))
+        now = self._clock()
+        self._untold = {task: self._untold.get(task, now) for task in lacking if not found.get(task)}
+        for task, since in self._untold.items():
+            if now - since >= UNTOLD_SECONDS:
+                self._complain(task, NO_PORT.format(node=lacking[task]))
+        return {task: ports for task, ports in found.items() if ports}
 
     def _follow(self, stack: str, wish: Wish, tasks: list[Task]) -> str:
         ports = {service: self._ports_of(stack, service, wish.weights(service)) for service in wish.serving}
@@ -278,7 +335,12 @@ class Agent:
     # What the others are told
 
     def _report(
-        self, mine: Mapping[str, Any], asked: Mapping[str, Wish], result: Mapping[str, str], draining: bool
+        self,
+        mine: Mapping[str, Any],
+        asked: Mapping[str, Wish],
+        result: Mapping[str, str],
+        draining: bool,
+        here: Mapping[str, Mapping[str, Ports]],
     ) -> None:
         said: dict[str, str] = {}
         for stack, wish in asked.items():
@@ -291,6 +353,10 @@ class Agent:
             if not followed:
                 entry["problem"] = result[stack]
             self._complain(stack, entry.get("problem", ""))
+            services = {each for name in wish.serving for each in wish.weights(name)}
+            ports = {task: found for service in services for task, found in here.get(service, {}).items()}
+            if ports:
+                entry["ports"] = ports
             count = self._counts.get(stack)
             if count is not None:
                 entry["judging"] = count.word

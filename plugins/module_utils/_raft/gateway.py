@@ -27,6 +27,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.engine import
 # A write comes back in some ten milliseconds; without a quorum Docker itself would hold it for half a minute.
 CALL_TIMEOUT_SECONDS = 10
 EVENTS = {"type": ["config", "node"]}
+TASK_LABEL = "com.docker.swarm.task.id"
 
 
 class Conflict(EngineError):
@@ -162,6 +163,28 @@ class RaftGateway:
                         raise
                     listed = there
         return []
+
+    def published(self, tasks: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+        """Which TCP ports the containers of these tasks publish here, in the words of a task's `PortStatus`."""
+        wanted = set(tasks)
+        with _answered("containers"):
+            containers = list(self._client.containers(filters={"label": TASK_LABEL}))
+        found: dict[str, list[dict[str, Any]]] = {}
+        for container in containers:
+            task = container["Labels"][TASK_LABEL]
+            if task in wanted:
+                ports = [port for port in container.get("Ports") or () if port.get("PublicPort")]
+                found[task] = [
+                    {
+                        "Protocol": port["Type"],
+                        "TargetPort": port["PrivatePort"],
+                        "PublishedPort": port["PublicPort"],
+                        "PublishMode": "host",
+                    }
+                    for port in sorted(ports, key=lambda port: (":" in port.get("IP", ""), port["PrivatePort"]))
+                    if port["Type"] == "tcp"
+                ]
+        return found
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Changes of configs and nodes, which every manager hears, without an end. Tasks have no events."""

@@ -4,7 +4,8 @@
 """What of a stack serves on a Swarm: written by a release, followed and acknowledged by the proxies on the managers.
 
 Each change of what serves has the next generation. A proxy says in a label of its node which generation its nginx
-serves, whether requests that came in before still run, and what the servers answered while a release asks for that.
+serves, whether requests that came in before still run, what the servers answered while a release asks for that, and
+what the tasks of its node publish where the managers do not know.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ class ProxyReport:
     judging: str = ""
     tallies: Mapping[str, Tally] = field(default_factory=dict)  # of each Swarm service
     problem: str = ""
+    ports: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)  # of each task that the managers lack
 
 
 def parse_report(stack: str, node: Mapping[str, Any]) -> ProxyReport | None:
@@ -105,6 +107,7 @@ def parse_report(stack: str, node: Mapping[str, Any]) -> ProxyReport | None:
         judging=said.get("judging", ""),
         tallies={service: Tally.parse(entry) for service, entry in (said.get("tallies") or {}).items()},
         problem=said.get("problem", ""),
+        ports=said.get("ports") or {},
     )
 
 

@@ -9,7 +9,9 @@ import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._proxy.gateway import ProxyError
 from ansible_collections.slipway.ops.plugins.module_utils._proxy.swarm import (
     IDLE_SECONDS,
+    NO_PORT,
     TASKS_SECONDS,
+    UNTOLD_SECONDS,
     Agent,
     host_ports,
     node_address,
@@ -235,6 +237,45 @@ def test_but_not_when_there_would_be_none(raft: Raft, agent: Agent, proxy: Proxy
     raft.nodes["n2"]["Status"]["State"] = "down"
     agent.step()
     assert proxy.servers() == ["10.0.0.2:30002"]
+
+
+@pytest.fixture
+def others(raft: Raft) -> Agent:
+    return Agent(raft.gateway("n2"), Proxy(), lambda _line: None)
+
+
+def test_a_port_that_the_managers_lack_is_told_by_the_proxy_beside_the_task(
+    raft: Raft, agent: Agent, proxy: Proxy, others: Agent
+) -> None:
+    raft.nodes["n2"]["Spec"]["Labels"] = {PROXY_LABEL: "true"}
+    add_task(raft, "web1", "n1", 30001)
+    task = add_task(raft, "web1", "n2", 30002)
+    raft.containers[task["ID"]] = task["Status"]["PortStatus"]["Ports"]
+    task["Status"]["PortStatus"] = {}
+    serve(raft, {"web": {"web1": 1}})
+    agent.step()
+    assert proxy.servers() == ["10.0.0.1:30001"]
+    others.step()
+    assert told(raft, "n2")["ports"] == {task["ID"]: raft.containers[task["ID"]]}
+    agent.step()
+    assert proxy.servers() == ["10.0.0.1:30001", "10.0.0.2:30002"]
+    task["Status"]["PortStatus"] = {"Ports": raft.containers[task["ID"]]}
+    others.step()
+    assert "ports" not in told(raft, "n2")
+    agent.step()
+    assert proxy.servers() == ["10.0.0.1:30001", "10.0.0.2:30002"]
+
+
+def test_a_port_that_nobody_tells_is_said_once(raft: Raft, agent: Agent, said: list[str], clock: Clock) -> None:
+    task = add_task(raft, "web1", "n2", 30002)
+    task["Status"]["PortStatus"] = {}
+    serve(raft, {"web": {"web1": 1}})
+    agent.step()
+    clock.sleep(UNTOLD_SECONDS)
+    said.clear()
+    for _each in range(2):
+        agent.step()
+    assert said == [f"{task['ID']}: {NO_PORT.format(node='n2')}"]
 
 
 def test_what_nginx_refuses_is_told_and_other_stacks_go_on(

@@ -21,6 +21,7 @@ class Raft:
         self.nodes: dict[str, dict[str, Any]] = {}
         self.services: dict[str, dict[str, Any]] = {}
         self.tasks: list[dict[str, Any]] = []
+        self.containers: dict[str, list[dict[str, Any]]] = {}  # of tasks
         self.quorum = True
         self.write_meets: Callable[[], None] | None = None
         self.writes = 0
@@ -114,6 +115,11 @@ class Gateway:
     def tasks(self, services: Iterable[str]) -> list[dict[str, Any]]:
         wanted = set(services)
         return [copy.deepcopy(each) for each in self.raft.tasks if each["ServiceID"] in wanted]
+
+    def published(self, tasks: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+        wanted = set(tasks)
+        mine = {each["ID"] for each in self.raft.tasks if each["NodeID"] == self.node_name}
+        return {task: copy.deepcopy(ports) for task, ports in self.raft.containers.items() if task in wanted & mine}
 
 
 class Clock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from unittest.mock import MagicMock
 
 import docker.errors
@@ -123,3 +124,22 @@ def test_a_service_that_is_gone_does_not_hide_the_others(client: MagicMock) -> N
     client.inspect_service.side_effect = inspect
     assert RaftGateway(client).tasks(["here", "gone"]) == [{"ID": "1"}]
     assert RaftGateway(client).tasks(["gone"]) == []
+
+
+def test_what_the_containers_of_tasks_publish(client: MagicMock) -> None:
+    def port(address: str, inside: int, outside: int | None, kind: str = "tcp") -> dict[str, Any]:
+        return {"IP": address, "PrivatePort": inside, "PublicPort": outside, "Type": kind}
+
+    client.containers.return_value = [
+        {
+            "Labels": {"com.docker.swarm.task.id": "a"},
+            "Ports": [port("::", 80, 32001), port("0.0.0.0", 80, 32000), port("", 81, None), port("", 53, 5, "udp")],
+        },
+        {"Labels": {"com.docker.swarm.task.id": "b"}, "Ports": None},
+        {"Labels": {"com.docker.swarm.task.id": "c"}, "Ports": [port("0.0.0.0", 80, 32002)]},
+    ]
+    ipv4, ipv6 = (
+        {"Protocol": "tcp", "TargetPort": 80, "PublishedPort": published, "PublishMode": "host"}
+        for published in (32000, 32001)
+    )
+    assert RaftGateway(client).published(["a", "b"]) == {"a": [ipv4, ipv6], "b": []}
