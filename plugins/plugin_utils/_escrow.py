@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -16,6 +14,7 @@ from ansible.parsing.vault import VaultLib, is_encrypted
 from ansible_collections.slipway.ops.plugins.module_utils._backup import escrow
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
+from ansible_collections.slipway.ops.plugins.plugin_utils._plain import plain
 
 LOCKED = "the vault's password was not given, so it cannot be {verb}; add --ask-vault-pass or --vault-password-file"
 
@@ -80,17 +79,3 @@ def _read(vault: VaultLib, path: str) -> list[escrow.Entry]:
     except yaml.YAMLError as error:
         raise BackupError(f"{path}: holds no YAML; {escrow.REMEDY}") from error
     return escrow.parse_document(document, path)
-
-
-def plain(value: Any) -> list[Any]:
-    """Templates give lazy, tagged kin of the plain types."""
-
-    def untagged(item: Any) -> Any:
-        if isinstance(item, Mapping):
-            return dict(item)
-        if isinstance(item, Sequence) and not isinstance(item, str):
-            return list(item)
-        return str(item)
-
-    found = json.loads(json.dumps(value, default=untagged))
-    return found if isinstance(found, list) else []

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from ansible_collections.slipway.ops.plugins.module_utils._backup import promises
 from ansible_collections.slipway.ops.plugins.module_utils._backup.choice import adapters_of, read_manifest
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     BackupError,
@@ -18,11 +19,8 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Beside, Tools
 from ansible_collections.slipway.ops.plugins.module_utils._backup.target import Target, human_time
-from ansible_collections.slipway.ops.plugins.module_utils._state import files
+from ansible_collections.slipway.ops.plugins.module_utils._log.status import LOSS_SECONDS, gaps, is_fresh
 
-# A follower says every few seconds how it stands.
-FOLLOWER_SECONDS = 60
-LOSS_SECONDS = 60
 # How many of the oldest points are looked at for one from which the log leads to its end: each costs a fetch.
 LOOKED_AT = 10
 
@@ -63,14 +61,12 @@ def _unknown() -> dict[str, Any]:
 
 def _followed(tools: Tools) -> dict[str, dict[str, Any]]:
     """What the follower said last."""
-    status = files.read_json(f"{tools.place.state}/log.json")
-    status = status if isinstance(status, dict) else {}
+    status = promises.read_log_status(tools.place) or {}
     now = tools.host.now()
-    followed = abs(now.timestamp() - float(status.get("epoch") or 0)) <= FOLLOWER_SECONDS
+    followed = is_fresh(status, now.timestamp())
     found = {}
     for service, record in sorted((status.get("sources") or {}).items()):
         repositories = list((record.get("repositories") or {}).values())
-        missing = [item for repository in repositories for item in repository.get("missing") or []]
         sent = max((float(item.get("sent_timestamp_seconds") or 0) for item in repositories), default=0.0)
         found[str(service)] = {
             **_unknown(),
@@ -78,7 +74,7 @@ def _followed(tools: Tools) -> dict[str, dict[str, Any]]:
             "loss_seconds": record.get("loss_seconds"),
             "last_sent": datetime.fromtimestamp(sent, now.tzinfo).isoformat() if sent else "",
             "last_sent_seconds": round(now.timestamp() - sent) if sent else None,
-            "holes": [*(record.get("holes") or []), *missing],
+            "holes": gaps(record),
             "problems": list(record.get("problems") or []),
         }
     return found

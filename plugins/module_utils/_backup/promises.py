@@ -17,12 +17,11 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     human_seconds,
     parse_settings,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._log.status import gaps, is_fresh
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
 # A drill that the timer starts may begin late (a random delay, a host that was off), and has its own length.
 LATE_FACTOR = 1.5
-# A follower that wrote its status longer ago than this is taken for dead; what was written since is not sent.
-FOLLOWER_SECONDS = 120
 
 
 def exposures(
@@ -45,12 +44,10 @@ def _behind(source: Source, now: float, log: Mapping[str, Any] | None) -> float 
         if not source.service or (record.get("service"), record.get("kind")) != (source.service, source.kind):
             continue
         loss = record.get("loss_seconds")
-        repositories = (record.get("repositories") or {}).values()
-        broken = record.get("holes") or any(one.get("missing") for one in repositories)
-        if not isinstance(loss, (int, float)) or broken:
+        if not isinstance(loss, (int, float)) or gaps(record):
             return None
-        quiet = now - float((log or {}).get("epoch") or 0)
-        return float(loss) + (quiet if quiet > FOLLOWER_SECONDS else 0.0)
+        # What was written since it fell silent is not sent.
+        return float(loss) + (0.0 if is_fresh(log or {}, now) else now - float((log or {}).get("epoch") or 0))
     return None
 
 

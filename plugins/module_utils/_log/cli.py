@@ -29,7 +29,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
 )
 from ansible_collections.slipway.ops.plugins.module_utils._log import binlog, wal
 from ansible_collections.slipway.ops.plugins.module_utils._log.assembly import Fetcher, rebuild
-from ansible_collections.slipway.ops.plugins.module_utils._log.follow import STATUS_SECONDS, Follower, follow
+from ansible_collections.slipway.ops.plugins.module_utils._log.follow import Follower, follow
 from ansible_collections.slipway.ops.plugins.module_utils._log.model import (
     Coverage,
     Piece,
@@ -40,12 +40,11 @@ from ansible_collections.slipway.ops.plugins.module_utils._log.model import (
 )
 from ansible_collections.slipway.ops.plugins.module_utils._log.settings import LogSource
 from ansible_collections.slipway.ops.plugins.module_utils._log.source import LogTools
+from ansible_collections.slipway.ops.plugins.module_utils._log.status import LOSS_SECONDS, gaps, is_fresh
 from ansible_collections.slipway.ops.plugins.module_utils._log.wiring import present_lineage, stores_for, tools_for
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
 # A follower writes its status every few seconds; one that has not for so long does not run.
-STALE_SECONDS = 12 * STATUS_SECONDS
-LOSS_SECONDS = 60
 
 
 def add_parsers(actions: Any) -> None:
@@ -120,7 +119,7 @@ def overview(tools: LogTools, sources: Sequence[LogSource], stores: dict[str, An
     age = tools.now() - float(status.get("epoch") or 0)
     found: dict[str, Any] = {
         "stack": tools.settings.stack,
-        "followed": age < STALE_SECONDS,
+        "followed": is_fresh(status, tools.now()),
         "status_age_seconds": round(age) if status else None,
         "sources": {},
     }
@@ -140,8 +139,7 @@ def overview(tools: LogTools, sources: Sequence[LogSource], stores: dict[str, An
                 "lineages": held(source.kind, pieces, segment_bytes),
             }
         loss = record.get("loss_seconds")
-        gone = any(state.get("missing") for state in (record.get("repositories") or {}).values())
-        fine = fine and loss is not None and loss <= LOSS_SECONDS and not record.get("holes") and not gone
+        fine = fine and loss is not None and loss <= LOSS_SECONDS and not gaps(record)
         found["sources"][source.key] = record
     found["ok"] = fine
     return found

@@ -8,6 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+# A follower says every few seconds how it stands. One that said it longer ago than this is taken for dead.
+STALE_SECONDS = 60
+# A loss of the host that would cost more than this is a fault.
+LOSS_SECONDS = 60
+
 SOURCE_METRICS = (
     ("holes", "How many files of the log are missing between the first and the last one that were cut."),
     ("receiving", "Whether the log is being received."),
@@ -30,6 +35,18 @@ REPOSITORY_METRICS = (
     ("conflicts", "How many objects the repository holds with another content."),
     ("missing", "How many files of the log were sent and are not in the repository."),
 )
+
+
+def is_fresh(status: Mapping[str, Any], now: float) -> bool:
+    """Whether the follower that wrote this is alive."""
+    return abs(now - float(status.get("epoch") or 0)) <= STALE_SECONDS
+
+
+def gaps(source: Mapping[str, Any]) -> list[str]:
+    """What is missing of a source's log: files that never came, and such as were sent and are not in a repository."""
+    repositories = (source.get("repositories") or {}).values()
+    missing = [item for repository in repositories for item in repository.get("missing") or []]
+    return [str(item) for item in [*(source.get("holes") or []), *missing]]
 
 
 def render_metrics(statuses: Mapping[str, Mapping[str, Any]]) -> str:

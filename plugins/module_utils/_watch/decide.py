@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup import promises
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import human_seconds
+from ansible_collections.slipway.ops.plugins.module_utils._log.status import STALE_SECONDS
 from ansible_collections.slipway.ops.plugins.module_utils._watch.model import DRILL, RPO, Check, Configuration
 from ansible_collections.slipway.ops.plugins.module_utils._watch.reading import (
     BackupStatus,
@@ -30,8 +31,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._watch.reading import 
 
 # What a clock may be ahead by without its times being called wrong.
 CLOCK_SKEW_SECONDS = 600
-# A follower says every few seconds how it stands. One that was just set up has this long to begin.
-FOLLOWER_SECONDS = 60
+# A follower of logs that was just set up has this long to begin.
 BEGINNING_SECONDS = 600
 
 BAD = "bad"
@@ -131,7 +131,7 @@ def _backup_log(options: Mapping[str, Any], reading: FollowedLogs, now: float, f
     service = f"see journalctl -u slipway-backup-follow-{stack}"
     if reading.told is None:
         return beginning, f"the logs of {stack} are not followed yet; {service}"
-    if not -CLOCK_SKEW_SECONDS <= now - reading.told <= FOLLOWER_SECONDS:
+    if not -CLOCK_SKEW_SECONDS <= now - reading.told <= STALE_SECONDS:
         return (
             False,
             f"the logs of {stack} are not followed: the last word of it is from {utc(reading.told)}; {service}",

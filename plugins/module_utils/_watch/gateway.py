@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 from ansible_collections.slipway.ops.plugins.module_utils._backup import promises
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, Place
 from ansible_collections.slipway.ops.plugins.module_utils._backup.status import killed
+from ansible_collections.slipway.ops.plugins.module_utils._log.status import gaps
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 from ansible_collections.slipway.ops.plugins.module_utils._watch.model import (
     BACKUP,
@@ -192,15 +193,13 @@ def _read_backup_log(options: Mapping[str, Any]) -> Reading:
         return Unreadable(f"{LOG_STATUS_FILE.format(stack=options['stack'])} is not a mapping")
     logs = []
     for name, record in sorted((status.get("sources") or {}).items()):
-        repositories = (record.get("repositories") or {}).values()
-        missing = [*(record.get("holes") or []), *(item for one in repositories for item in one.get("missing") or [])]
         loss = record.get("loss_seconds")
         known = isinstance(loss, (int, float)) and not isinstance(loss, bool)
         logs.append(
             FollowedLog(
                 name,
                 float(loss) if known else None,
-                tuple(str(item) for item in missing),
+                tuple(gaps(record)),
                 tuple(str(item) for item in record.get("problems") or []),
             )
         )
