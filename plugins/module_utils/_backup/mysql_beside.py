@@ -159,6 +159,10 @@ class MysqlFamilyAdapter(Beside):
         for line in server.log_warnings(variables, self.label, tools.log is not None):
             tools.progress(line)
         before = self.content(container)
+        if tools.log is not None and server.is_on(variables.get("log_bin")):
+            # A repository that was added since the last one has the log from the midst of a file, of no use to a
+            # replay. From this base on it has files from their first byte.
+            self.ask(container, server.NEW_FILE_SQL, "begin a new file of its binary log")
         begun = tools.host.now()
         saved = self.save(point, container, variables, before)
         ended = tools.host.now()

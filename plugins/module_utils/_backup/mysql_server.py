@@ -58,6 +58,9 @@ def unescape(text: str) -> str:
     return re.sub(r"\\(.)", lambda found: marks.get(found.group(1), found.group(1)), text)
 
 
+NEW_FILE_SQL = "FLUSH BINARY LOGS;\n"
+
+
 def rows(text: str) -> list[list[str]]:
     """What the client brought back."""
     return [[unescape(value) for value in line.split("\t")] for line in text.split("\n") if line]

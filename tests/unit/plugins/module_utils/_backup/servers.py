@@ -17,7 +17,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._backup import mariadb, mysql_clone, mysql_replay
+from ansible_collections.slipway.ops.plugins.module_utils._backup import (
+    mariadb,
+    mysql_clone,
+    mysql_replay,
+    mysql_server,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Container, Isolated
 from ansible_collections.slipway.ops.plugins.module_utils._backup.log_files import Coverage
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, Source
@@ -430,6 +435,9 @@ class ServerDocker(FakeDocker):
             return Outcome(0, "", "")
         if text == mysql_clone.STATUS_SQL:
             return Outcome(0, facts.get("clone status", "Completed\t0\t\t0\t\n"), "")
+        if text == mysql_server.NEW_FILE_SQL:
+            facts["new files"] = facts.get("new files", 0) + 1
+            return Outcome(0, "", "")
         if text in mysql_clone.PLACE_SQL.values():
             name, position = database.place
             return Outcome(0, f"{name}\t{position}\t\t\t{database.executed}\n", "")

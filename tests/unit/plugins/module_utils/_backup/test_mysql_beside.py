@@ -102,6 +102,11 @@ def test_what_a_record_says(case: Case) -> None:
     assert "geheim" not in str(record)
 
 
+def test_a_base_begins_a_file_of_the_log(case: Case) -> None:
+    """A repository that came later has the present file from its midst."""
+    assert case.database.facts["new files"] == 1
+
+
 def test_a_point_alone(case: Case) -> None:
     case.database.add()
     prepared = case.prepare(Target(KIND_POINT, POINT, point=POINT))
@@ -351,6 +356,7 @@ def test_the_healthcheck_can_log_in(mariadb: Case) -> None:
 def test_a_server_without_a_log(mariadb: Case) -> None:
     mariadb.database.variables["log_bin"] = "OFF"
     mariadb.save()
+    assert "new files" not in mariadb.database.facts
     assert (mariadb.record["binlog_file"], mariadb.record["gtid"]) == ("", "")
     assert mariadb.rows(mariadb.prepare(Target(KIND_LATEST))) == [1, 2, 3, 4]
 
