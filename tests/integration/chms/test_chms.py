@@ -101,6 +101,14 @@ def test_the_indexes_exist(chms: Chms) -> None:
     assert {"idx_members_email", "idx_attendance_service", "idx_families_name", "idx_badges_type"} <= set(names.split())
 
 
+def test_the_primary_s_backup_is_proven(chms: Chms) -> None:
+    made = json.loads(chms.on("chms-database", "slipway backup run --json 2>/dev/null"))
+    assert made["rows"] > 0
+    drill = json.loads(chms.on("chms-database", "slipway drill --json 2>/dev/null"))
+    assert drill["ok"], drill
+    assert "NOT AS PROMISED" not in chms.on("chms-database", "slipway backup status")
+
+
 def test_data_nodes_answer_the_application_alone(chms: Chms) -> None:
     wanted = {"chms-database": (5432, 6432), "chms-replica": (6432,), "chms-cache": (6379,)}
     script = "\n".join(
