@@ -33,7 +33,7 @@ RETURN = r"""
 _value:
   description:
     - C(kind) (mysql, mariadb, postgresql, redis, volume or file), C(name), C(stack), and by kind C(service),
-      C(user), C(password_variable), C(volumes), C(volume), C(services), C(path). A server is one source with all its
+      C(user), C(password_variable), C(dump), C(volumes), C(volume), C(services), C(path). A server is one source with all its
       databases.
   type: list
   elements: dict

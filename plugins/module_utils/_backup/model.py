@@ -446,20 +446,22 @@ def _text(value: Mapping[str, Any], key: str, pattern: re.Pattern[str], where: s
     return str(found)
 
 
+# A server with all its databases: a base backup knows no single one.
+_SERVER = {"service": SERVICE_NAME, "user": DATABASE_NAME, "password_variable": VARIABLE_NAME}
+_DUMPED = {**_SERVER, "dump": re.compile(r"always\Z")}
 SOURCE_FIELDS: dict[str, dict[str, re.Pattern[str]]] = {
-    # A server with all its databases: a base backup knows no single one.
-    SOURCE_POSTGRESQL: {"service": SERVICE_NAME, "user": DATABASE_NAME, "password_variable": VARIABLE_NAME},
+    SOURCE_POSTGRESQL: _DUMPED,
+    SOURCE_MYSQL: _DUMPED,
+    SOURCE_MARIADB: _DUMPED,
+    SOURCE_REDIS: _SERVER,
     SOURCE_VOLUME: {"volume": VOLUME_NAME},
     SOURCE_FILE: {"path": re.compile(r"/\S.*\Z")},
 }
-SOURCE_FIELDS[SOURCE_REDIS] = SOURCE_FIELDS[SOURCE_POSTGRESQL]
-for _kind in (SOURCE_MYSQL, SOURCE_MARIADB):
-    SOURCE_FIELDS[_kind] = {**SOURCE_FIELDS[SOURCE_POSTGRESQL], "dump": re.compile(r"always\Z")}
 SOURCE_DEFAULTS = {
     SOURCE_MYSQL: {"user": "root", "password_variable": "MYSQL_ROOT_PASSWORD", "dump": ""},
     SOURCE_MARIADB: {"user": "root", "password_variable": "MARIADB_ROOT_PASSWORD", "dump": ""},
     # Without a user, the container's own POSTGRES_USER.
-    SOURCE_POSTGRESQL: {"user": "", "password_variable": "POSTGRES_PASSWORD"},
+    SOURCE_POSTGRESQL: {"user": "", "password_variable": "POSTGRES_PASSWORD", "dump": ""},
     # Without a variable, those that images and Compose files usually have.
     SOURCE_REDIS: {"user": "", "password_variable": ""},
 }

@@ -30,6 +30,9 @@ _OPTIONS = (
 # How many tables of a database are counted, and how large one may be for that.
 COUNTED_TABLES = 20
 COUNTED_BYTES = 1 << 20
+# How a dump of a cluster ends; what follows it are empty comments.
+DUMP_TRAILER = b"-- PostgreSQL database cluster dump complete"
+DUMP_TAIL_BYTES = 512
 # What the server that recovers must have as well, or would lose (track_commit_timestamp: what was kept until then).
 SETTINGS = (
     "max_connections",
@@ -76,6 +79,11 @@ def backup_command(user: str, variable: str, point: str) -> list[str]:
     words = ["pg_basebackup", "--pgdata=-", "--format=tar", "--wal-method=fetch", "--checkpoint=fast"]
     words += ["--manifest-checksums=SHA256", f"--label=slipway {point}", "--no-password"]
     return within(user, variable, "-c lc_messages=C", *words)
+
+
+def dump_command(user: str, variable: str) -> list[str]:
+    """The whole cluster as SQL, with its roles: what a later version can read, and any person."""
+    return within(user, variable, "-c lc_messages=C", "pg_dumpall", "--no-password")
 
 
 def conninfo(database: str) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -140,6 +141,32 @@ class BackupJudge:
             ) from error
 
 
+class DumpJudge:
+    """Reads a dump of a cluster as it flows into the repository, and refuses one that is not whole."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._tail = b""
+        self._bytes = 0
+
+    def feed(self, chunk: bytes) -> None:
+        self._bytes += len(chunk)
+        self._tail = (self._tail + chunk)[-pg.DUMP_TAIL_BYTES :]
+
+    def judge(self, outcome: Outcome) -> None:
+        size = human_bytes(self._bytes)
+        if outcome.status != 0:
+            raise SourceError(
+                f"{self._label}: the dump ended with exit status {outcome.status} after {size}:"
+                f" {explain(outcome.stderr)}"
+            )
+        if pg.DUMP_TRAILER not in self._tail:
+            raise SourceError(
+                f"{self._label}: the dump ends without its last line after {size}: it was cut off. Look at the"
+                " database's log and run the backup again"
+            )
+
+
 class PostgresqlAdapter(Beside):
     """A cluster with all its databases."""
 
@@ -177,10 +204,12 @@ class PostgresqlAdapter(Beside):
         if judge.found.system_identifier != facts["system_identifier"]:
             raise SourceError(f"{self.label}: the base backup is of another cluster; run the backup again")
         ended = self._sql(container, pg.MOMENT_SQL, "ask for the time")[0]
+        dump = {"sql": self._dump(point, container)} if source.dump else {}
         after = self._content(container, names)
         return {
             **source.as_dict(),
             **part,
+            **dump,
             "login": facts["user"],
             "server": facts["version"],
             "major": judge.found.major,
@@ -206,6 +235,15 @@ class PostgresqlAdapter(Beside):
                 name: [before.counts[name], count] for name, count in after.counts.items() if name in before.counts
             },
         }
+
+    def _dump(self, point: str, container: Container) -> dict[str, Any]:
+        """The same data as SQL, beside the base."""
+        tools, source = self.tools, self.source
+        tools.progress(f"dumping {self.label} from {container.name}")
+        command = pg.dump_command(source.user, source.password_variable)
+        stream = tools.docker.stream(container, command, tools.settings.stack)
+        # A part of its own, so a name of its own.
+        return tools.store(point, replace(source, path="dump"), f"{source.key}.sql", stream, DumpJudge(self.label))
 
     def _log_lineage(self, system_identifier: str) -> str:
         known = self.tools.log.lineage(self.source) if self.tools.log is not None else ""

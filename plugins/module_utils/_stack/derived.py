@@ -85,6 +85,7 @@ def databases(model: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "database": database["name"],
                 "user": database["user"],
                 "password_variable": database["password_variable"],
+                "dump": database["dump"],
                 "image": service.image,
                 "volumes": _data_volumes(stack, service),
                 "tables": list(tables),
@@ -104,7 +105,8 @@ def _database_source(service: Service, database: Mapping[str, Any]) -> dict[str,
     found = {"name": service.name, **{key: database[key] for key in ("kind", "stack", "service", "volumes")}}
     environment = service.plain["environment"]
     user, variable = login_of(database["kind"], environment, database["user"], database["password_variable"])
-    return {**found, "user": user, "password_variable": variable}
+    dump = {"dump": "always"} if database["dump"] else {}
+    return {**found, "user": user, "password_variable": variable, **dump}
 
 
 def backup_sources(model: Mapping[str, Any]) -> list[dict[str, Any]]:

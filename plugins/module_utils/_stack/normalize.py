@@ -832,7 +832,10 @@ class Normalizer:
             "name": str(raw.get("name") or ""),
             "user": str(raw.get("user") or ""),
             "password_variable": str(raw.get("password_variable") or ""),
+            "dump": bool(values.boolean(raw.get("dump", False), f"{path}.dump", self.problems)),
         }
+        if result["dump"] and result["kind"] == "redis":
+            self.problems.add(f"{path}.dump", "Redis has no dump beside its snapshot", "remove the key")
         variable = result["password_variable"]
         if variable and not {variable, f"{variable}_FILE"} & set(service["environment"]):
             self.problems.add(

@@ -423,6 +423,9 @@ SUPPORT: dict[str, Support] = {
         "of the clients, told apart by their addresses; 0: testers only"
     ),
     "services.*.x-slipway.database": _yes(swarm=refused(_HOST_DATA)),
+    "services.*.x-slipway.database.dump": _yes(
+        "true: each point holds the data as SQL as well, for another version or to be read", swarm=refused(_HOST_DATA)
+    ),
     "services.*.x-slipway.database.kind": _yes("mysql, mariadb, postgresql, redis", swarm=refused(_HOST_DATA)),
     "services.*.x-slipway.database.name": _yes(swarm=refused(_HOST_DATA)),
     "services.*.x-slipway.database.user": _yes(swarm=refused(_HOST_DATA)),

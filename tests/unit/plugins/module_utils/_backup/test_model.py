@@ -79,7 +79,7 @@ def test_what_the_stack_says_besides_is_passed_over() -> None:
         ({"sources": [{"kind": "postgresql"}]}, "sources[0].service: None is not a valid name"),
         (
             {"sources": [{"kind": "postgresql", "service": "db", "database": "shop"}]},
-            "sources[0]: database not known for kind postgresql; it takes password_variable, service, user",
+            "sources[0]: database not known for kind postgresql; it takes dump, password_variable, service, user",
         ),
         ({"sources": [{**VOLUME, "path": "/x"}]}, "sources[0]: path not known for kind volume; it takes volume"),
         ({"sources": [VOLUME, VOLUME]}, "sources[1]: volume fleet_uploads is listed twice"),

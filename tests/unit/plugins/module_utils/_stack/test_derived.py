@@ -62,9 +62,10 @@ def test_backup_sources(fleet: dict[str, Any]) -> None:
 def test_a_database_that_says_nothing_of_itself(fleet: dict[str, Any]) -> None:
     other = copy.deepcopy(fleet)
     service = other["services"]["database"]
-    service["slipway"]["database"] = {"kind": "mariadb", "name": "", "user": "", "password_variable": ""}
+    service["slipway"]["database"] = {"kind": "mariadb", "name": "", "user": "", "password_variable": "", "dump": True}
     (source, *_rest) = derived.backup_sources(other)
     assert (source["kind"], source["user"], source["password_variable"]) == ("mariadb", "root", "MYSQL_ROOT_PASSWORD")
+    assert source["dump"] == "always"
 
 
 def test_a_database_can_be_left_out(fleet: dict[str, Any]) -> None:
