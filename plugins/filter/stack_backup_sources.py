@@ -33,8 +33,8 @@ RETURN = r"""
 _value:
   description:
     - C(kind) (mysql, mariadb, postgresql, redis, volume or file), C(name), C(stack), and by kind C(service),
-      C(user), C(password_variable), C(dump), C(volumes), C(volume), C(services), C(path). A server is one source with all its
-      databases.
+      C(user), C(password_variable), C(dump), C(volumes), C(volume), C(services), C(path). A server is one source with
+      all its databases.
   type: list
   elements: dict
 """

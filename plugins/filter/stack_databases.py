@@ -29,8 +29,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(stack), C(service), C(kind), C(database), C(user), C(password_variable), C(dump), C(image), C(volumes), C(tables),
-      C(indexes) (a list of C(table), C(name), C(columns)) and C(backup) (bool).
+    - C(stack), C(service), C(kind), C(database), C(user), C(password_variable), C(dump), C(image), C(volumes),
+      C(tables), C(indexes) (a list of C(table), C(name), C(columns)) and C(backup) (bool).
   type: list
   elements: dict
 """
