@@ -20,7 +20,7 @@ from typing import Any
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Container, Isolated
 from ansible_collections.slipway.ops.plugins.module_utils._backup.log_files import Coverage
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, Source
-from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql import lsn_number, lsn_text
+from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql import DUMP_TRAILER, lsn_number, lsn_text
 from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome, Stream
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
 from ansible_collections.slipway.ops.plugins.module_utils._backup.target import KIND_POINT, Target
@@ -114,6 +114,7 @@ class Cluster:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.dump = ""
         self.data = world.root / "volumes/fleet_pg/_data"
         for name in ("base", "global", "pg_wal"):
             (self.data / name).mkdir(parents=True)
@@ -153,7 +154,7 @@ class Cluster:
 
     @property
     def source(self) -> Source:
-        return Source("postgresql", "postgres", password_variable="POSTGRES_PASSWORD")
+        return Source("postgresql", "postgres", password_variable="POSTGRES_PASSWORD", dump=self.dump)
 
     def add(self, row: str) -> datetime:
         """A transaction; returns when it was committed."""
@@ -440,6 +441,9 @@ class ClusterDocker(FakeDocker):
         return found
 
     def stream(self, container: Container, command: Sequence[str], owner: str) -> Stream:
+        if "pg_dumpall" in command:
+            whole = "".join(f"INSERT {row}\n" for row in self._cluster.rows) + f"--\n{DUMP_TRAILER.decode()}\n--\n\n"
+            return self._world.faults.get("dump") or FakeStream(whole.encode())
         cluster, fault = self._cluster, self._world.faults.get("base backup")
         start = cluster.position
         cluster.position += 0x100

@@ -24,7 +24,7 @@ from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.clu
     SYSTEM,
     Cluster,
 )
-from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import World
+from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import FakeStream, World
 
 
 @pytest.fixture
@@ -71,6 +71,29 @@ def test_a_point_says_all_that_a_restore_elsewhere_needs(cluster: Cluster) -> No
     assert (summary["rows"], summary["files"]) == (2, 1)
     compared = read_back(cluster.tools(), cluster.world.points[summary["point"]])
     assert compared[0] == {"path": "postgresql-postgres.tar", "sha256": record["sha256"], "bytes": record["bytes"]}
+
+
+def test_a_dump_beside_is_a_part_of_its_own(cluster: Cluster) -> None:
+    cluster.dump = "always"
+    summary = make_point(cluster.tools(), "scheduled")
+    assert record_of(cluster, summary["point"])["sql"]["file"] == "postgresql-postgres.sql"
+    parts = [part.key for part in cluster.world.points[summary["point"]].parts]
+    assert parts == ["postgresql-postgres", "postgresql-postgres-dump"]
+
+
+@pytest.mark.parametrize(
+    ("stream", "words"),
+    [
+        (FakeStream(b"INSERT 1\n"), "ends without its last line after 9 B"),
+        (FakeStream(b"", Outcome(1, "", "pg_dumpall: error: permission denied for table t\n")), "permission denied"),
+    ],
+)
+def test_a_dump_that_is_not_whole_is_no_point(cluster: Cluster, stream: FakeStream, words: str) -> None:
+    cluster.dump = "always"
+    cluster.world.faults["dump"] = stream
+    with pytest.raises(BackupError, match=words):
+        make_point(cluster.tools(), "scheduled")
+    assert cluster.world.points == {}
 
 
 def test_the_log_of_another_server_is_not_the_point_s(cluster: Cluster) -> None:
