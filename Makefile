@@ -90,7 +90,7 @@ hosts: setup
 
 site: setup
 	@echo "==> the whole system: bare host, second run, backup, loss, restore, audit"
-	@$(BIN)/python -m pytest -q -s tests/integration/site
+	@$(BIN)/python -m pytest -q -s --durations=8 tests/integration/site
 
 proofs: setup
 	@echo "==> releases under load, killed, and broken on one host; backups and restores broken, to a moment: a slice"

@@ -7,9 +7,10 @@ Servers are the wanted tasks that run (Swarm calls a task with a healthcheck run
 node's address and the port that Swarm published. A task on a node that the managers lost is left out; nginx itself
 passes over it until they notice. While they have no leader everything stays as it is.
 
-A task that became healthy while the managers had no leader may run without a word about its port for ever: its node
-was interrupted in the moment of looking, and does not look again. What it publishes is then told by the proxy on its
-node, which sees the container. Where there is none, the task gets no requests, and that is said.
+With a change of leader the managers may forget which port a task publishes that runs on, and its node does not tell
+it again. It cannot have changed: what was seen once counts as long as the task runs. A proxy that never saw it is told
+by the one on the task's node, which asks the container. Where there is none, the task gets no requests, and that is
+said.
 """
 
 from __future__ import annotations
@@ -114,28 +115,31 @@ def node_address(node: Mapping[str, Any]) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _on_node(ports: Iterable[Mapping[str, Any]] | None) -> list[Mapping[str, Any]]:
+def _on_node(ports: Iterable[dict[str, Any]] | None) -> Ports:
     """Those that a task publishes on its own node, for TCP."""
     return [port for port in ports or () if port.get("PublishMode") == "host" and port.get("Protocol") == "tcp"]
 
 
-def host_ports(status: Mapping[str, Any], ipv6: bool) -> dict[int, int]:
+def host_ports(task: Mapping[str, Any], ipv6: bool) -> dict[int, int]:
     """Container port → port of the node, for its addresses of this family.
 
     Engines before 27 draw a port for each family, and the two may differ (moby#42442). They tell IPv4's first.
     """
     found: dict[int, int] = {}
-    for port in _on_node((status.get("PortStatus") or {}).get("Ports")):
+    for port in task_ports(task):
         target, published = int(port["TargetPort"]), int(port["PublishedPort"])
         found[target] = published if ipv6 else found.get(target, published)
     return found
 
 
+def task_ports(task: Mapping[str, Any]) -> Ports:
+    """Those that it publishes on its node, as far as the managers know."""
+    return _on_node((task["Status"].get("PortStatus") or {}).get("Ports"))
+
+
 def untold(task: Mapping[str, Any]) -> bool:
     """It runs, and the managers do not know at which port."""
-    status = task["Status"]
-    runs = status["State"] == RUNNING and task["DesiredState"] == RUNNING
-    return runs and not _on_node((status.get("PortStatus") or {}).get("Ports"))
+    return task["Status"]["State"] == RUNNING and task["DesiredState"] == RUNNING and not task_ports(task)
 
 
 def told_ports(nodes: Iterable[Mapping[str, Any]], stacks: Iterable[str]) -> dict[str, Ports]:
@@ -145,7 +149,7 @@ def told_ports(nodes: Iterable[Mapping[str, Any]], stacks: Iterable[str]) -> dic
     return {task: ports for report in reports if report is not None for task, ports in report.ports.items()}
 
 
-def with_ports(task: Mapping[str, Any], ports: Ports | None) -> Mapping[str, Any]:
+def with_ports(task: dict[str, Any], ports: Ports | None) -> dict[str, Any]:
     return {**task, "Status": {**task["Status"], "PortStatus": {"Ports": ports}}} if ports else task
 
 
@@ -158,7 +162,7 @@ def serving_tasks(tasks: Iterable[Mapping[str, Any]], nodes: Iterable[Mapping[st
         if node is None or status["State"] != RUNNING or raw["DesiredState"] != RUNNING:
             continue
         host = node_address(node)
-        task = Task(raw["ServiceID"], raw["NodeID"], host, host_ports(status, ":" in host))
+        task = Task(raw["ServiceID"], raw["NodeID"], host, host_ports(raw, ":" in host))
         found.append(((int(raw.get("Slot") or 0), raw["ID"]), node["Status"]["State"] in GONE, task))
     ordered = [(gone, task) for _order, gone, task in sorted(found, key=lambda each: each[0])]
     there = {task.service for gone, task in ordered if not gone}
@@ -213,6 +217,7 @@ class Agent:
         self._counts: dict[str, _Count] = {}
         self._ports: dict[str, list[int]] = {}
         self._problems: dict[str, str] = {}
+        self._seen: dict[str, Ports] = {}  # of each task that runs
         self._untold: dict[str, float] = {}  # task → since when nobody tells its port
 
     def run(self, events: queue.Queue[bool]) -> None:
@@ -252,7 +257,9 @@ class Agent:
         services = {each for wish in asked.values() for name in wish.serving for each in wish.weights(name)}
         raw = self._gateway.tasks(sorted(services))
         told = self._learn(raw, nodes, asked)
-        tasks = serving_tasks([with_ports(task, told.get(task["ID"])) for task in raw], nodes)
+        raw = [with_ports(task, told.get(task["ID"])) for task in raw]
+        self._seen = {task["ID"]: ports for task in raw for ports in [task_ports(task)] if ports}
+        tasks = serving_tasks(raw, nodes)
         elsewhere = [task for task in tasks if task.node != self._node]
         self._meet(
             {
@@ -276,14 +283,14 @@ class Agent:
     def _learn(
         self, tasks: Iterable[Mapping[str, Any]], nodes: Iterable[Mapping[str, Any]], stacks: Iterable[str]
     ) -> dict[str, Ports]:
-        """The ports that the managers lack: from the containers here, from the proxies on other nodes."""
+        """The ports that the managers lack: as they were, from the containers here, from the proxies on other nodes."""
         lacking = {task["ID"]: task["NodeID"] for task in tasks if untold(task)}
         if not lacking:
             self._untold = {}
             return {}
         elsewhere = told_ports(nodes, stacks)
-        found = {task: ports for task, ports in elsewhere.items() if lacking.get(task, self._node) != self._node}
-        mine = [task for task, node in lacking.items() if node == self._node]
+        found = {task: self._seen.get(task) or elsewhere.get(task) or [] for task in lacking}
+        mine = [task for task, node in lacking.items() if node == self._node and not found[task]]
         if mine:
             found.update(self._gateway.published(mine))
         now = self._clock()

@@ -266,6 +266,18 @@ def test_a_port_that_the_managers_lack_is_told_by_the_proxy_beside_the_task(
     assert proxy.servers() == ["10.0.0.1:30001", "10.0.0.2:30002"]
 
 
+def test_a_port_that_the_managers_forget_is_kept(raft: Raft, agent: Agent, proxy: Proxy) -> None:
+    task = add_task(raft, "web1", "n2", 30002)
+    add_task(raft, "web1", "n1", 30003, "starting")["Status"]["PortStatus"] = {}
+    serve(raft, {"web": {"web1": 1}})
+    agent.step()
+    reloads = proxy.reloads
+    task["Status"]["PortStatus"] = {}
+    agent.step()
+    agent.step()
+    assert (proxy.servers(), proxy.reloads) == (["10.0.0.2:30002"], reloads)
+
+
 def test_a_port_that_nobody_tells_is_said_once(raft: Raft, agent: Agent, said: list[str], clock: Clock) -> None:
     task = add_task(raft, "web1", "n2", 30002)
     task["Status"]["PortStatus"] = {}
@@ -424,8 +436,8 @@ def test_each_family_may_have_a_port_of_its_own(ipv6: bool, expected: dict[int, 
         {"TargetPort": target, "PublishedPort": published, "Protocol": protocol, "PublishMode": "host"}
         for target, published, protocol in told
     ]
-    assert host_ports({"PortStatus": {"Ports": ports}}, ipv6) == expected
-    assert host_ports({}, ipv6) == {}
+    assert host_ports({"Status": {"PortStatus": {"Ports": ports}}}, ipv6) == expected
+    assert host_ports({"Status": {}}, ipv6) == {}
 
 
 def test_ports(raft: Raft) -> None:
