@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._backup import copies
+from ansible_collections.slipway.ops.plugins.module_utils._backup import copies, metrics
 from ansible_collections.slipway.ops.plugins.module_utils._backup import manifest as manifests
 from ansible_collections.slipway.ops.plugins.module_utils._backup import status as statuses
 from ansible_collections.slipway.ops.plugins.module_utils._backup.log_retention import prune_logs
@@ -307,15 +307,8 @@ def standing(points: Sequence[Point]) -> dict[str, Any]:
 
 def _publish(tools: Tools, status: dict[str, Any]) -> None:
     """Write the status, and the figures of all stacks for node_exporter when it is there."""
-    place = tools.place
-    files.write_json(place.status, status)
-    if os.path.isdir(place.metrics):
-        found = {}
-        for name in tools.host.names(place.state_root):
-            other = files.read_json(f"{place.state_root}/{name}/status.json")
-            if isinstance(other, dict):
-                found[name] = other
-        files.write_whole(f"{place.metrics}/slipway_backup.prom", statuses.render_metrics(found), 0o644)
+    files.write_json(tools.place.status, status)
+    metrics.publish(tools.place, "status.json", "slipway_backup.prom", statuses.render_metrics)
 
 
 def read_status(place: Place) -> dict[str, Any]:

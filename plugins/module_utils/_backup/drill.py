@@ -15,14 +15,13 @@ operator needs to know.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._backup import promises
+from ansible_collections.slipway.ops.plugins.module_utils._backup import metrics, promises
 from ansible_collections.slipway.ops.plugins.module_utils._backup import status as statuses
 from ansible_collections.slipway.ops.plugins.module_utils._backup.choice import (
     Choice,
@@ -416,13 +415,7 @@ def record(tools: Tools, report: Mapping[str, Any]) -> None:
     files.append_json_line(
         place.history, {name: report[name] for name in ("event", "stack", "id", "started", "ok", "error", "point")}
     )
-    if os.path.isdir(place.metrics):
-        found = {}
-        for name in tools.host.names(place.state_root):
-            other = files.read_json(f"{place.state_root}/{name}/drill.json")
-            if isinstance(other, dict):
-                found[name] = other
-        files.write_whole(f"{place.metrics}/slipway_drill.prom", statuses.render_drills(found), 0o644)
+    metrics.publish(place, "drill.json", "slipway_drill.prom", statuses.render_drills)
 
 
 def after(previous: Mapping[str, Any], report: Mapping[str, Any], interval_seconds: int) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from ansible_collections.slipway.ops.plugins.module_utils._backup import metrics
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     SOURCE_POSTGRESQL,
     BackupError,
@@ -398,13 +399,7 @@ class Follower:
         place = self.tools.place
         files.ensure_directory(os.path.dirname(place.status))
         files.write_json(place.status, self.status())
-        if os.path.isdir(place.place.metrics):
-            found = {}
-            for name in self.tools.host.names(place.place.state_root):
-                other = files.read_json(f"{place.place.state_root}/{name}/log.json")
-                if isinstance(other, dict):
-                    found[name] = other
-            files.write_whole(place.metrics, statuses.render_metrics(found), 0o644)
+        metrics.publish(place.place, "log.json", "slipway_log.prom", statuses.render_metrics)
 
     # The threads
 

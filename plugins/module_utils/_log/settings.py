@@ -105,10 +105,6 @@ class LogPlace:
     def lock(self) -> str:
         return f"{self.root}/follow.lock"
 
-    @property
-    def metrics(self) -> str:
-        return f"{self.place.metrics}/slipway_log.prom"
-
     def source(self, key: str) -> str:
         return f"{self.root}/{key}"
 

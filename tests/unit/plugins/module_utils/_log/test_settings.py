@@ -98,4 +98,3 @@ def test_where_things_are() -> None:
     place = LogPlace(PLACE)
     assert place.source("database") == "/var/lib/slipway/backup/fleet/log/database"
     assert place.status == "/var/lib/slipway/backup/fleet/log.json"
-    assert place.metrics == "/var/lib/prometheus/node-exporter/slipway_log.prom"
