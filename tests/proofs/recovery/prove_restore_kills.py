@@ -221,11 +221,11 @@ def plan(steps: Sequence[str], quick: bool) -> list[Trial]:
     return trials
 
 
-def prove(arena: Arena, quick: bool, ways: Sequence[str], count: int) -> list[Trial]:
+def prove(arena: Arena, quick: bool, ways: Sequence[str], begin: int, count: int) -> list[Trial]:
     arena.prepare()
     steps = arena.steps()
     print(f"  {len(steps)} steps: {'; '.join(step[1:] for step in steps)}".replace("\\", ""), flush=True)
-    trials = [trial for trial in plan(steps, quick) if not ways or trial.way in ways]
+    trials = [trial for trial in plan(steps, quick) if not ways or trial.way in ways][begin:]
     if 0 < count < len(trials):
         trials = [trials[place * len(trials) // count] for place in range(count)]
     for trial in trials:
@@ -260,10 +260,11 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="prove_restore_kills.py", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two trials")
     parser.add_argument("--way", action="append", default=[], choices=[KILLED, STOPPED, POWER])
+    parser.add_argument("--begin", type=int, default=0, help="pass over so many, which an earlier run held")
     parser.add_argument("--count", type=int, default=0, help="only so many, spread over all steps and ways")
     options = parser.parse_args(argv)
     with Ground("proof-restores", [Stack(STACK, f"/srv/backup/{STACK}", ("postgresql", "mariadb"))]) as ground:
-        trials = prove(Arena(ground), options.quick, options.way, options.count)
+        trials = prove(Arena(ground), options.quick, options.way, options.begin, options.count)
     print(f"\n{table(trials)}")
     failed = sum(bool(trial.problems) for trial in trials)
     print(f"{len(trials)} restores struck, {failed} failed")
