@@ -522,7 +522,7 @@ def missing_object(world: World) -> Iterator[None]:
 def missing_part(world: World) -> Iterator[None]:
     with copied(world):
         world.ground.shell(
-            f"id=$({RESTIC} snapshots --json --no-lock --tag part:postgres | {IDS} | grep -o '[^ ]*$');"
+            f"id=$({RESTIC} snapshots --json --no-lock --tag part:postgresql-postgres | {IDS} | grep -o '[^ ]*$');"
             f"rm -f {REPOSITORY}/snapshots/$id"
         )
         yield
