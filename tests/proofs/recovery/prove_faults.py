@@ -695,8 +695,6 @@ STEPS = {
     "physical backup, half a second on": ("^physical backup", 0.5),
     "storing": ("^storing", 0.0),
     "reading back": ("^reading", 0.0),
-    "the point is good": ("is good:", 0.0),
-    "checking": ("^checking", 0.0),
 }
 for name, (pattern, delay) in STEPS.items():
     fault(f"killed at: {name}", "", act=kill_at(pattern, delay=delay), recorded=KILLED, quick=name == "storing")(
