@@ -152,7 +152,7 @@ def parse_wanted(database: str, table: str) -> Wanted:
     schema, separator, name = table.partition(".")
     if not table:
         return Wanted(database)
-    return Wanted(database, schema, name) if separator else Wanted(database, "public", table)
+    return Wanted(database, schema, name) if separator else Wanted(database, table=table)
 
 
 def copy(tools: Tools, wanted: Wanted, confirm: str, service: str = "", plan_only: bool = False) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def copy(tools: Tools, wanted: Wanted, confirm: str, service: str = "", plan_onl
     state = read_look(tools)
     if state is None or state["step"] != STEP_OPEN:
         raise RefusedError(
-            "nothing is opened beside the live data; do that first: slipway restore --beside --to 'now-15min'"
+            "nothing is opened beside the live data; do that first: slipway restore --beside --to 'MOMENT'"
             f" --stack {tools.settings.stack}"
         )
     found = [(adapter, entry) for adapter, entry in _adapters(tools, state) if service in ("", adapter.source.service)]

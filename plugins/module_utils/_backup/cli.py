@@ -411,7 +411,7 @@ def _restore_parser() -> _Parser:
     _choice_of_repository(parser)
     parser.add_argument("--point", default="", help="the point; 'latest' is the newest good one (default)")
     parser.add_argument("--to", default="", metavar="TARGET", help=f"a moment, a place in the log: {EXAMPLES}")
-    parser.add_argument("--before", action="store_true", help="just before the target, and not with it")
+    parser.add_argument("--before", action="store_true", help="just before the target (a transaction, a GTID)")
     parser.add_argument("--timeline", default="", help="PostgreSQL's timeline to follow, after earlier restores")
     parser.add_argument("--confirm", default="", metavar="STACK", help="the stack's name again: its data is replaced")
     parser.add_argument("--plan", action="store_true", help="only show what would be done")
@@ -434,9 +434,10 @@ def restore(argv: list[str]) -> int:
     wanted = _restore_parser().parse_args(argv)
     # What limits the nightly jobs must not make an outage longer.
     tools = tools_for(_stack(wanted.stack), _progress(wanted.json), wanted.repository, hurry=True)
+    if wanted.plan and (wanted.abort or wanted.discard_beside or wanted.extract):
+        raise UsageError("--plan goes with a restore, --beside, --database and --discard-previous; nothing was done")
     if wanted.discard_previous:
-        removed = restores.discard_previous(tools, wanted.confirm)
-        return _tell(wanted, {"removed": removed}, [f"{len(removed)} directories with old data were removed"])
+        return _discard_previous(wanted, tools)
     if wanted.abort:
         return _abort(wanted, tools)
     if wanted.discard_beside:
@@ -544,6 +545,14 @@ def _drills(wanted: argparse.Namespace, tools: Tools) -> int:
         word = "good  " if found["ok"] else "FAILED"
         lines.append(f"{found['started'][:19]}  {word}  {found['point'] or '-':<16}  RTO {rto:<12}  {found['error']}")
     return _tell(wanted, {"stack": tools.settings.stack, "drills": known}, lines or ["there was no drill yet"])
+
+
+def _discard_previous(wanted: argparse.Namespace, tools: Tools) -> int:
+    found = restores.discard_previous(tools, wanted.confirm, plan_only=wanted.plan)
+    if wanted.plan:
+        lines = [f"would be removed, whichever restore put it aside: {path}" for path in found]
+        return _tell(wanted, {"remove": found}, lines or ["there is no old data"])
+    return _tell(wanted, {"removed": found}, [f"{len(found)} directories with old data were removed"])
 
 
 def _discard_beside(wanted: argparse.Namespace, tools: Tools) -> int:

@@ -15,6 +15,7 @@ A database cannot be renamed: one that is there stays as it is, and the old one 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,7 +33,6 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import
 NAME_CHARACTERS = 64
 # How long a table's users are waited for.
 LOCK_SECONDS = 60
-NO_SCHEMA = ("", "public")
 
 
 def kept_name(name: str, copy_id: str) -> str:
@@ -135,6 +135,14 @@ def database_sql(name: str) -> str:
     )
 
 
+COUNTER = re.compile(r"\) ENGINE=.*\bAUTO_INCREMENT=(\d+)")
+
+
+def counter_sql(database: str, table: str) -> str:
+    """How a table was made, which says what number its next row gets."""
+    return f"SHOW CREATE TABLE {_name(database, table)};\n"
+
+
 def exchange_sql(database: str, table: str, scratch: str, kept: str) -> str:
     """Let the loaded table take its place; `kept` is empty when nothing is there."""
     moves = [f"{_name(database, table)} TO {_name(database, kept)}"] if kept else []
@@ -213,7 +221,7 @@ class Copier:
         """One table; the live one is kept beside it."""
         database, table = wanted.database, wanted.table
         what = f"{database}.{table}"
-        if wanted.schema not in (*NO_SCHEMA, database):
+        if wanted.schema not in ("", database):
             raise RefusedError(f"{wanted.text}: these servers know no schema; name database and table")
         kind = self._old(kind_sql(database, table), "look for the table").strip()
         if kind != "BASE TABLE":
@@ -226,6 +234,8 @@ class Copier:
         scratch, kept = restored_name("slipway", copy_id), kept_name(table, copy_id) if live.exists else ""
         try:
             self._load_table(database, table, scratch, rows, keys)
+            if live.exists:
+                self._count_on(database, table, scratch)
             self._do(exchange_sql(database, table, scratch, kept), f"exchange {what}")
         except BaseException as error:
             self._drop(scratch)
@@ -267,6 +277,12 @@ class Copier:
         found = int(self._do(f"SELECT COUNT(*) FROM {_name(scratch, table)};\n", "count its rows"))
         if found != rows:
             raise BackupError(f"{self._label}: {database}.{table} came with {found} rows instead of {rows}")
+
+    def _count_on(self, database: str, table: str, scratch: str) -> None:
+        """No number that was given to a row of the live table is given to another row."""
+        found = COUNTER.search(self._do(counter_sql(database, table), "look at its counter"))
+        if found:
+            self._do(f"ALTER TABLE {_name(scratch, table)} AUTO_INCREMENT = {found[1]};\n", "let its counter go on")
 
     def _follow(self, database: str, table: str, kept: str, live: _Live, keys: Sequence[ForeignKey]) -> list[str]:
         """What is tied to a name: the new table gets it, and the kept one goes without."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup import postgresql as pg
@@ -145,9 +146,17 @@ def rename_sql(schema: str, table: str, facts: Mapping[str, Any] | None, copy_id
     return text
 
 
-def commit_sql(schema: str, table: str, facts: Mapping[str, Any] | None, rows: int) -> str:
-    """The end of the transaction: what led to the old table leads to the new one, and all rows are there."""
+def commit_sql(schema: str, table: str, facts: Mapping[str, Any] | None, rows: int, copy_id: str) -> str:
+    """The end of the transaction: what led to the old table leads to the new one, and all rows are there. No number
+    that was given to a row of the old table is given to another row."""
     text = ""
+    for namespace, name in (facts or {}).get("sequences", ()):
+        new, old = (f"{pg.identifier(namespace)}.{pg.identifier(each)}" for each in (name, kept_name(name, copy_id)))
+        text += (
+            f"DO $slipway$ BEGIN IF to_regclass({pg.literal(new)}) IS NOT NULL THEN"
+            f" PERFORM pg_catalog.setval({pg.literal(new)}, greatest((SELECT last_value FROM {new}),"
+            f" (SELECT last_value FROM {old}))); END IF; END $slipway$;\n"
+        )
     for key in (facts or {}).get("foreign_keys", ()):
         name = pg.identifier(key["name"])
         text += f"ALTER TABLE {key['table']} DROP CONSTRAINT {name};\n"
@@ -290,6 +299,7 @@ class Copier:
 
     def table(self, wanted: Wanted, copy_id: str) -> dict[str, Any]:
         """One table, in one transaction."""
+        wanted = replace(wanted, schema=wanted.schema or "public")
         where = f"{pg.identifier(wanted.schema)}.{pg.identifier(wanted.table)}"
         old = next(iter(self._ask(False, table_sql(wanted.schema, wanted.table), wanted.database)), None)
         if old is None or old["kind"] != "r":
@@ -306,7 +316,7 @@ class Copier:
             raise BackupError(f"{wanted.text}: its rows could not be counted; look at the log of {self._opened.name}")
         rows = int(counted[0]["rows"])
         before = rename_sql(wanted.schema, wanted.table, facts, copy_id)
-        after = commit_sql(wanted.schema, wanted.table, facts, rows)
+        after = commit_sql(wanted.schema, wanted.table, facts, rows, copy_id)
         try:
             self._flow(wanted, wanted.database, before, after)
         except BackupError as error:

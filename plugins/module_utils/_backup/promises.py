@@ -147,10 +147,12 @@ def describe(standing: Mapping[str, Any]) -> list[str]:
     for name, meaning in (("rpo", "lost at most"), ("rto", "back within")):
         found = standing[name]
         promised = human_seconds(found["promised_seconds"]) if found["promised_seconds"] else "nothing"
-        real = "not known" if found["seconds"] is None else human_seconds(found["seconds"])
+        real = "not measured yet" if found["seconds"] is None else human_seconds(found["seconds"])
         beside = f" ({found['of']})" if found.get("of") else ""
         beside = f" (drill of {found['measured']})" if found.get("measured") else beside
         word = "BROKEN" if found["broken"] else "kept" if found["promised_seconds"] else "-"
+        if found["seconds"] is None and not found["broken"]:
+            word = "-"
         lines.append(f"{name.upper()}, {meaning}: promised {promised}, now {real}{beside}: {word}")
     found = standing["drill"]
     every = f"every {human_seconds(found['interval_seconds'])}" if found["interval_seconds"] else "by hand alone"

@@ -527,8 +527,10 @@ def previous_directories(tools: Tools) -> list[str]:
     return sorted(path for path in found if PREVIOUS in path and tools.host.exists(path))
 
 
-def discard_previous(tools: Tools, confirm: str) -> list[str]:
-    """Remove the old data that restores put aside."""
+def discard_previous(tools: Tools, confirm: str, plan_only: bool = False) -> list[str]:
+    """Remove the old data that restores put aside, or only say where it is."""
+    if plan_only:
+        return previous_directories(tools)
     check_confirmed(tools.settings.stack, confirm)
     journal = read_journal(tools)
     if journal:

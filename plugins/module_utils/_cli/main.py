@@ -81,6 +81,10 @@ def run_verb(verb: Verb, arguments: list[str]) -> int:
         # The reader (head, less) has gone; nobody is left to tell, and the flush at exit must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
+    except PermissionError as error:
+        remedy = "" if os.geteuid() == 0 else "; only root may: put sudo before it"
+        complain(f"{verb.name}: {error}{remedy}")
+        return EXIT_FAILED
     except Exception as error:
         if os.environ.get("SLIPWAY_DEBUG"):
             traceback.print_exc()

@@ -115,7 +115,7 @@ def test_where_there_is_no_such_database(cluster: Cluster, tmp_path: Path) -> No
     ("table", "wanted"),
     [
         ("", Wanted("shop")),
-        ("orders", Wanted("shop", "public", "orders")),
+        ("orders", Wanted("shop", table="orders")),
         ("trade.orders", Wanted("shop", "trade", "orders")),
     ],
 )
@@ -131,12 +131,12 @@ def test_a_copy_needs_something_open_and_the_name(cluster: Cluster, monkeypatch:
         return {"copied": wanted.text, "kept": "old", "rows": 1, "warnings": []}
 
     monkeypatch.setattr(PostgresqlAdapter, "copy", copy)
-    wanted = Wanted("shop", "public", "orders")
+    wanted = Wanted("shop", table="orders")
     with pytest.raises(RefusedError, match="slipway restore --beside"):
         besides.copy(cluster.tools(), wanted, "fleet")
     besides.look(cluster.tools(), before_the_loss(cluster))
     assert (
-        "copy shop.public.orders, as it was at 2026-01-01"
+        "copy shop.orders, as it was at 2026-01-01"
         in besides.copy(cluster.tools(), wanted, "", plan_only=True)["plan"][0]
     )
     with pytest.raises(RefusedError, match="nothing was named"):
@@ -146,7 +146,7 @@ def test_a_copy_needs_something_open_and_the_name(cluster: Cluster, monkeypatch:
     assert asked == []
     assert besides.copy(cluster.tools(), wanted, "fleet")["kept"] == "old"
     (server,) = cluster.isolated.values()
-    assert asked == [(server.wish.name, "shop.public.orders")]
+    assert asked == [(server.wish.name, "shop.orders")]
     server.running = False
     with pytest.raises(BackupError, match="does not run any more"):
         besides.copy(replace(cluster.tools()), wanted, "fleet")

@@ -102,7 +102,17 @@ def test_restore_and_its_plan(world: World, capsys: pytest.CaptureFixture[str]) 
     assert cli.restore(["--confirm", "fleet"]) == 0
     assert world.database.rows == [1, 2, 3, 4]
     assert "restore --discard-previous --confirm fleet" in capsys.readouterr().out
+    assert cli.restore(["--discard-previous", "--confirm", "fleet", "--plan"]) == 0
+    planned = capsys.readouterr().out.splitlines()
+    assert planned
+    assert all(Path(line.partition(": ")[2]).is_dir() for line in planned)
     assert cli.restore(["--discard-previous", "--confirm", "fleet"]) == 0
+
+
+@pytest.mark.parametrize("argv", [["--abort"], ["--discard-beside"], ["--extract", "/tmp/look"]])
+def test_what_has_no_plan_is_not_done_when_one_is_asked_for(world: World, argv: list[str]) -> None:
+    with pytest.raises(UsageError, match="nothing was done"):
+        cli.restore([*argv, "--confirm", "fleet", "--plan"])
 
 
 def test_a_plan_that_cannot_be_followed_fails(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_copy import (
+    COUNTER,
     drop_keys_sql,
     dump_command,
     exchange_sql,
@@ -49,6 +50,14 @@ def test_an_exchange_is_one_statement() -> None:
         "RENAME TABLE `shop`.`orders` TO `shop`.`orders_before`, `new`.`orders` TO `shop`.`orders`;\n"
     )
     assert exchange_sql("shop", "orders", "new", "").endswith("RENAME TABLE `new`.`orders` TO `shop`.`orders`;\n")
+
+
+def test_the_counter_of_a_table() -> None:
+    made = "orders\tCREATE TABLE `orders` (`note` text COMMENT 'AUTO_INCREMENT=7') ENGINE=InnoDB AUTO_INCREMENT=202 X\n"
+    found = COUNTER.search(made)
+    assert found is not None
+    assert found[1] == "202"
+    assert COUNTER.search(made.replace(" AUTO_INCREMENT=202", "")) is None
 
 
 def test_the_dump_logs_in_by_a_file() -> None:

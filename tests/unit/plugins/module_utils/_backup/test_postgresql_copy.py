@@ -62,8 +62,11 @@ def test_a_table_goes_out_of_the_way_with_all_that_has_a_name() -> None:
 
 
 def test_only_the_last_statement_commits() -> None:
-    text = commit_sql("public", "orders", FACTS, 7)
+    text = commit_sql("public", "orders", FACTS, 7, ID)
     assert text.splitlines() == [
+        """DO $slipway$ BEGIN IF to_regclass('"public"."orders_id_seq"') IS NOT NULL THEN PERFORM pg_catalog.setval("""
+        """'"public"."orders_id_seq"', greatest((SELECT last_value FROM "public"."orders_id_seq"), (SELECT last_value"""
+        """ FROM "public"."orders_id_seq_before_20261122t100000z"))); END IF; END $slipway$;""",
         'ALTER TABLE public.lines DROP CONSTRAINT "lines_fk";',
         'ALTER TABLE public.lines ADD CONSTRAINT "lines_fk" FOREIGN KEY (o) REFERENCES public.orders(id);',
         "CREATE OR REPLACE VIEW public.open AS SELECT 1",

@@ -248,6 +248,7 @@ def test_old_data_goes_only_when_told(world: World) -> None:
     previous = restore(world.tools, "latest", "fleet")["previous"]
     with pytest.raises(RefusedError):
         discard_previous(world.tools, "")
+    assert discard_previous(world.tools, "", plan_only=True) == previous
     assert all(Path(path).exists() for path in previous)
     assert discard_previous(world.tools, "fleet") == previous
     assert not any(Path(path).exists() for path in previous)

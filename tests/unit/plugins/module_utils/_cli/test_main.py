@@ -113,6 +113,19 @@ def test_an_error_is_one_line_and_a_status(
     assert capsys.readouterr().err == line
 
 
+@pytest.mark.parametrize(("user", "remedy"), [(1000, "; only root may: put sudo before it"), (0, "")])
+def test_who_may_not_is_told_how(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], user: int, remedy: str
+) -> None:
+    def fail(arguments: list[str]) -> int:
+        raise PermissionError(13, "Permission denied", "/etc/slipway")
+
+    monkeypatch.setattr(front.os, "geteuid", lambda: user)
+    give(monkeypatch, fail)
+    assert front.main(["echo"]) == front.EXIT_FAILED
+    assert capsys.readouterr().err == f"slipway: echo: [Errno 13] Permission denied: '/etc/slipway'{remedy}\n"
+
+
 def test_a_verb_that_cannot_be_imported_names_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
