@@ -30,12 +30,6 @@ def regular(host: Host) -> list[str]:
     return [point["point"] for point in slipway(host, "points")["points"] if point["kind"] == "manual"]
 
 
-def newest_only(host: Host) -> None:
-    """What hangs on no distribution's versions is tried on one of them."""
-    if host.system_info.codename != "trixie":
-        pytest.skip("is tried on trixie")
-
-
 def lsn_number(text: str) -> int:
     high, _slash, low = text.partition("/")
     return (int(high, 16) << 32) + int(low or "0", 16)
@@ -138,9 +132,9 @@ def test_the_status_says_which_seconds_can_be_restored(host: Host) -> None:
         assert state["from"] < state["until"]
 
 
+@pytest.mark.usefixtures("newest_only")
 def test_after_a_restore_the_log_leads_to_any_second_again(host: Host) -> None:
     """On the timeline that the first restore began, and over the place where it began."""
-    newest_only(host)
     moment = pg(host, "SELECT clock_timestamp()")
     time.sleep(1.1)
     pg(host, "DELETE FROM trips WHERE id > 500; INSERT INTO trips (note) VALUES ('too late')")
@@ -152,8 +146,8 @@ def test_after_a_restore_the_log_leads_to_any_second_again(host: Host) -> None:
     assert pg(host, "SELECT timeline_id FROM pg_control_checkpoint()") == "3"
 
 
+@pytest.mark.usefixtures("newest_only")
 def test_a_killed_restore_is_ended_by_the_same_command(host: Host) -> None:
-    newest_only(host)
     point = regular(host)[-1]
     sql(host, "DELETE FROM orders")
     host.check_output(f"echo precious > {VOLUMES}/fleet_uploads/_data/precious")
@@ -177,8 +171,8 @@ def test_a_killed_restore_is_ended_by_the_same_command(host: Host) -> None:
     assert host.check_output(started) == cache
 
 
+@pytest.mark.usefixtures("newest_only")
 def test_killed_while_it_recovers_or_after_the_exchange_it_can_be_taken_back(host: Host) -> None:
-    newest_only(host)
     point = regular(host)[-1]
     pg(host, "DELETE FROM trips WHERE id > 500")
     for word, started in (("recovering", []), ("exchanging", ["fleet-application-1"])):
@@ -197,8 +191,8 @@ def test_killed_while_it_recovers_or_after_the_exchange_it_can_be_taken_back(hos
     assert_whole(host)
 
 
+@pytest.mark.usefixtures("newest_only")
 def test_a_look_and_one_table_from_it(host: Host) -> None:
-    newest_only(host)
     pg(host, "DELETE FROM trips WHERE id > 500")
     look = f"restore --beside --service postgres --point {regular(host)[-1]}"
     (opened,) = slipway(host, look)["opened"]
@@ -229,8 +223,8 @@ def test_destroyed_databases_come_back(host: Host) -> None:
     assert_whole(host)
 
 
+@pytest.mark.usefixtures("newest_only")
 def test_a_database_that_does_not_start_is_put_aside_also_when_nobody_listens_any_more(host: Host) -> None:
-    newest_only(host)
     host.check_output("docker stop fleet-database-1")
     host.check_output(
         f"sh -c 'for f in {VOLUMES}/fleet_mysql/_data/ibdata1 {VOLUMES}/fleet_mysql/_data/aria_log_control;"

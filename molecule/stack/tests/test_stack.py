@@ -134,6 +134,7 @@ def test_a_new_version_loses_no_request(host: Host) -> None:
     assert migrations(host) == [*before, "2"]
 
 
+@pytest.mark.usefixtures("newest_only")
 @pytest.mark.parametrize(
     ("version", "extra", "reason"),
     [
@@ -191,6 +192,7 @@ def test_a_restarted_container_is_found_again(host: Host) -> None:
         assert f"server {entry['NetworkSettings']['Networks']['try_outside']['IPAddress']}:8000 " in text
 
 
+@pytest.mark.usefixtures("newest_only")
 def test_a_wrong_upstream_file_is_repaired(host: Host) -> None:
     """By the unit when it starts, and else by the release."""
     host.check_output("systemctl stop slipway-upstreams.service")
