@@ -371,8 +371,9 @@ class _Restore:
         warnings = self.start()
         # What was restored is what the next backup is compared with.
         files.write_json(tools.place.last_manifest, self.manifest)
-        self.note(STEP_ENDED)
+        # Only then: what is left behind by a kill in between would have no restore that clears it.
         self.clear()
+        self.note(STEP_ENDED)
         duration = round((tools.host.now() - started).total_seconds(), 1)
         tools.progress(f"point {self.point.name} is restored in {human_seconds(duration)}")
         found = [prepared_from(value) for value in journal["prepared"].values()]
@@ -481,8 +482,8 @@ class _Restore:
                 done.append(line)
         self.journal["previous"] = [path for path in self.journal["previous"] if tools.host.exists(path)]
         warnings = self.start(STEP_ABORTING, self.journal["servers"])
-        self.note(STEP_ENDED)
         self.clear()
+        self.note(STEP_ENDED)
         return done, warnings
 
     def clear(self) -> None:

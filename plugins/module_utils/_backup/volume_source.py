@@ -74,9 +74,12 @@ class VolumeAdapter(InPlace):
         return self.tools.host.exists(self._previous(restore_id))
 
     def undo(self, restore_id: str) -> str:
+        host, directory = self.tools.host, self._directory()
+        incoming = f"{os.path.dirname(directory)}/{INCOMING}"
+        if host.exists(incoming):
+            host.remove_tree(incoming)
         if not self.replaced(restore_id):
             return ""
-        host, directory = self.tools.host, self._directory()
         host.remove_tree(directory)
         host.move(self._previous(restore_id), directory)
         return f"{self.label}: the old files are back in their place"

@@ -144,6 +144,11 @@ def test_a_repository_that_takes_no_safety_point_stops_the_restore(world: World)
     assert_whole(world)
 
 
+def left_over(world: World) -> list[str]:
+    """What only a restore needs, beside the data."""
+    return sorted(path.name for path in world.root.rglob(".slipway-*") if "previous" not in path.name)
+
+
 @pytest.mark.parametrize("step", sorted(set(STEPS)))
 def test_killed_at_any_step_the_same_command_ends_it_and_the_old_data_is_kept(world: World, step: str) -> None:
     world.faults[step] = Killed()
@@ -157,6 +162,7 @@ def test_killed_at_any_step_the_same_command_ends_it_and_the_old_data_is_kept(wo
     assert summary["started_services"] == ["fleet-application-1"]
     assert len(summary["previous"]) == 2
     assert world.database.isolated == {}
+    assert left_over(world) == []
 
 
 @pytest.mark.parametrize("step", sorted(set(STEPS)))
@@ -169,6 +175,7 @@ def test_killed_at_any_step_it_can_be_taken_back(world: World, step: str) -> Non
     assert_old(world)
     assert restore_status(world.tools)["interrupted_restore"] is None
     assert world.database.isolated == {}
+    assert left_over(world) == []
 
 
 def test_only_a_point_can_be_extracted(world: World, tmp_path: Path) -> None:
