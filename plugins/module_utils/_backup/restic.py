@@ -280,6 +280,10 @@ EXPLANATIONS = (
 )
 
 
+# Of itself restic always says why.
+WORDLESS = "restic was killed, as a host without memory does (journalctl -k); run the same command again"
+
+
 def explain(repository: RepositorySettings, attempt: str, stderr: str) -> RepositoryError:
     """Turn restic's complaint into one line that names the repository, the attempt and the remedy."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
@@ -291,4 +295,4 @@ def explain(repository: RepositorySettings, attempt: str, stderr: str) -> Reposi
     if any(needle in said for needle in MISSING) and ("config" in said or "repository" in said):
         return RepositoryMissing(f"{where}: there is no repository yet; run the play with the role backup")
     fatal = [line for line in lines if line.startswith("Fatal:")] or lines[-1:]
-    return RepositoryError(f"{where}: {' '.join(fatal) or 'restic failed and said nothing'}")
+    return RepositoryError(f"{where}: {' '.join(fatal) or WORDLESS}")
