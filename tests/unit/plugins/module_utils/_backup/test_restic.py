@@ -194,7 +194,7 @@ def test_only_files_that_went_may_be_missing(stderr: str, vanished: bool) -> Non
         pytest.param("write /r/tmp: no space left on device", RepositoryError, "disk is full"),
         pytest.param("unable to create lock: repository is already locked by PID 1", RepositoryError, "restic unlock"),
         pytest.param("noise\nFatal: something new\n", RepositoryError, "Fatal: something new"),
-        pytest.param("", RepositoryError, "said nothing"),
+        pytest.param("", RepositoryError, "restic was killed"),
     ],
 )
 def test_complaints_become_one_line_with_a_remedy(stderr: str, kind: type[BackupError], text: str) -> None:
