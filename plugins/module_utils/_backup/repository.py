@@ -231,8 +231,7 @@ class Repository:
         """Write what the snapshot has at or below the path under `target`, with the full path kept."""
         chosen = ["--include", path] if path else []
         command = restic.arguments(self.settings, "restore", "--no-lock", snapshot, "--target", target, *chosen)
-        # It writes by itself: when this program is killed it must end as well, and not fill what is cleared after it.
-        self._run(["setpriv", "--pdeathsig", "KILL", *command], "unpack the snapshot")
+        self._run(command, "unpack the snapshot")
 
     def check(self) -> None:
         """Check the repository's structure."""
