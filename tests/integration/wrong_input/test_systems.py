@@ -16,7 +16,7 @@ import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 
-from tests.integration.wrong_input.test_wrong_input import ROOT, VAULT_PASSWORD, keep_escrow, names, play, ssh
+from tests.integration.wrong_input.test_wrong_input import ROOT, VAULT_PASSWORD, names, play, ssh
 
 __all__ = ["names", "ssh"]
 
@@ -66,11 +66,17 @@ def test_passes_the_preflight(
     (inventory / "group_vars/all/vault.yml").write_bytes(vault.encrypt(secrets, vault_id="test"))
     (system / "vault-password").write_text(VAULT_PASSWORD, encoding="utf-8")
     port = ssh.server_address[1]
-    here = {"ssh_port": port, "ansible_port": port, "site_dns_servers": [f"127.0.0.1:{names.server_address[1]}"]}
-    if (production / "group_vars/all/system.yml").exists():
-        here["backup_escrow_file"] = str(keep_escrow(production, tmp_path))
+    here = {
+        "ssh_port": port,
+        "ansible_port": port,
+        "site_dns_servers": [f"127.0.0.1:{names.server_address[1]}"],
+        "backup_escrow_file": str(tmp_path / "escrow.yml"),
+    }
     (inventory / "group_vars/all/zz-test.yml").write_text(yaml.safe_dump(here), encoding="utf-8")
     names.known = {"fleet.marinemaroc.com": "127.0.0.1", "chms.example": "127.0.0.1"}  # type: ignore[attr-defined]
+
+    kept = play("playbooks/escrow.yml", inventory, names.server_address[1], port)
+    assert kept.returncode == 0, kept.stdout + kept.stderr
 
     run = play("playbooks/preflight.yml", inventory, names.server_address[1], port)
 
