@@ -97,9 +97,9 @@ proofs: setup
 	@$(LAB) up --services
 	@$(BIN)/python tests/proofs/slice.py
 
-prove-stories: setup ## Every story of the scenarios with long ones: strategies under many clients, a Swarm whose nodes fall
+prove-stories: setup ## Every story of the scenarios with long ones: strategies under many clients, a Swarm whose nodes fall, both releases
 	@$(LAB) up --services
-	@PYTEST_ADDOPTS="-m 'long or not long'" $(BIN)/python tests/scenarios.py strategies swarm_stack
+	@PYTEST_ADDOPTS="-m 'long or not long'" $(BIN)/python tests/scenarios.py strategies swarm_stack stack base upgrade restore
 
 prove-releases: setup ## Release a hundred times under load, on Compose and on a Swarm: nothing is lost
 	@$(LAB) up --services

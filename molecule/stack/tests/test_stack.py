@@ -205,6 +205,7 @@ def test_a_wrong_upstream_file_is_repaired(host: Host) -> None:
     assert host.service("slipway-upstreams-close.service").is_enabled
 
 
+@pytest.mark.usefixtures("newest_only")
 def test_an_interrupted_release_is_cleaned_up(host: Host) -> None:
     """The module is killed while the new replicas start; the next run removes them and does its own release."""
     command = ["ansible-playbook", "-i", os.environ["MOLECULE_INVENTORY_FILE"], f"{SCENARIO}/converge.yml"]
@@ -226,6 +227,7 @@ def test_an_interrupted_release_is_cleaned_up(host: Host) -> None:
     assert "interrupted" in {record["outcome"] for record in state(host)["history"]}
 
 
+@pytest.mark.usefixtures("newest_only")
 def test_rollback_loses_no_request_and_migrates_nothing(host: Host) -> None:
     before = migrations(host)
     plan = json.loads(host.check_output("slipway rollback try --plan --json"))

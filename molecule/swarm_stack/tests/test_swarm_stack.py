@@ -22,6 +22,8 @@ COMMAND = ["ansible-playbook", "-i", INVENTORY, f"{SCENARIO}/converge.yml", "--d
 # Colours would stand between the words of a wrapped message.
 PLAIN = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
 
+LONG = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def hosts() -> list[Host]:
@@ -143,9 +145,11 @@ def test_a_new_version_loses_no_request(hosts: list[Host]) -> None:
     ("version", "extra", "reason"),
     [
         ("unhealthy", "migrate_exit=0", "failed in phase start: services.web: try_web-r"),
-        ("ends", "migrate_exit=0", "its last lines: the password is ********"),
+        pytest.param("ends", "migrate_exit=0", "its last lines: the password is ********", marks=pytest.mark.long),
         ("3", "migrate_exit=9", "services.web.x-slipway.migrate: exit code 9, its last lines: migrating"),
-        ("nowhere", "migrate_exit=0", "failed in phase pull: image try/swarm:nowhere"),
+        pytest.param(
+            "nowhere", "migrate_exit=0", "failed in phase pull: image try/swarm:nowhere", marks=pytest.mark.long
+        ),
     ],
 )
 def test_a_broken_version_leaves_the_old_digests(hosts: list[Host], version: str, extra: str, reason: str) -> None:

@@ -76,6 +76,7 @@ def test_a_new_version_arrives_and_what_it_replaced_is_restarted(host: Any, repo
     assert (code, "changed=0" in said) == (0, True), said
 
 
+@pytest.mark.usefixtures("newest_only")
 def test_a_version_that_breaks_a_service_stops_the_play_until_it_is_repaired(host: Any, repository: Repository) -> None:
     repository.add(version(3, "exit 78"))
     repository.publish()
