@@ -203,6 +203,8 @@ def test_a_look_and_one_table_from_it(host: Host) -> None:
     name = opened["container"]
     assert host.check_output(f"echo 'SELECT count(*) FROM trips' | fleet-pg shop {name}") == "1001"
     assert host.check_output(f"docker inspect --format '{{{{.HostConfig.NetworkMode}}}}' {name}") == "none"
+    plan = slipway(host, "restore --database shop --table trips --plan")
+    assert (plan["rows"], plan["live_rows"]) == (1001, 500)
     done = slipway(host, "restore --database shop --table trips --confirm fleet")
     assert done["rows"] == 1001
     assert pg(host, f"SELECT count(*) FROM {done['kept']}") == "500"

@@ -15,7 +15,12 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     human_bytes,
     point_name,
 )
-from ansible_collections.slipway.ops.plugins.module_utils._backup.restore import check_confirmed, space_problems
+from ansible_collections.slipway.ops.plugins.module_utils._backup.restore import (
+    check_confirmed,
+    origin,
+    space_problems,
+    way,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import (
     PURPOSE_LOOK,
     Beside,
@@ -62,7 +67,7 @@ def look(tools: Tools, target: Target, service: str = "", plan_only: bool = Fals
     problems = [problem for adapter, record in chosen for problem in adapter.check_target(record)]
     problems += [problem for reach in choice.reaches.values() for problem in reach.problems]
     problems += [] if problems else space_problems(tools, chosen, choice, None)
-    lines = [target.remark] if target.remark else []
+    lines = [origin(tools, choice), *way(target, choice)]
     for adapter, record in chosen:
         lines.append(
             f"put {adapter.label} of point {choice.point.name} together beside the live data"
@@ -172,19 +177,27 @@ def copy(tools: Tools, wanted: Wanted, confirm: str, service: str = "", plan_onl
         f"copy {wanted.text}, as it was at {target_from(state['target']).describe()}, into the live server of service"
         f" {adapter.source.service}; what has its name there is kept under another one"
     ]
-    if plan_only:
-        return {"plan": lines, "problems": [], "warnings": []}
-    check_confirmed(tools.settings.stack, confirm)
+    if not plan_only:
+        check_confirmed(tools.settings.stack, confirm)
     containers = tools.docker.isolated(adapter.labels(_workspace(adapter, state)))
     if not containers or not containers[0].running:
         raise BackupError(
             f"{entry['container']}: does not run any more; discard it and put it together again: slipway restore"
             f" --discard-beside --stack {tools.settings.stack}"
         )
+    opened = Opened(entry["record"], containers[0])
+    if plan_only:
+        plan: dict[str, Any] = {"plan": lines, "problems": [], "warnings": []}
+        if wanted.table:
+            rows, live = adapter.count(opened, wanted)
+            kept = "there is no live table" if live is None else f"the {live} of the live table are kept beside"
+            lines.append(f"{rows} rows come; {kept}")
+            plan.update(rows=rows, live_rows=live)
+        return plan
     tools.progress(lines[0])
     event = {"event": "copy", "what": wanted.text, "id": state["id"], "target": state["target"]}
     started = tools.host.now()
     # An id of its own: the same table may be copied twice from one look.
-    result = adapter.copy(Opened(entry["record"], containers[0]), wanted, point_name(started))
+    result = adapter.copy(opened, wanted, point_name(started))
     files.append_json_line(tools.place.history, {**event, **result, "time": started.isoformat()})
     return {"stack": tools.settings.stack, **result}

@@ -622,11 +622,15 @@ class MysqlFamilyAdapter(Beside):
         return helper.container
 
     def copy(self, opened: Opened, wanted: Wanted, copy_id: str) -> dict[str, Any]:
-        source = self.source
-        copier = Copier(
-            self.tools, self.label, opened.container, self.container(), source.user, source.password_variable
-        )
+        copier = self._copier(opened)
         return copier.table(wanted, copy_id) if wanted.table else copier.database(wanted, copy_id)
+
+    def count(self, opened: Opened, wanted: Wanted) -> tuple[int, int | None]:
+        return self._copier(opened).count(wanted)
+
+    def _copier(self, opened: Opened) -> Copier:
+        user, variable = self.source.user, self.source.password_variable
+        return Copier(self.tools, self.label, opened.container, self.container(), user, variable)
 
     def visit(self, container: Container) -> str:
         return f"docker exec -it {container.name} sh -c '{server.VISIT}'"

@@ -143,6 +143,10 @@ def counter_sql(database: str, table: str) -> str:
     return f"SHOW CREATE TABLE {_name(database, table)};\n"
 
 
+def count_sql(database: str, table: str) -> str:
+    return f"SELECT COUNT(*) FROM {_name(database, table)};\n"
+
+
 def exchange_sql(database: str, table: str, scratch: str, kept: str) -> str:
     """Let the loaded table take its place; `kept` is empty when nothing is there."""
     moves = [f"{_name(database, table)} TO {_name(database, kept)}"] if kept else []
@@ -221,16 +225,11 @@ class Copier:
         """One table; the live one is kept beside it."""
         database, table = wanted.database, wanted.table
         what = f"{database}.{table}"
-        if wanted.schema not in ("", database):
-            raise RefusedError(f"{wanted.text}: these servers know no schema; name database and table")
-        kind = self._old(kind_sql(database, table), "look for the table").strip()
-        if kind != "BASE TABLE":
-            raise RefusedError(f"{what}: is no table there; look: docker exec -it {self._opened.name} sh")
+        rows = self._rows(wanted)
         if not self._do(database_sql(database), "look for the database").strip():
             raise RefusedError(f"{what}: the live server has no database {database}; copy the whole database")
         live = self._look(database, table)
         keys = parse_foreign_keys(self._old(foreign_keys_sql(database, table), "look at its foreign keys"))
-        rows = int(self._old(f"SELECT COUNT(*) FROM {_name(database, table)};\n", "count its rows"))
         scratch, kept = restored_name("slipway", copy_id), kept_name(table, copy_id) if live.exists else ""
         try:
             self._load_table(database, table, scratch, rows, keys)
@@ -250,6 +249,23 @@ class Copier:
             "rows": rows,
             "warnings": warnings,
         }
+
+    def count(self, wanted: Wanted) -> tuple[int, int | None]:
+        """How many rows it has there, and in the live server."""
+        database, table = wanted.database, wanted.table
+        rows = self._rows(wanted)
+        if not self._do(kind_sql(database, table), "look for the table").strip():
+            return rows, None
+        return rows, int(self._do(count_sql(database, table), "count its rows"))
+
+    def _rows(self, wanted: Wanted) -> int:
+        """How many rows it has there. Raises where it is no table."""
+        database, table = wanted.database, wanted.table
+        if wanted.schema not in ("", database):
+            raise RefusedError(f"{wanted.text}: these servers know no schema; name database and table")
+        if self._old(kind_sql(database, table), "look for the table").strip() != "BASE TABLE":
+            raise RefusedError(f"{database}.{table}: is no table there; look: docker exec -it {self._opened.name} sh")
+        return int(self._old(count_sql(database, table), "count its rows"))
 
     def _look(self, database: str, table: str) -> _Live:
         kind = self._do(kind_sql(database, table), "look for the table").strip()
@@ -274,7 +290,7 @@ class Copier:
         self._flow(f"{database}.{table}", scratch, "--skip-triggers", database, table)
         # There they lead nowhere.
         self._do(drop_keys_sql(scratch, table, keys), "free its foreign keys")
-        found = int(self._do(f"SELECT COUNT(*) FROM {_name(scratch, table)};\n", "count its rows"))
+        found = int(self._do(count_sql(scratch, table), "count its rows"))
         if found != rows:
             raise BackupError(f"{self._label}: {database}.{table} came with {found} rows instead of {rows}")
 

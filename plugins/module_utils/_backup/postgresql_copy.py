@@ -300,10 +300,7 @@ class Copier:
     def table(self, wanted: Wanted, copy_id: str) -> dict[str, Any]:
         """One table, in one transaction."""
         wanted = replace(wanted, schema=wanted.schema or "public")
-        where = f"{pg.identifier(wanted.schema)}.{pg.identifier(wanted.table)}"
-        old = next(iter(self._ask(False, table_sql(wanted.schema, wanted.table), wanted.database)), None)
-        if old is None or old["kind"] != "r":
-            raise RefusedError(f"{wanted.text}: is no table there; look: docker exec -it {self._opened.name} psql")
+        self._check_opened(wanted)
         facts = next(iter(self._ask(True, table_sql(wanted.schema, wanted.table), wanted.database)), None)
         hindered = hindrances(facts) if facts else []
         if hindered:
@@ -311,10 +308,7 @@ class Copier:
                 f"{wanted.text}: {'; '.join(hindered)} would go on with the old table; take them away first and make"
                 " them again after it, or copy the rows that are missing by hand"
             )
-        counted = self._ask(False, f"SELECT json_build_object('rows', count(*)) FROM {where};\n", wanted.database)
-        if not counted:
-            raise BackupError(f"{wanted.text}: its rows could not be counted; look at the log of {self._opened.name}")
-        rows = int(counted[0]["rows"])
+        rows = self._rows(False, wanted)
         before = rename_sql(wanted.schema, wanted.table, facts, copy_id)
         after = commit_sql(wanted.schema, wanted.table, facts, rows, copy_id)
         try:
@@ -323,6 +317,26 @@ class Copier:
             raise BackupError(f"{error}. Nothing was changed") from error
         kept = f"{wanted.schema}.{kept_name(wanted.table, copy_id)}" if facts else ""
         return {"copied": wanted.text, "kept": kept, "rows": rows, "warnings": self._remarks(facts)}
+
+    def count(self, wanted: Wanted) -> tuple[int, int | None]:
+        """How many rows it has there, and in the live server."""
+        wanted = replace(wanted, schema=wanted.schema or "public")
+        self._check_opened(wanted)
+        live = self._ask(True, table_sql(wanted.schema, wanted.table), wanted.database)
+        return self._rows(False, wanted), self._rows(True, wanted) if live else None
+
+    def _check_opened(self, wanted: Wanted) -> None:
+        old = next(iter(self._ask(False, table_sql(wanted.schema, wanted.table), wanted.database)), None)
+        if old is None or old["kind"] != "r":
+            raise RefusedError(f"{wanted.text}: is no table there; look: docker exec -it {self._opened.name} psql")
+
+    def _rows(self, live: bool, wanted: Wanted) -> int:
+        where = f"{pg.identifier(wanted.schema)}.{pg.identifier(wanted.table)}"
+        counted = self._ask(live, f"SELECT json_build_object('rows', count(*)) FROM {where};\n", wanted.database)
+        if not counted:
+            name = self._live.name if live else self._opened.name
+            raise BackupError(f"{wanted.text}: its rows could not be counted; look at the log of {name}")
+        return int(counted[0]["rows"])
 
     @staticmethod
     def _remarks(facts: Mapping[str, Any] | None) -> list[str]:

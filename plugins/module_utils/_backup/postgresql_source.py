@@ -643,12 +643,18 @@ class PostgresqlAdapter(Beside):
         return f"docker exec -it {container.name} psql"
 
     def copy(self, opened: Opened, wanted: Wanted, copy_id: str) -> dict[str, Any]:
+        copier = self._copier(opened)
+        return copier.table(wanted, copy_id) if wanted.table else copier.database(wanted, copy_id)
+
+    def count(self, opened: Opened, wanted: Wanted) -> tuple[int, int | None]:
+        return self._copier(opened).count(wanted)
+
+    def _copier(self, opened: Opened) -> Copier:
         live = self.container()
         if not live.running or not self.answers(live, None):
             raise RefusedError(f"{self.label}: {live.name} does not serve, so nothing can be copied into it")
         copier = Copier(self.tools, self.label, opened.container, str(opened.record["login"]), live)
-        copier.by(self.source.user, self.source.password_variable)
-        return copier.table(wanted, copy_id) if wanted.table else copier.database(wanted, copy_id)
+        return copier.by(self.source.user, self.source.password_variable)
 
 
 def _describe(record: Mapping[str, Any], recovery: pg.Recovery, position: str) -> str:

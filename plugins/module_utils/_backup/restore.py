@@ -130,7 +130,7 @@ def make_plan(tools: Tools, target: Target, safety: bool = True) -> Plan:
     prepared = bool(journal) and _continues(journal or {}, target) and bool((journal or {}).get("prepared"))
     if not problems and not prepared:
         problems += space_problems(tools, adapters, choice, journal)
-    lines = [_origin(tools, choice), *_way(target, choice)]
+    lines = [origin(tools, choice), *way(target, choice), *_losses(target, choice)]
     if journal:
         lines.append(f"goes on with the restore that was interrupted: {journal['step']}")
     elif not any(adapter.overwrites for adapter, _record in adapters):
@@ -182,7 +182,7 @@ def _interrupted(tools: Tools, journal: dict[str, Any]) -> RefusedError:
     )
 
 
-def _origin(tools: Tools, choice: Choice) -> str:
+def origin(tools: Tools, choice: Choice) -> str:
     point, total = choice.point, manifests.totals(choice.manifest["sources"])
     age = (tools.host.now() - point.time).total_seconds()
     return (
@@ -191,25 +191,31 @@ def _origin(tools: Tools, choice: Choice) -> str:
     )
 
 
-def _way(target: Target, choice: Choice) -> list[str]:
-    """Where it goes, and what is lost."""
+def way(target: Target, choice: Choice) -> list[str]:
+    """Where it goes from there."""
     lines = [target.remark] if target.remark else []
-    logs = {key: reach.coverage for key, reach in choice.reaches.items() if reach.coverage is not None}
-    for key, coverage in sorted(logs.items()):
-        until = f" ({human_time(coverage.end_time)})" if coverage.end_time else ""
-        lines.append(
-            f"from there along the log of {key}, which reaches to {coverage.end}{until}, {human_bytes(coverage.bytes)}"
-            + (f": {coverage.remark}" if coverage.remark else "")
-        )
+    for key, reach in sorted(choice.reaches.items()):
+        coverage = reach.coverage
+        if coverage is not None:
+            until = f" ({human_time(coverage.end_time)})" if coverage.end_time else ""
+            lines.append(
+                f"from there along the log of {key}, which reaches to {coverage.end}{until},"
+                f" {human_bytes(coverage.bytes)}" + (f": {coverage.remark}" if coverage.remark else "")
+            )
+    return lines
+
+
+def _losses(target: Target, choice: Choice) -> list[str]:
+    """What of the present is lost."""
     moment = choice.point.time.isoformat()
     if target.needs_log:
-        lines.append(f"what was written after {target.describe()} is replaced")
-        lines.append(f"what has no log comes back as it was at {moment}")
-    elif logs:
-        lines.append(f"what was written after the log's end is replaced; what has no log is as it was at {moment}")
-    else:
-        lines.append(f"everything that was written after {moment} is replaced")
-    return lines
+        return [
+            f"what was written after {target.describe()} is replaced",
+            f"what has no log comes back as it was at {moment}",
+        ]
+    if any(reach.coverage is not None for reach in choice.reaches.values()):
+        return [f"what was written after the log's end is replaced; what has no log is as it was at {moment}"]
+    return [f"everything that was written after {moment} is replaced"]
 
 
 def space_problems(

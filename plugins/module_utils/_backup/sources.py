@@ -374,6 +374,10 @@ class Beside(Adapter):
         under another one, with the id in it. Returns `copied`, `kept`, `rows` and `warnings`."""
         raise RefusedError(f"{self.label}: single databases and tables cannot be copied for this kind")
 
+    def count(self, opened: Opened, wanted: Wanted) -> tuple[int, int | None]:
+        """How many rows a table has in what was opened, and in the live server (None: there is no such table)."""
+        raise RefusedError(f"{self.label}: single databases and tables cannot be copied for this kind")
+
     def discard(self, workspace: Workspace) -> None:
         """Remove what was prepared, and the containers that worked on it."""
         docker = self.tools.docker

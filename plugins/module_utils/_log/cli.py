@@ -44,8 +44,6 @@ from ansible_collections.slipway.ops.plugins.module_utils._log.status import LOS
 from ansible_collections.slipway.ops.plugins.module_utils._log.wiring import present_lineage, stores_for, tools_for
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
-# A follower writes its status every few seconds; one that has not for so long does not run.
-
 
 def add_parsers(actions: Any) -> None:
     """The words of the command line."""

@@ -56,7 +56,8 @@ def test_a_look_touches_nothing_live(cluster: Cluster) -> None:
 
 def test_its_plan(cluster: Cluster) -> None:
     plan = besides.look(cluster.tools(), before_the_loss(cluster), plan_only=True)
-    assert "nothing live is touched" in plan["plan"][0]
+    assert "3 min 8 s old" in plan["plan"][0]
+    assert "nothing live is touched" in plan["plan"][-1]
     assert (plan["problems"], cluster.isolated) == ([], {})
     cluster.world.free = 0
     assert "make room there" in besides.look(cluster.tools(), before_the_loss(cluster), plan_only=True)["problems"][0]
@@ -130,15 +131,20 @@ def test_a_copy_needs_something_open_and_the_name(cluster: Cluster, monkeypatch:
         asked.append((opened.container.name, wanted.text))
         return {"copied": wanted.text, "kept": "old", "rows": 1, "warnings": []}
 
+    live_rows: list[int | None] = [499, None]
     monkeypatch.setattr(PostgresqlAdapter, "copy", copy)
+    monkeypatch.setattr(PostgresqlAdapter, "count", lambda self, opened, wanted: (500, live_rows.pop(0)))
     wanted = Wanted("shop", table="orders")
     with pytest.raises(RefusedError, match="slipway restore --beside"):
         besides.copy(cluster.tools(), wanted, "fleet")
     besides.look(cluster.tools(), before_the_loss(cluster))
-    assert (
-        "copy shop.orders, as it was at 2026-01-01"
-        in besides.copy(cluster.tools(), wanted, "", plan_only=True)["plan"][0]
-    )
+    plan = besides.copy(cluster.tools(), wanted, "", plan_only=True)
+    assert "copy shop.orders, as it was at 2026-01-01" in plan["plan"][0]
+    assert plan["plan"][1] == "500 rows come; the 499 of the live table are kept beside"
+    assert (plan["rows"], plan["live_rows"]) == (500, 499)
+    plan = besides.copy(cluster.tools(), wanted, "", plan_only=True)
+    assert plan["plan"][1] == "500 rows come; there is no live table"
+    assert len(besides.copy(cluster.tools(), Wanted("shop"), "", plan_only=True)["plan"]) == 1
     with pytest.raises(RefusedError, match="nothing was named"):
         besides.copy(cluster.tools(), wanted, "")
     with pytest.raises(RefusedError, match="say --service"):

@@ -297,11 +297,17 @@ def copy(server: RealServer, database: str, table: str = "", **changes: Any) -> 
     return besides.copy(server.tools(log=None, **changes), besides.parse_wanted(database, table), server.stack)
 
 
+def counted(server: RealServer, table: str) -> tuple[int, int | None]:
+    plan = besides.copy(server.tools(log=None), besides.parse_wanted("trade", table), "", plan_only=True)
+    return plan["rows"], plan["live_rows"]
+
+
 def words(server: RealServer, table: str = "alone") -> list[str]:
     return server.sql(f"SELECT word FROM `{table}` ORDER BY id", "trade").splitlines()
 
 
 def test_one_table_comes_back_in_its_place(opened: RealServer) -> None:
+    assert counted(opened, "alone") == (2, 2)
     result = copy(opened, "trade", "alone")
     assert (result["copied"], result["rows"], result["warnings"]) == ("trade.alone", 2, [])
     assert words(opened) == ["said one", "said two"]
@@ -320,6 +326,7 @@ def test_one_table_comes_back_in_its_place(opened: RealServer) -> None:
 
 def test_a_table_that_was_dropped_comes_back(opened: RealServer) -> None:
     opened.sql("DROP TABLE pieces", "trade")
+    assert counted(opened, "pieces") == (2, None)
     result = copy(opened, "trade", "pieces")
     assert (result["kept"], result["rows"], result["warnings"]) == ("", 2, [])
     assert opened.sql("SELECT COUNT(*) FROM pieces JOIN parts ON part = id", "trade") == "2"
