@@ -304,17 +304,7 @@ class MysqlFamilyAdapter(Beside):
 
     # The live server.
 
-    def live(self) -> DataPlace:
-        container = self.container()
-        inside = self._live_directory(container)
-        place = data_place(container, inside)
-        if place is None:
-            raise RefusedError(
-                f"{self.label}: {inside} of {container.name} is on no volume, so it cannot be exchanged; give it one"
-            )
-        return place
-
-    def _live_directory(self, container: Container) -> str:
+    def data_directory(self, container: Container) -> str:
         words = list(container.command)
         for index, word in enumerate(words):
             name, equals, value = word.partition("=")
@@ -322,31 +312,14 @@ class MysqlFamilyAdapter(Beside):
                 return (value if equals else words[index + 1] if index + 1 < len(words) else "").rstrip("/")
         return server.DATA_DIRECTORY
 
-    def check_target(self, record: Mapping[str, Any]) -> list[str]:
-        host = self.tools.host
-        try:
-            container, place = self.container(), self.live()
-        except RefusedError as error:
-            return [str(error)]
-        problems = []
-        inside = self._live_directory(container)
-        if record["data_directory"] != inside:
-            problems.append(
-                f"{self.label}: its data directory was {record['data_directory']}, and that of {container.name} is"
-                f" {inside}; deploy the stack with the same"
-            )
-        if host.is_mount(place.directory):
-            problems.append(
-                f"{self.label}: {place.directory} is a mount point of the host, which cannot be renamed; mount the"
-                " directory above it"
-            )
+    def check_release(self, record: Mapping[str, Any], container: Container, place: DataPlace) -> list[str]:
         present, wanted = self._release(container.image_id), server.version_of(str(record["server"]))
-        if any(present) and present[:2] != wanted[:2] and not (record.get("sql") and present > wanted):
-            problems.append(
-                f"{self.label}: the point is of {record['server']} and {container.image} has"
-                f" {'.'.join(map(str, present))}; deploy {record['image']} first, and upgrade after the restore"
-            )
-        return problems
+        if not any(present) or present[:2] == wanted[:2] or (record.get("sql") and present > wanted):
+            return []
+        return [
+            f"{self.label}: the point is of {record['server']} and {container.image} has"
+            f" {'.'.join(map(str, present))}; deploy {record['image']} first, and upgrade after the restore"
+        ]
 
     def _release(self, image: str) -> tuple[int, ...]:
         """The server's version in an image; zeros when it cannot be asked."""

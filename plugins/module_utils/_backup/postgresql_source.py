@@ -48,7 +48,6 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import
     SourceError,
     Wanted,
     Workspace,
-    data_place,
     last_line,
     wait_ready,
 )
@@ -319,18 +318,8 @@ class PostgresqlAdapter(Beside):
 
     # The live server.
 
-    def _data_directory(self, container: Container) -> str:
+    def data_directory(self, container: Container) -> str:
         return container.environment.get("PGDATA") or pg.DEFAULT_DATA_DIRECTORY
-
-    def live(self) -> DataPlace:
-        container = self.container()
-        inside = self._data_directory(container)
-        place = data_place(container, inside)
-        if place is None:
-            raise RefusedError(
-                f"{self.label}: {inside} of {container.name} is on no volume, so it cannot be exchanged; give it one"
-            )
-        return place
 
     def _live_control(self) -> pg.Control | None:
         """What is there now, by its files: the server need not run."""
@@ -338,25 +327,9 @@ class PostgresqlAdapter(Beside):
             return pg.parse_control(self.tools.host.read(f"{self.live().directory}/global/pg_control"))
         return None
 
-    def check_target(self, record: Mapping[str, Any]) -> list[str]:
-        host = self.tools.host
-        try:
-            container, place = self.container(), self.live()
-        except RefusedError as error:
-            return [str(error)]
+    def check_release(self, record: Mapping[str, Any], container: Container, place: DataPlace) -> list[str]:
         problems = []
-        inside = self._data_directory(container)
-        if record["data_directory"] != inside:
-            problems.append(
-                f"{self.label}: its data directory was {record['data_directory']}, and PGDATA of {container.name} is"
-                f" {inside}; deploy the stack with the same"
-            )
-        if host.is_mount(place.directory):
-            problems.append(
-                f"{self.label}: {place.directory} is a mount point of the host, which cannot be renamed; mount the"
-                " directory above it"
-            )
-        if host.exists(f"{place.directory}/standby.signal"):
+        if self.tools.host.exists(f"{place.directory}/standby.signal"):
             problems.append(f"{self.label}: is a replica here; restore its primary, and make the replica anew")
         major = self._major(container.image_id)
         if major and major != int(record["major"]):

@@ -28,12 +28,10 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.process import
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import (
     USABLE_SECONDS,
     Beside,
-    DataPlace,
     Prepared,
     Reach,
     SourceError,
     Workspace,
-    data_place,
     last_line,
     wait_ready,
 )
@@ -196,38 +194,8 @@ class RedisAdapter(Beside):
 
     # The live server.
 
-    def live(self) -> DataPlace:
-        container = self.container()
-        inside = self._live_directory(container)
-        place = data_place(container, inside)
-        if place is None:
-            raise RefusedError(
-                f"{self.label}: {inside} of {container.name} is on no volume, so it cannot be exchanged; give it one"
-            )
-        return place
-
-    def _live_directory(self, container: Container) -> str:
+    def data_directory(self, container: Container) -> str:
         return redis.launch(container.command, container.environment).option("dir") or redis.DATA_DIRECTORY
-
-    def check_target(self, record: Mapping[str, Any]) -> list[str]:
-        host = self.tools.host
-        try:
-            container, place = self.container(), self.live()
-        except RefusedError as error:
-            return [str(error)]
-        problems = []
-        inside = self._live_directory(container)
-        if record["data_directory"] != inside:
-            problems.append(
-                f"{self.label}: its data directory was {record['data_directory']}, and that of {container.name} is"
-                f" {inside}; deploy the stack with the same"
-            )
-        if host.is_mount(place.directory):
-            problems.append(
-                f"{self.label}: {place.directory} is a mount point of the host, which cannot be renamed; mount the"
-                " directory above it"
-            )
-        return problems
 
     def plan(self, record: Mapping[str, Any]) -> str:
         return (

@@ -406,8 +406,42 @@ class Beside(Adapter):
     # The exchange.
 
     @abstractmethod
+    def data_directory(self, container: Container) -> str:
+        """The server's data directory, as its container knows it."""
+
     def live(self) -> DataPlace:
         """Where the live data is. Raises RefusedError when it is nowhere that could be exchanged."""
+        container = self.container()
+        inside = self.data_directory(container)
+        place = data_place(container, inside)
+        if place is None:
+            raise RefusedError(
+                f"{self.label}: {inside} of {container.name} is on no volume, so it cannot be exchanged; give it one"
+            )
+        return place
+
+    def check_target(self, record: Mapping[str, Any]) -> list[str]:
+        try:
+            container, place = self.container(), self.live()
+        except RefusedError as error:
+            return [str(error)]
+        problems = []
+        inside = self.data_directory(container)
+        if record["data_directory"] != inside:
+            problems.append(
+                f"{self.label}: its data directory was {record['data_directory']}, and that of {container.name} is"
+                f" {inside}; deploy the stack with the same"
+            )
+        if self.tools.host.is_mount(place.directory):
+            problems.append(
+                f"{self.label}: {place.directory} is a mount point of the host, which cannot be renamed; mount the"
+                " directory above it"
+            )
+        return problems + self.check_release(record, container, place)
+
+    def check_release(self, record: Mapping[str, Any], container: Container, place: DataPlace) -> list[str]:
+        """What of the live server itself stands in the way."""
+        return []
 
     @abstractmethod
     def serves(self, prepared: Prepared | None) -> str:

@@ -22,6 +22,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     RepositoryError,
     UsageError,
 )
+from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_source import PostgresqlAdapter
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
 from ansible_collections.slipway.ops.plugins.module_utils._lease.lease import lease
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.cluster import Cluster
@@ -190,7 +191,9 @@ def test_a_look_and_what_is_copied_from_it(
     said = capsys.readouterr().out
     assert "look: docker exec -it slipway-look-fleet-postgresql-postgres-" in said
     assert "slipway restore --discard-beside --stack fleet" in said
+    monkeypatch.setattr(PostgresqlAdapter, "count", lambda self, opened, wanted: (3, 1))
     assert cli.restore(["--database", "shop", "--table", "orders", "--plan"]) == 0
+    assert "3 rows come; the 1 of the live table are kept beside" in capsys.readouterr().out
     with pytest.raises(RefusedError, match="nothing was named"):
         cli.restore(["--database", "shop"])
     with pytest.raises(UsageError, match="do these one by one"):
