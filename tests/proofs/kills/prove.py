@@ -39,7 +39,7 @@ BACK_SECONDS = 120
 NOTICE_SECONDS = 30
 OPENING_SECONDS = 1.0
 LIGHT = {"fresh_a_second": 8, "kept_a_second": 10, "post_a_second": 3, "slow": 2, "sockets": 3}
-QUICK = (("module", "start"), ("controller", "switch"), ("module", "watch"), ("dockerd", "finish"))
+QUICK = (("controller", "switch"), ("dockerd", "finish"))
 
 
 @dataclass
@@ -213,7 +213,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--hosts", type=int, default=1, help="of Compose; more than one release together")
     parser.add_argument("--way", choices=list(WAYS), action="append")
     parser.add_argument("--step", action="append")
-    parser.add_argument("--quick", action="store_true", help="four trials on one Compose host")
+    parser.add_argument("--quick", action="store_true", help="two trials on one Compose host")
     options = parser.parse_args(argv)
     failed = held = 0
     for engine in options.engine or (["compose"] if options.quick else engines.NAMES):
