@@ -73,6 +73,16 @@ def test_the_newest_point_and_a_random_second(host: Host, points: list[str]) -> 
     assert status.rc == 0, status.stdout
 
 
+def test_what_the_point_holds_of_the_host_s_own_server_can_be_loaded(host: Host, points: list[str]) -> None:
+    plan = host.check_output("slipway restore --plan")
+    (line,) = [line for line in plan.splitlines() if line.startswith("leave the host's own databases (postgresql)")]
+    host.check_output("slipway restore --extract /root/out")
+    host.check_output("runuser -u postgres -- dropdb ledger")
+    host.check_output(line.partition(", then ")[2].rstrip(")").replace("DIRECTORY", "/root/out"))
+    words = "SELECT count(*), count(DISTINCT word) FROM entries"
+    assert host.check_output(f"runuser -u postgres -- psql -qtAd ledger -c '{words}'") == "300|300"
+
+
 def test_a_killed_drill_is_swept_by_the_next(host: Host, points: list[str]) -> None:
     host.check_output(
         "slipway drill >/tmp/killed 2>&1 & pid=$!;"

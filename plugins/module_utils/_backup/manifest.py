@@ -20,7 +20,7 @@ SHRUNK_TO = 0.1
 
 def source_key(record: Mapping[str, Any]) -> tuple[str, ...]:
     """What makes two records the same source."""
-    return tuple(str(record.get(name, "")) for name in ("kind", "service", "volume", "path"))
+    return tuple(str(record.get(name, "")) for name in ("kind", "engine", "service", "volume", "path"))
 
 
 def find_record(manifest: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -32,11 +32,13 @@ SOURCE_POSTGRESQL = "postgresql"
 SOURCE_VOLUME = "volume"
 SOURCE_FILE = "file"
 SOURCE_REDIS = "redis"
+SOURCE_HOST_DUMP = "host_dump"
 
 STACK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 VOLUME_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+USER_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
 DATABASE_NAME = re.compile(r"[^\x00-\x1f`'\"\\/]{1,64}\Z")
 REPOSITORY_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 POINT_NAME = re.compile(r"\d{8}T\d{6}Z\Z")
@@ -91,6 +93,8 @@ class Source:
     path: str = ""
     # `always` when a dump is to be in each point beside the physical backup.
     dump: str = ""
+    # Which server it is that runs on the host itself.
+    engine: str = ""
 
     @property
     def label(self) -> str:
@@ -99,12 +103,14 @@ class Source:
             return f"volume {self.volume}"
         if self.kind == SOURCE_FILE:
             return f"file {self.path}"
+        if self.kind == SOURCE_HOST_DUMP:
+            return f"the host's own databases ({self.engine})"
         return f"the databases of service {self.service} ({self.kind})"
 
     @property
     def key(self) -> str:
         """How parts, directories and the log name the source: letters, digits, `.`, `_` and `-` alone."""
-        words = (self.kind, self.service, self.volume, self.path)
+        words = (self.kind, self.engine, self.service, self.volume, self.path)
         text = "-".join(word for word in words if word)
         plain = re.sub(r"[^A-Za-z0-9._-]", "_", text)
         # Two names that differ only in what was replaced must not become one.
@@ -456,8 +462,11 @@ SOURCE_FIELDS: dict[str, dict[str, re.Pattern[str]]] = {
     SOURCE_REDIS: _SERVER,
     SOURCE_VOLUME: {"volume": VOLUME_NAME},
     SOURCE_FILE: {"path": re.compile(r"/\S.*\Z")},
+    SOURCE_HOST_DUMP: {"engine": re.compile(r"(postgresql|mysql|mariadb)\Z"), "user": USER_NAME},
 }
 SOURCE_DEFAULTS = {
+    # Without a user, the one that owns the server by the distributions' packages.
+    SOURCE_HOST_DUMP: {"user": ""},
     SOURCE_MYSQL: {"user": "root", "password_variable": "MYSQL_ROOT_PASSWORD", "dump": ""},
     SOURCE_MARIADB: {"user": "root", "password_variable": "MARIADB_ROOT_PASSWORD", "dump": ""},
     # Without a user, the container's own POSTGRES_USER.

@@ -33,6 +33,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_bac
     Unpacker,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_copy import Copier
+from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_dump import DumpJudge
 from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_recovery import (
     RecoveryServer,
     ends_at_point,
@@ -140,32 +141,6 @@ class BackupJudge:
             ) from error
 
 
-class DumpJudge:
-    """Reads a dump of a cluster as it flows into the repository, and refuses one that is not whole."""
-
-    def __init__(self, label: str) -> None:
-        self._label = label
-        self._tail = b""
-        self._bytes = 0
-
-    def feed(self, chunk: bytes) -> None:
-        self._bytes += len(chunk)
-        self._tail = (self._tail + chunk)[-pg.DUMP_TAIL_BYTES :]
-
-    def judge(self, outcome: Outcome) -> None:
-        size = human_bytes(self._bytes)
-        if outcome.status != 0:
-            raise SourceError(
-                f"{self._label}: the dump ended with exit status {outcome.status} after {size}:"
-                f" {explain(outcome.stderr)}"
-            )
-        if pg.DUMP_TRAILER not in self._tail:
-            raise SourceError(
-                f"{self._label}: the dump ends without its last line after {size}: it was cut off. Look at the"
-                " database's log and run the backup again"
-            )
-
-
 class PostgresqlAdapter(Beside):
     """A cluster with all its databases."""
 
@@ -242,7 +217,9 @@ class PostgresqlAdapter(Beside):
         command = pg.dump_command(source.user, source.password_variable)
         stream = tools.docker.stream(container, command, tools.settings.stack)
         # A part of its own, so a name of its own.
-        return tools.store(point, replace(source, path="dump"), f"{source.key}.sql", stream, DumpJudge(self.label))
+        return tools.store(
+            point, replace(source, path="dump"), f"{source.key}.sql", stream, DumpJudge(self.label, explain)
+        )
 
     def _log_lineage(self, system_identifier: str) -> str:
         known = self.tools.log.lineage(self.source) if self.tools.log is not None else ""

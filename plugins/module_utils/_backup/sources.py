@@ -44,6 +44,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import
 from ansible_collections.slipway.ops.plugins.module_utils._backup.log_files import Coverage, LogFiles
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     SOURCE_FILE,
+    SOURCE_HOST_DUMP,
     SOURCE_MARIADB,
     SOURCE_MYSQL,
     SOURCE_POSTGRESQL,
@@ -528,6 +529,7 @@ class Beside(Adapter):
 def _adapters() -> dict[str, type[Adapter]]:
     """The kinds of sources. Imported here because each of them imports this file for the contract."""
     from ansible_collections.slipway.ops.plugins.module_utils._backup.file_source import FileAdapter
+    from ansible_collections.slipway.ops.plugins.module_utils._backup.host_dump_source import HostDumpAdapter
     from ansible_collections.slipway.ops.plugins.module_utils._backup.mariadb_source import MariadbAdapter
     from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_server_source import MysqlServerAdapter
     from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_source import PostgresqlAdapter
@@ -541,6 +543,7 @@ def _adapters() -> dict[str, type[Adapter]]:
         SOURCE_REDIS: RedisAdapter,
         SOURCE_VOLUME: VolumeAdapter,
         SOURCE_FILE: FileAdapter,
+        SOURCE_HOST_DUMP: HostDumpAdapter,
     }
 
 
@@ -562,7 +565,7 @@ def adapter_of(record: Mapping[str, Any], tools: Tools) -> Adapter:
         fields.pop("path", None)
     source = Source(**fields)
     for present in tools.settings.sources:
-        same = (present.kind, present.service, present.volume) == (source.kind, source.service, source.volume)
+        same = all(getattr(present, name) == getattr(source, name) for name in ("kind", "engine", "service", "volume"))
         if same and kind != SOURCE_FILE:
             source = present
     return adapter_for(source, tools)

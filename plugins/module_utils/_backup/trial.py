@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.choice import Choice, adapters_of
+from ansible_collections.slipway.ops.plugins.module_utils._backup.manifest import stored
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     SOURCE_MARIADB,
     SOURCE_MYSQL,
@@ -146,6 +147,8 @@ class Trial:
         for adapter, record in self.others:
             begun = self.tools.host.now()
             key = adapter.source.key
+            for item in stored(record):
+                self.tools.fetch(self.choice.point, item, adapter.label)
             for path in adapter.paths(record):
                 self._unpack(adapter, record, path)
             self.found.rto[key] = round(self._since(begun), 1)

@@ -73,7 +73,8 @@ def test_what_the_stack_says_besides_is_passed_over() -> None:
         ({"sources": ["x"]}, "sources[0]: must be a mapping"),
         (
             {"sources": [{"kind": "tape"}]},
-            "sources[0].kind: 'tape' is not known; use one of file, mariadb, mysql, postgresql, redis, volume",
+            "sources[0].kind: 'tape' is not known; use one of file, host_dump, mariadb, mysql, postgresql, redis,"
+            " volume",
         ),
         ({"sources": [{"kind": "redis"}]}, "sources[0].service: None is not a valid name"),
         ({"sources": [{"kind": "postgresql"}]}, "sources[0].service: None is not a valid name"),

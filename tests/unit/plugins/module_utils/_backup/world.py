@@ -29,7 +29,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     Source,
     StoredPart,
 )
-from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome, Reader, Stream
+from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Outcome, Reader, Stream, run
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
 
 GIB = 1 << 30
@@ -182,6 +182,13 @@ class FakeStream(Stream):
     outcome: Outcome
 
 
+def played(stream: Stream) -> FakeStream:
+    """What a command of the host itself writes: it is run."""
+    chunks: list[bytes] = []
+    outcome = run(stream.command, sink=chunks.append)
+    return FakeStream(b"".join(chunks), outcome)
+
+
 class FakeDocker:
     """One container a service, and a server that understands what the adapters say."""
 
@@ -297,7 +304,8 @@ class FakeRepository:
         ]
         return Catalogue(tuple(points), tuple(orphans), self._fault("short list") is None)
 
-    def store_stream(self, point: str, key: str, file_name: str, stream: FakeStream, reader: Reader) -> StoredPart:
+    def store_stream(self, point: str, key: str, file_name: str, stream: Stream, reader: Reader) -> StoredPart:
+        stream = stream if isinstance(stream, FakeStream) else played(stream)
         for start in range(0, len(stream.content), 1000):
             reader.feed(stream.content[start : start + 1000])
         if self._fault("store part") is not None:
