@@ -39,3 +39,11 @@ def test_it_reads_no_module_of_the_callers_directory(host: Host) -> None:
 def test_nobody_but_root_can_change_it(host: Host) -> None:
     program = host.file("/usr/local/bin/slipway")
     assert (program.user, program.group, program.mode) == ("root", "root", 0o755)
+
+
+def test_its_modules_are_compiled_once_for_all_starts(host: Host) -> None:
+    (name,) = host.check_output("ls -A /usr/local/lib/slipway").split()
+    made = host.file(f"/usr/local/lib/slipway/{name}")
+    assert (made.user, made.group, made.mode) == ("root", "root", 0o644)
+    said = host.run("python3 -I -v /usr/local/bin/slipway --version")
+    assert f"/usr/local/lib/slipway/{name}/ansible_collections/slipway/ops/" in said.stderr

@@ -18,20 +18,14 @@ from pathlib import Path
 # -I: a program that root starts must not read modules from the caller's directory, environment or home.
 INTERPRETER = b"#!/usr/bin/python3 -I\n"
 PACKAGE = ("ansible_collections", "slipway", "ops", "plugins", "module_utils")
-ENTRY = """\
-import sys
-
-from ansible_collections.slipway.ops.plugins.module_utils._cli.main import main
-
-sys.exit(main())
-"""
+START = Path(__file__).with_name("start.py")
 # The oldest date that a zip entry can hold.
 DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def entries(module_utils: Path, version: str) -> dict[str, bytes]:
     """Each name inside the archive and its bytes."""
-    found: dict[str, bytes] = {"__main__.py": ENTRY.encode()}
+    found: dict[str, bytes] = {"__main__.py": START.read_bytes()}
     for depth in range(1, len(PACKAGE) + 1):
         found["/".join([*PACKAGE[:depth], "__init__.py"])] = b""
     prefix = "/".join(PACKAGE)

@@ -41,7 +41,8 @@ def test_only_our_packages_are_taken(tmp_path: Path) -> None:
 
 
 def test_the_real_program_runs(tmp_path: Path) -> None:
-    program = tmp_path / "slipway"
+    program = tmp_path / "bin/slipway"
+    program.parent.mkdir()
     program.write_bytes(archive.build(REAL, "9.8.7"))
     assert program.read_bytes().startswith(b"#!/usr/bin/python3 -I\n")
     command = [sys.executable, "-I", str(program)]
