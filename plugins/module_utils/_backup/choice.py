@@ -46,6 +46,8 @@ class Choice:
     manifest: dict[str, Any]
     reaches: dict[str, Reach] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    # The newest good point when the latest was asked for: what is chosen may be an older one.
+    newest: str = ""
 
 
 def choose(points: Sequence[Point], wanted: str, stack: str) -> tuple[Point, list[str]]:
@@ -91,9 +93,9 @@ def adapters_of(tools: Tools, manifest: dict[str, Any]) -> list[tuple[Adapter, d
 def choose_for(tools: Tools, target: Target, service: str = "") -> Choice:
     """The point that a target begins from, for all databases or the one of a service: a transaction, or a place in a
     log, belongs to one server. Refuses a target that no point leads to, and says what is covered."""
-    points, stack = tools.repository.points(), tools.settings.stack
     if target.kind == KIND_POINT:
         return choose_again(tools, target, target.point)
+    points, stack = tools.repository.points(), tools.settings.stack
     newest, warnings = choose(points, LATEST, stack)
     good = [point for point in points if point.good]
     if target.kind == KIND_LATEST:
@@ -149,7 +151,7 @@ def _latest(tools: Tools, target: Target, newest: Point, good: Sequence[Point], 
     for point in list(reversed(good))[: CANDIDATES if tools.log is not None else 1]:
         manifest = read_manifest(tools, point)
         reaches = _reaches(tools, target, manifest)
-        choice = Choice(point, manifest, reaches, warnings)
+        choice = Choice(point, manifest, reaches, warnings, newest.name)
         if all(reach.coverage is not None for reach in reaches.values()):
             if point != newest:
                 choice.warnings = [*warnings, f"passed over {newest.name}: no log leads on from it"]
@@ -159,7 +161,7 @@ def _latest(tools: Tools, target: Target, newest: Point, good: Sequence[Point], 
         raise AssertionError("the newest point is one of the good ones")
     without = [key for key, reach in alone.reaches.items() if reach.coverage is None]
     said = f"no log leads on from point {newest.name} for {', '.join(without)}: what was written after it is not there"
-    return Choice(alone.point, alone.manifest, alone.reaches, [*warnings, said])
+    return Choice(alone.point, alone.manifest, alone.reaches, [*warnings, said], newest.name)
 
 
 def _within_log(tools: Tools, target: Target, newest: Point, good: Sequence[Point], service: str) -> Choice:

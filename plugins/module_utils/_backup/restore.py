@@ -271,7 +271,7 @@ def restore(tools: Tools, target: Target, confirm: str, safety: bool = True) -> 
                 {name: record[name] for name in Source.__dataclass_fields__ if name in record}
                 for record in plan.manifest["sources"]
             ],
-            "newest": newest_good(tools) if plan.target.kind == KIND_LATEST else "",
+            "newest": plan.choice.newest,
             "started": started.isoformat(),
             # What an interrupted restore saved, put aside and stopped stays so when another point is chosen after it.
             "saved": earlier.get("saved", ""),
