@@ -313,6 +313,8 @@ class MysqlFamilyAdapter(Beside):
         return server.DATA_DIRECTORY
 
     def check_release(self, record: Mapping[str, Any], container: Container, place: DataPlace) -> list[str]:
+        if record.get("image_id") == container.image_id:
+            return []
         present, wanted = self._release(container.image_id), server.version_of(str(record["server"]))
         if not any(present) or present[:2] == wanted[:2] or (record.get("sql") and present > wanted):
             return []

@@ -308,7 +308,7 @@ class PostgresqlAdapter(Beside):
         problems = []
         if self.tools.host.exists(f"{place.directory}/standby.signal"):
             problems.append(f"{self.label}: is a replica here; restore its primary, and make the replica anew")
-        major = self._major(container.image_id)
+        major = 0 if record.get("image_id") == container.image_id else self._major(container.image_id)
         if major and major != int(record["major"]):
             problems.append(
                 f"{self.label}: the point is of PostgreSQL {record['major']} and {container.image} has {major}; deploy"

@@ -213,7 +213,7 @@ def test_a_manifest_that_cannot_be_read(cluster: Cluster) -> None:
 
 def test_an_engine_that_the_newest_point_does_not_fit(cluster: Cluster) -> None:
     newest, second, _oldest = names(cluster)
-    edit_manifest(cluster, newest, major=18, image="postgres:18")
+    edit_manifest(cluster, newest, major=18, image="postgres:18", image_id="sha256:18")
     report = drill(cluster.tools(), NEWEST)
     assert results(report) == [(newest, "does not fit what is deployed"), (second, "good")]
     assert "the point is of PostgreSQL 18 and postgres:17 has 17" in report["error"]

@@ -271,7 +271,7 @@ def test_which_point_a_target_begins_from(case: Case) -> None:
     ("change", "words"),
     [
         ({"data_directory": "/elsewhere"}, "its data directory was /elsewhere"),
-        ({"server": "10.4.1-MariaDB"}, "the point is of 10.4.1-MariaDB and mysql:8.4 has"),
+        ({"server": "10.4.1-MariaDB", "image_id": "sha256:then"}, "the point is of 10.4.1-MariaDB and mysql:8.4 has"),
     ],
 )
 def test_what_stands_in_the_way(case: Case, change: dict[str, str], words: str) -> None:

@@ -88,6 +88,11 @@ class World:
         self.settings = Settings("fleet", sources, (RepositorySettings("main", "/repository", Retention(daily=30)),))
         self.shelves: dict[str, Shelf] = {}
 
+    @property
+    def image_id(self) -> str:
+        """Another version is in another image."""
+        return f"sha256:{self.faults.get('major') or self.faults.get('image version') or 'x'}"
+
     def keep(self, **rules: int) -> None:
         """Let the primary repository keep this."""
         primary = replace(self.settings.primary, retention=Retention(**{"daily": 0, **rules}))
@@ -207,7 +212,7 @@ class FakeDocker:
                     name,
                     service,
                     images.get(service, f"{service}:17"),
-                    "sha256:x",
+                    self._world.image_id,
                     running,
                     health="healthy",
                     volumes=volumes if service == "database" else {},
