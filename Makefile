@@ -40,7 +40,7 @@ test: setup ## Everything: lint, unit, sanity, every role's scenario, the whole 
 	@$(MAKE) --no-print-directory proofs corpus molecule site
 	@echo "==> all tests passed"
 
-test-fast: setup lint unit ## The inner loop: lint, types and unit tests, under a minute
+test-fast: setup lint unit ## The inner loop: lint, types and unit tests, some minutes
 
 lint: setup
 	@echo "==> ruff and mypy"
