@@ -8,7 +8,7 @@ TWO := --no-print-directory --jobs=2 --output-sync=target
 LAB := $(BIN)/python tests/lab/lab.py
 export ANSIBLE_FORCE_COLOR ?= $(if $(CI),0,1)
 
-.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab lockout proofs corpus molecule hosts site chms clean prove-stories prove-releases prove-kills prove-failures prove-nodes bench-deploy prove-lockout prove-exposure prove-engine prove-upgrade prove-corpus prove-points prove-faults prove-restore-kills bench-backup bench-ufw bench-hardening bench-converge
+.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab lockout proofs corpus molecule hosts site chms clean prove-stories prove-releases prove-kills prove-failures prove-nodes bench-deploy prove-lockout prove-exposure prove-engine prove-upgrade prove-corpus prove-points prove-faults prove-restore-kills prove-rebuild bench-backup bench-ufw bench-hardening bench-converge
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -155,6 +155,9 @@ prove-faults: setup ## Break backups in fifty ways: each is noticed, none costs 
 prove-restore-kills: setup ## Strike a restore at each of its steps: the old data stays usable, one command mends it
 	@$(LAB) up --services
 	@$(BIN)/python tests/proofs/recovery/prove_restore_kills.py
+
+prove-rebuild: setup ## Lose a host with all its disks, and bring it back with a gigabyte of data: on MySQL, on PostgreSQL
+	@$(BIN)/python tests/proofs/recovery/prove_rebuild.py
 
 bench-backup: setup ## Back 1 GB databases and 20,000 files up: ours, dumps with gzip, and restic used bare
 	@$(LAB) up --services
