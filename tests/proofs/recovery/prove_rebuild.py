@@ -1,10 +1,10 @@
 """Lose a host with all its disks and bring it back from nothing, with a gigabyte of data: `make prove-rebuild`.
 
 Two systems in turn on the lab's one server: Marine Maroc as its inventory says it (MySQL), and a system on PostgreSQL
-under the same name in DNS. Each is set up by `site.yml` on a bare host, filled (`--size` MB in its database and 20 files
-for each MB among its uploads), and backed up into the lab's S3. The host is removed with its disks. A bare one with
-its address comes back by `playbooks/rebuild.yml`, from the inventory, the vault's password and the repository alone.
-The time is that playbook's, the first answer over verified TLS included. Every row and every file must be there.
+under the same name in DNS. Each is set up by `site.yml` on a bare host, filled (`--size` MB in its database and 20
+files for each MB among its uploads), and backed up into the lab's S3. The host is removed with its disks. A bare one
+with its address comes back by `playbooks/rebuild.yml`, from the inventory, the vault's password and the repository
+alone. The time is that playbook's, the first answer over verified TLS included. Every row and file must be there.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ SYSTEMS = (
         "inventories/lab",
         MYSQL,
         "CREATE TABLE filler (n BIGINT AUTO_INCREMENT PRIMARY KEY, t TEXT);",
-        f"SET SESSION cte_max_recursion_depth = {CHUNK_ROWS};"
-        f" INSERT INTO filler (t) WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {CHUNK_ROWS})"
+        f"SET SESSION cte_max_recursion_depth = {CHUNK_ROWS}; INSERT INTO filler (t) WITH RECURSIVE s(n) AS"
+        f" (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {CHUNK_ROWS})"
         f" SELECT CONCAT({', '.join(['MD5(RAND())'] * 24)}) FROM s;",
         "fleet_uploads",
     ),
@@ -76,8 +76,8 @@ SYSTEMS = (
         ".cache/prove-rebuild",
         POSTGRESQL,
         "CREATE TABLE filler (n bigserial PRIMARY KEY, t text);",
-        "INSERT INTO filler (t) SELECT (SELECT string_agg(md5(random()::text || o.n || i), '') FROM generate_series(1, 24)"
-        f" i) FROM generate_series(1, {CHUNK_ROWS}) o(n);",
+        "INSERT INTO filler (t) SELECT (SELECT string_agg(md5(random()::text || o.n || i), '')"
+        f" FROM generate_series(1, 24) i) FROM generate_series(1, {CHUNK_ROWS}) o(n);",
         "shop_uploads",
     ),
 )
