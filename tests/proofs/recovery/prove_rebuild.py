@@ -67,7 +67,7 @@ SYSTEMS = (
         "CREATE TABLE filler (n BIGINT AUTO_INCREMENT PRIMARY KEY, t TEXT);",
         f"SET SESSION cte_max_recursion_depth = {CHUNK_ROWS}; INSERT INTO filler (t) WITH RECURSIVE s(n) AS"
         f" (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {CHUNK_ROWS})"
-        f" SELECT CONCAT({', '.join(['MD5(RAND())'] * 24)}) FROM s;",
+        f" SELECT CONCAT({', '.join(['SHA2(RAND(), 256)'] * 12)}) FROM s;",
         "fleet_uploads",
     ),
     System(
