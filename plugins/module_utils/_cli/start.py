@@ -91,4 +91,4 @@ if __name__ == "__main__":
     sys.path.insert(0, compiled(os.path.realpath(sys.argv[0])))
     from ansible_collections.slipway.ops.plugins.module_utils._cli.main import main
 
-    sys.exit(main())
+    raise SystemExit(main())
