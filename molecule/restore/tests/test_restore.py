@@ -36,6 +36,11 @@ def kill_at(host: Host, point: str, word: str) -> None:
     )
 
 
+def interrupted_restore(host: Host) -> Any:
+    """How the logs stand, which the exit status tells as well, hangs on the moment; this does not."""
+    return json.loads(host.run("slipway backup status --json").stdout)["interrupted_restore"]
+
+
 def regular(host: Host) -> list[str]:
     return [point["point"] for point in slipway(host, "points")["points"] if point["kind"] == "manual"]
 
@@ -164,15 +169,13 @@ def test_a_killed_restore_is_ended_by_the_same_command(host: Host) -> None:
     started = "docker inspect --format '{{.State.StartedAt}}' fleet-cache-1"
     cache = host.check_output(started)
     kill_at(host, point, "unpacking volume")
-    # How the logs stand hangs on the moment; what was interrupted does not.
-    interrupted = json.loads(host.run("slipway backup status --json").stdout)["interrupted_restore"]
-    assert interrupted["step"] == "services stopped"
+    assert interrupted_restore(host)["step"] == "services stopped"
     assert not host.run("docker ps --format '{{.Names}}'").stdout.count("application")
     done = slipway(host, f"restore --point {point} --confirm fleet")
     assert done["started_services"] == ["fleet-application-1"]
     assert done["saved"]
     assert_whole(host)
-    assert json.loads(host.run("slipway backup status --json").stdout)["interrupted_restore"] is None
+    assert interrupted_restore(host) is None
     (kept,) = [path for path in done["previous"] if "fleet_uploads" in path]
     assert host.file(f"{kept}/precious").content_string == "precious\n"
     assert host.check_output(started) == cache

@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, Point
-from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import InPlace
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError
+from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Kept
 
 
-class FileAdapter(InPlace):
+class FileAdapter(Kept):
     """Files of the host: kept in the point to be taken out by hand. A restore leaves the host's own as they are, since
     they belong to the play, which may have written newer ones."""
-
-    overwrites = False
 
     def collect(self, point: str) -> dict[str, Any]:
         if not self.tools.host.exists(self.source.path):
@@ -27,11 +25,5 @@ class FileAdapter(InPlace):
     def paths(self, record: Mapping[str, Any]) -> list[str]:
         return [str(record["path"])]
 
-    def check_target(self, record: Mapping[str, Any]) -> list[str]:
-        return []
-
     def plan(self, record: Mapping[str, Any]) -> str:
         return f"leave {self.label} as it is (slipway restore --extract takes it out of the point)"
-
-    def restore(self, record: Mapping[str, Any], point: Point, restore_id: str) -> dict[str, Any]:
-        return {"label": self.label, "kept": True}

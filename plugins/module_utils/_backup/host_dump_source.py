@@ -13,12 +13,11 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     SOURCE_MARIADB,
     SOURCE_MYSQL,
     SOURCE_POSTGRESQL,
-    Point,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.mysql_dump import DumpJudge as MysqlDumpJudge
 from ansible_collections.slipway.ops.plugins.module_utils._backup.postgresql_dump import DumpJudge
 from ansible_collections.slipway.ops.plugins.module_utils._backup.process import Stream
-from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import InPlace
+from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Kept
 
 USERS = {SOURCE_POSTGRESQL: "postgres", SOURCE_MYSQL: "root", SOURCE_MARIADB: "root"}
 DUMPS = {
@@ -29,12 +28,10 @@ DUMPS = {
 LOADS = {SOURCE_POSTGRESQL: "psql --quiet --dbname=postgres", SOURCE_MYSQL: "mysql", SOURCE_MARIADB: "mariadb"}
 
 
-class HostDumpAdapter(InPlace):
+class HostDumpAdapter(Kept):
     """A server that the host's user may talk to without a password (peer and socket authentication, as Debian's
     packages set it up). The dump is kept in the point to be loaded by hand: a restore leaves the live server as it is,
     since only whoever knows it can say what of it is to go."""
-
-    overwrites = False
 
     @property
     def _user(self) -> str:
@@ -55,12 +52,6 @@ class HostDumpAdapter(InPlace):
         part = self.tools.store(point, source, name, stream, judge)
         return {**source.as_dict(), **part, "rows": judge.facts.rows}
 
-    def check_target(self, record: Mapping[str, Any]) -> list[str]:
-        return []
-
     def plan(self, record: Mapping[str, Any]) -> str:
         load = f"runuser -u {self._user} -- {LOADS[self.source.engine]} < DIRECTORY/{record['file']}"
         return f"leave {self.label} as they are (slipway restore --extract DIRECTORY, then {load})"
-
-    def restore(self, record: Mapping[str, Any], point: Point, restore_id: str) -> dict[str, Any]:
-        return {"label": self.label, "kept": True}

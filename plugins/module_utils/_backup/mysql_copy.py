@@ -225,11 +225,12 @@ class Copier:
         """One table; the live one is kept beside it."""
         database, table = wanted.database, wanted.table
         what = f"{database}.{table}"
-        rows = self._rows(wanted)
+        self._check_opened(wanted)
         if not self._do(database_sql(database), "look for the database").strip():
             raise RefusedError(f"{what}: the live server has no database {database}; copy the whole database")
         live = self._look(database, table)
         keys = parse_foreign_keys(self._old(foreign_keys_sql(database, table), "look at its foreign keys"))
+        rows = int(self._old(count_sql(database, table), "count its rows"))
         scratch, kept = restored_name("slipway", copy_id), kept_name(table, copy_id) if live.exists else ""
         try:
             self._load_table(database, table, scratch, rows, keys)
@@ -253,19 +254,18 @@ class Copier:
     def count(self, wanted: Wanted) -> tuple[int, int | None]:
         """How many rows it has there, and in the live server."""
         database, table = wanted.database, wanted.table
-        rows = self._rows(wanted)
+        self._check_opened(wanted)
+        rows = int(self._old(count_sql(database, table), "count its rows"))
         if not self._do(kind_sql(database, table), "look for the table").strip():
             return rows, None
         return rows, int(self._do(count_sql(database, table), "count its rows"))
 
-    def _rows(self, wanted: Wanted) -> int:
-        """How many rows it has there. Raises where it is no table."""
+    def _check_opened(self, wanted: Wanted) -> None:
         database, table = wanted.database, wanted.table
         if wanted.schema not in ("", database):
             raise RefusedError(f"{wanted.text}: these servers know no schema; name database and table")
         if self._old(kind_sql(database, table), "look for the table").strip() != "BASE TABLE":
             raise RefusedError(f"{database}.{table}: is no table there; look: docker exec -it {self._opened.name} sh")
-        return int(self._old(count_sql(database, table), "count its rows"))
 
     def _look(self, database: str, table: str) -> _Live:
         kind = self._do(kind_sql(database, table), "look for the table").strip()

@@ -12,8 +12,9 @@ knows of it, on whatever host. Data goes into a point in one of two ways:
   sees every chunk and judges the end of the command; what it refuses becomes no part. A part is read back by its
   checksum.
 
-It comes back in one of two ways:
+It comes back in one of three ways:
 
+* `Kept`: by hand (`slipway restore --extract`); a restore leaves what is live as it is;
 * `InPlace`: `restore` replaces the live data while the services that work with it are stopped;
 * `Beside`: a database is put together beside the live one (`prepare`), brought to the target by a server of its own in
   an isolated container, checked, and put to rest. Nothing live is touched before `swap`, which stops the live server,
@@ -221,6 +222,18 @@ class InPlace(Adapter):
     def restore(self, record: Mapping[str, Any], point: Point, restore_id: str) -> dict[str, Any]:
         """Bring the data back. May be called again after it was killed at any step. What the result calls `previous` is
         the directory where the old data is kept."""
+
+
+class Kept(InPlace):
+    """A source that a point keeps to be taken out by hand. A restore leaves what is live as it is."""
+
+    overwrites = False
+
+    def check_target(self, record: Mapping[str, Any]) -> list[str]:
+        return []
+
+    def restore(self, record: Mapping[str, Any], point: Point, restore_id: str) -> dict[str, Any]:
+        return {"label": self.label, "kept": True}
 
 
 @dataclass(frozen=True)
