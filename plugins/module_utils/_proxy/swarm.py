@@ -250,8 +250,10 @@ class Agent:
             return IDLE_SECONDS, {}
         nodes = self._gateway.nodes()
         mine = next((node for node in nodes if node["ID"] == self._node), None)
-        if mine is None or (mine["Spec"].get("Labels") or {}).get(PROXY_LABEL) != "true":
+        if mine is None:
             self._node = ""  # it may have left for another Swarm
+            return TASKS_SECONDS, {}
+        if (mine["Spec"].get("Labels") or {}).get(PROXY_LABEL) != "true":
             return IDLE_SECONDS, {}
         asked = wishes(self._gateway)
         services = {each for wish in asked.values() for name in wish.serving for each in wish.weights(name)}
@@ -278,7 +280,7 @@ class Agent:
         self._report(mine, asked, result, draining, here)
         self._counts = {stack: count for stack, count in self._counts.items() if stack in asked}
         self._ports = {service: ports for service, ports in self._ports.items() if service in services}
-        return DRAINING_SECONDS if draining else TASKS_SECONDS if services else IDLE_SECONDS, result
+        return DRAINING_SECONDS if draining else TASKS_SECONDS, result
 
     def _learn(
         self, tasks: Iterable[Mapping[str, Any]], nodes: Iterable[Mapping[str, Any]], stacks: Iterable[str]

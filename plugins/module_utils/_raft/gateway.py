@@ -27,6 +27,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._release.engine import
 # A write comes back in some ten milliseconds; without a quorum Docker itself would hold it for half a minute.
 CALL_TIMEOUT_SECONDS = 10
 EVENTS = {"type": ["config", "node"]}
+COMING = ("pending", "error")  # states of a node that is to be one of the cluster
 TASK_LABEL = "com.docker.swarm.task.id"
 
 
@@ -42,7 +43,9 @@ class NotManager(EngineError):
     """This host's engine is no manager of a Swarm."""
 
 
+# The first that fits: a manager that cannot reach its leader says that it is none, and goes on as a worker would.
 _KINDS: Mapping[str, type[EngineError]] = {
+    "has trouble connecting to the cluster": Unavailable,
     "update out of sequence": Conflict,
     "AlreadyExists": Conflict,
     "already exists": Conflict,
@@ -86,11 +89,19 @@ class RaftGateway:
         return cls(connect_client(CALL_TIMEOUT_SECONDS))
 
     def node_id(self) -> str:
-        """This node's id; empty where the engine is no manager of a Swarm."""
+        """This node's id; empty where the engine is no manager of a Swarm, or is locked.
+
+        Unavailable for a manager that is on its way into the cluster or lost it, as after a start of the engine.
+        """
         with _answered("engine"):
             swarm = self._client.info().get("Swarm") or {}
-        active = swarm.get("LocalNodeState") == "active" and swarm.get("ControlAvailable")
-        return str(swarm.get("NodeID") or "") if active else ""
+        state, identity = swarm.get("LocalNodeState"), str(swarm.get("NodeID") or "")
+        if state == "active" and swarm.get("ControlAvailable"):
+            return identity
+        if state in COMING or identity in {each.get("NodeID") for each in swarm.get("RemoteManagers") or ()} - {""}:
+            detail = swarm.get("Error") or f"its state is {state}"
+            raise Unavailable(f"this node of the Swarm is not ready: {detail}{_REMEDIES[Unavailable]}")
+        return ""
 
     # Configs
 

@@ -32,12 +32,14 @@ sys.path[:0] = [str(HERE.parents[1] / "lab"), str(HERE.parent / "arena")]
 from slipway_arena import engines, versions
 from slipway_arena.arena import Arena, Load, Machine, Play, Strike, load_average
 from slipway_arena.judge import judge
+from slipway_lab import settings
 from slipway_lab.shell import LabError
 
 DRAIN_SECONDS = 4
 BACK_SECONDS = 120
 NOTICE_SECONDS = 30
 OPENING_SECONDS = 1.0
+FRESH_SECONDS = 2.0
 LIGHT = {"fresh_a_second": 8, "kept_a_second": 10, "post_a_second": 3, "slow": 2, "sockets": 3}
 QUICK = (("controller", "switch"), ("dockerd", "finish"))
 
@@ -52,6 +54,7 @@ class Trial:
     asked: int = 0
     ended: str = ""  # what the hosts ran before the next run
     seconds: float = 0.0
+    note: str = ""
     problems: list[str] = field(default_factory=list)
 
 
@@ -124,6 +127,8 @@ def hold(arena: Arena, way: str, step: str, old: str, new: str, back: bool) -> T
             if way != "controller":
                 play.wait()
             arena.await_quiet()
+        if any(each.failure and each.ended > time.monotonic() - FRESH_SECONDS for each in load.so_far()):
+            trial.note = f"it failed still, what the hosts knew: {arena.testify().relative_to(settings.ROOT)}"
         trial.ended = ", ".join(sorted(arena.serving()))
         expected = old if back else new
         said = arena.release(expected, stack_drain_seconds=DRAIN_SECONDS)
@@ -164,8 +169,8 @@ def tell(trial: Trial, load: str) -> None:
         f"left {trial.ended} ({trial.seconds:.0f} s, load {load})",
         flush=True,
     )
-    for problem in trial.problems:
-        print(f"         {problem}", flush=True)
+    for line in [*trial.problems, *filter(None, [trial.note])]:
+        print(f"         {line}", flush=True)
 
 
 def prove(arena: Arena, chosen: list[tuple[str, str]]) -> list[Trial]:

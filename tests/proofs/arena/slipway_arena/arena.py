@@ -50,6 +50,12 @@ PHASES = (
     "finish",
     "after_release",
 )
+WITNESS = """
+tail -n +1 /etc/nginx/slipway/upstreams/*
+slipway upstreams status; docker ps -a; docker node ls; docker service ls
+docker service ps --no-trunc $(docker service ls -q)
+journalctl -o short-precise -n 60 -u slipway-upstreams; journalctl -o short-precise -n 60 -u docker
+"""
 CERTIFICATE = f"""
 place=/etc/slipway/certificates/{SITE}/current; mkdir -p $place
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN={SITE} \\
@@ -390,6 +396,14 @@ class Arena:
 
     def strike(self, machine: Machine, step: str) -> Strike:
         return Strike(self.engine, machine, step, self.steps)
+
+    def testify(self) -> Path:
+        """Write down what every host knows at this moment, for whoever looks for a reason."""
+        path = self.directory / f"testimony-{self._plays}.txt"
+        with ThreadPoolExecutor(len(self.machines)) as pool:
+            told = pool.map(lambda one: one.shell(f"set +e; exec 2>&1; {WITNESS}", check=False), self.machines)
+            path.write_text("\n".join(f"==== {one.name}\n{text}" for one, text in zip(self.machines, told)))
+        return path
 
     def serving(self) -> set[str]:
         """The versions that the hosts run of what is asked."""

@@ -59,6 +59,11 @@ def test_created_with_its_data(client: MagicMock) -> None:
         ),
         ("raft: failed to process the request: node lost leader status", Unavailable, "lost leader status"),
         ("rpc error: code = DeadlineExceeded desc = context deadline exceeded", Unavailable, "DeadlineExceeded"),
+        (
+            "This node is not a swarm manager. Manager is being prepared or has trouble connecting to the cluster.",
+            Unavailable,
+            "recover the quorum$",
+        ),
         ('This node is not a swarm manager. Use "docker swarm init"', NotManager, "run it on a manager$"),
         (
             "rpc error: code = InvalidArgument desc = only updates to Labels are allowed",
@@ -94,6 +99,16 @@ def test_what_is_not_there_is_none(client: MagicMock) -> None:
     [
         ({"LocalNodeState": "inactive", "NodeID": ""}, ""),
         ({"LocalNodeState": "active", "ControlAvailable": False, "NodeID": "w"}, ""),
+        (
+            {
+                "LocalNodeState": "active",
+                "ControlAvailable": False,
+                "NodeID": "w",
+                "RemoteManagers": [{"NodeID": "m"}, {"NodeID": ""}],
+            },
+            "",
+        ),
+        ({"LocalNodeState": "inactive", "NodeID": "", "RemoteManagers": [{"NodeID": ""}]}, ""),
         ({"LocalNodeState": "active", "ControlAvailable": True, "NodeID": "m"}, "m"),
         ({"LocalNodeState": "locked", "ControlAvailable": False, "NodeID": "m"}, ""),
         (None, ""),
@@ -102,6 +117,25 @@ def test_what_is_not_there_is_none(client: MagicMock) -> None:
 def test_only_managers_have_an_id(client: MagicMock, swarm: object, node: str) -> None:
     client.info.return_value = {"Swarm": swarm}
     assert RaftGateway(client).node_id() == node
+
+
+@pytest.mark.parametrize(
+    ("swarm", "why"),
+    [
+        ({"LocalNodeState": "pending", "NodeID": ""}, "its state is pending"),
+        ({"LocalNodeState": "error", "NodeID": "m", "Error": "certificate (m) expired"}, r"certificate \(m\) expired"),
+        (
+            {"LocalNodeState": "active", "NodeID": "m", "RemoteManagers": [{"NodeID": "m", "Addr": "10.0.0.1:2377"}]},
+            "its state is active",
+        ),
+    ],
+)
+def test_a_manager_that_comes_up_is_not_taken_for_a_worker(
+    client: MagicMock, swarm: dict[str, object], why: str
+) -> None:
+    client.info.return_value = {"Swarm": {"ControlAvailable": False, **swarm}}
+    with pytest.raises(Unavailable, match=f"this node of the Swarm is not ready: {why}; start the other managers"):
+        RaftGateway(client).node_id()
 
 
 def test_tasks_of_nothing_are_not_those_of_everything(client: MagicMock) -> None:
