@@ -36,6 +36,13 @@ options:
     type: list
     elements: str
     default: []
+  receivers:
+    description:
+      - PostgreSQL services whose commits wait for a receiver on another host, by C(service), C(name) and
+        C(patience_seconds), as O(slipway.ops.backup#role:main:backup_log_receivers) has them.
+    type: list
+    elements: dict
+    default: []
   interval_seconds:
     description: How often what has come is cut and sent, in seconds.
     type: float
@@ -73,6 +80,7 @@ _value:
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -81,6 +89,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._log.settings import K
 from ansible_collections.slipway.ops.plugins.plugin_utils._plain import plain
 
 MIB = 1 << 20
+# Of a receiver, as the specification of the role has them: Ansible does not lay defaults over what is in a list.
+RECEIVER = "slipway_receiver"
+PATIENCE_SECONDS = 15.0
 
 
 def backup_log_settings(
@@ -92,6 +103,7 @@ def backup_log_settings(
     budget_mib: int = 1024,
     reserve_mib: int = 512,
     tidy: bool = True,
+    receivers: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The settings as text, when they are right; empty when nothing is followed."""
     if isinstance(sources, str) or not isinstance(sources, Sequence):
@@ -110,6 +122,16 @@ def backup_log_settings(
         "tidy": bool(tidy),
     }
     wanted = [dict(item) for item in sources if item.get("kind") in KINDS and item.get("service") not in excluded]
+    followed = {item["service"]: item for item in wanted if "service" in item}
+    for receiver in receivers:
+        service = receiver.get("service")
+        if service not in followed:
+            raise AnsibleFilterError(
+                f"backup_log_receivers: {service}: is no database of stack {stack} whose log is followed"
+                f" (these are: {', '.join(sorted(followed)) or 'none'})"
+            )
+        followed[service]["receiver"] = receiver.get("name", RECEIVER)
+        followed[service]["receiver_patience_seconds"] = receiver.get("patience_seconds", PATIENCE_SECONDS)
     if not wanted:
         return ""
     document = {"stack": stack, "repositories": repositories, "sources": wanted, "log": log}
@@ -140,6 +162,9 @@ def backup_log_settings(
                     "user": source.user,
                     "password_variable": source.password_variable,
                     "log_directory": source.directory,
+                    "receiver": source.receiver,
+                    "receiver_patience_seconds": source.receiver_patience_seconds,
+                    "remote": asdict(source.remote) if source.remote else None,
                 }.items()
                 if value
             }

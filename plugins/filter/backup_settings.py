@@ -89,10 +89,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, parse_settings
 from ansible_collections.slipway.ops.plugins.plugin_utils._plain import plain
-
-# Only the role needs these: what they say lies in files of their own on the host, or nowhere.
-SECRETS = ("password", "s3_access_key_id", "s3_secret_access_key", "s3_region")
-LIMITS = ("upload_limit_kib", "download_limit_kib")
+from ansible_collections.slipway.ops.plugins.plugin_utils._repositories import LIMITS, for_host
 
 
 def backup_settings(
@@ -115,7 +112,7 @@ def backup_settings(
     rules = plain(retention or {})
     wanted = {
         "stack": stack,
-        "repositories": [_repository(item, rules, limits, authority_directory) for item in plain(repositories)],
+        "repositories": [for_host(item, rules, limits, authority_directory) for item in plain(repositories)],
         "sources": plain(sources),
         "interval_seconds": interval_seconds,
         "drill": plain(drill or {}),
@@ -134,19 +131,6 @@ def backup_settings(
         "promises": vars(settings.promises),
     }
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
-
-
-def _repository(item: Any, retention: Any, limits: Mapping[str, int], authority_directory: str) -> Any:
-    """One repository as the host program reads it."""
-    if not isinstance(item, Mapping):
-        return item
-    found = {name: value for name, value in item.items() if name not in SECRETS}
-    for name, limit in limits.items():
-        found[name] = found.pop(f"{name}_per_second", limit)
-    found["retention"] = found.get("retention") or retention
-    if found.get("ca_file") and authority_directory:
-        found["ca_file"] = f"{authority_directory}/{found.get('name')}/ca.pem"
-    return found
 
 
 class FilterModule:

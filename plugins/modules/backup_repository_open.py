@@ -69,38 +69,42 @@ repositories:
 
 import os
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.ops.plugins.module_utils._backup.backup import ensure_repository
 from ansible_collections.slipway.ops.plugins.module_utils._backup.escrow import Entry, parse_entries, prove_escrow
-from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, RefusedError
-from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
-from ansible_collections.slipway.ops.plugins.module_utils._backup.wiring import tools_for
+from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Host
+from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError, Place, RefusedError
+from ansible_collections.slipway.ops.plugins.module_utils._backup.repository import Repository
+from ansible_collections.slipway.ops.plugins.module_utils._backup.wiring import repositories_for
 
 
-def sweep(tools: Tools, dry_run: bool) -> list[str]:
+def sweep(place: Place, repositories: Sequence[Repository], dry_run: bool) -> list[str]:
     """Remove the secrets of repositories that are not there any more; returns their directories."""
-    named = {repository.name for repository in tools.settings.repositories}
-    root = tools.place.repositories
-    found = [f"{root}/{name}" for name in sorted(tools.host.names(root)) if name not in named]
+    host, root = Host(), place.repositories
+    named = {repository.name for repository in repositories}
+    found = [f"{root}/{name}" for name in sorted(host.names(root)) if name not in named]
     for path in [] if dry_run else found:
-        tools.host.remove_tree(path)
+        host.remove_tree(path)
     return found
 
 
-def settle(module: AnsibleModule, tools: Tools, entries: list[Entry]) -> dict[str, Any]:
+def settle(
+    module: AnsibleModule, place: Place, repositories: Sequence[Repository], entries: list[Entry]
+) -> dict[str, Any]:
     """Bring everything about; returns the module's result."""
     found: dict[str, Any] = {}
     dry_run = module.check_mode
     here = not dry_run or shutil.which("restic") is not None
-    for repository in (tools.repository, *tools.others):
+    for repository in repositories:
         made = ensure_repository(repository, dry_run) if here else True
         stored = True
         if here and not (made and dry_run):
-            stored = prove_escrow(repository, tools.place, entries, dry_run)
+            stored = prove_escrow(repository, place, entries, dry_run)
         found[repository.name] = {"url": repository.address, "initialised": made, "stored": stored}
-    gone = sweep(tools, dry_run)
+    gone = sweep(place, repositories, dry_run)
     after = "".join(f"{record['url']}\n" for record in found.values())
     before = "".join(f"{record['url']}\n" for record in found.values() if not record["initialised"])
     return {
@@ -138,12 +142,12 @@ def main() -> None:
     try:
         entries = parse_entries(module.params["escrow"], "escrow")
         try:
-            tools = tools_for(module.params["stack"], module.log)
+            place, repositories = repositories_for(module.params["stack"])
         except RefusedError:
             if not module.check_mode:
                 raise
             module.exit_json(changed=True, repositories={}, diff={"before": "", "after": "new repositories\n"})
-        result = settle(module, tools, entries)
+        result = settle(module, place, repositories, entries)
     except BackupError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

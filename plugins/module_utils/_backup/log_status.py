@@ -41,7 +41,8 @@ def log_status(tools: Tools, points: Sequence[Point]) -> dict[str, Any]:
         found.setdefault(service, _unknown()).update(span)
     for state in found.values():
         loss = state["loss_seconds"]
-        state["ok"] = bool(state["followed"]) and loss is not None and loss <= LOSS_SECONDS and not state["holes"]
+        good_log = loss is not None and loss <= LOSS_SECONDS and not state["holes"]
+        state["ok"] = bool(state["followed"]) and good_log and state["waits_for_receiver"] is not False
     return found
 
 
@@ -49,6 +50,8 @@ def _unknown() -> dict[str, Any]:
     return {
         "followed": False,
         "loss_seconds": None,
+        "receiver": "",
+        "waits_for_receiver": None,
         "last_sent": "",
         "last_sent_seconds": None,
         "holes": [],
@@ -72,6 +75,8 @@ def _followed(tools: Tools) -> dict[str, dict[str, Any]]:
             **_unknown(),
             "followed": followed,
             "loss_seconds": record.get("loss_seconds"),
+            "receiver": str(record.get("receiver") or ""),
+            "waits_for_receiver": record.get("waits_for_receiver"),
             "last_sent": datetime.fromtimestamp(sent, now.tzinfo).isoformat() if sent else "",
             "last_sent_seconds": round(now.timestamp() - sent) if sent else None,
             "holes": gaps(record),
@@ -138,6 +143,8 @@ def describe(stack: str, logs: Mapping[str, Mapping[str, Any]]) -> list[str]:
         said = f"last sent {human_seconds(sent)} ago" if sent is not None else "nothing was sent yet"
         said += f"; a loss now would cost {human_seconds(loss)} of changes" if loss is not None else ""
         lines.append(f"  {said}")
+        if state["waits_for_receiver"]:
+            lines.append(f"  commits wait for the receiver {state['receiver']} on another host")
         lines += [f"  HOLE: {state['holes'][0]} ({len(state['holes'])} in all)"] if state["holes"] else []
         lines += [f"  problem: {problem}" for problem in state["problems"]]
     return lines

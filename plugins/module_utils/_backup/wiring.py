@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup import backup as backups
@@ -13,12 +13,16 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import (
     STACK_NAME,
     Place,
+    RefusedError,
     RepositorySettings,
     UsageError,
+    parse_repositories,
 )
 from ansible_collections.slipway.ops.plugins.module_utils._backup.repository import Repository
 from ansible_collections.slipway.ops.plugins.module_utils._backup.sources import Tools
 from ansible_collections.slipway.ops.plugins.module_utils._log.log_files import logs_for
+from ansible_collections.slipway.ops.plugins.module_utils._log.settings import LogPlace
+from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
 
 def tools_for(stack: str, progress: Callable[[str], None], repository: str = "", hurry: bool = False) -> Tools:
@@ -46,3 +50,20 @@ def tools_for(stack: str, progress: Callable[[str], None], repository: str = "",
         others=others,
         logs=lambda name: logs_for(place, name),
     )
+
+
+def repositories_for(stack: str) -> tuple[Place, list[Repository]]:
+    """Where a stack's files are on this host, and its repositories, the primary one first: of a stack that is backed
+    up from here, or whose logs are received here."""
+    if not STACK_NAME.match(stack):
+        raise UsageError(f"stack {stack!r}: is not a name of a stack")
+    place = Place(stack)
+    received = files.read_json(LogPlace(place).settings) if files.read_json(place.settings) is None else None
+    if not isinstance(received, dict):
+        found: Sequence[RepositorySettings] = backups.load_settings(place).repositories
+    else:
+        problems: list[str] = []
+        found = parse_repositories(received.get("repositories"), problems)
+        if problems:
+            raise RefusedError(f"{LogPlace(place).settings}: " + "; ".join(problems))
+    return place, [Repository(stack, each, place) for each in found]

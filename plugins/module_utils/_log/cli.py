@@ -138,6 +138,7 @@ def overview(tools: LogTools, sources: Sequence[LogSource], stores: dict[str, An
             }
         loss = record.get("loss_seconds")
         fine = fine and loss is not None and loss <= LOSS_SECONDS and not gaps(record)
+        fine = fine and record.get("waits_for_receiver") is not False
         found["sources"][source.key] = record
     found["ok"] = fine
     return found
@@ -186,6 +187,8 @@ def describe(found: dict[str, Any]) -> list[str]:
         cost = f"a loss now would cost {human_seconds(loss)} of changes" if loss is not None else "nothing is known yet"
         lines.append(f"{key} ({record['kind']}), lineage {record['lineage'] or 'none yet'}: {cost}")
         lines += [f"  problem: {problem}" for problem in record.get("problems") or []]
+        if record.get("waits_for_receiver"):
+            lines.append(f"  commits wait for the receiver {record['receiver']} on another host")
         if record.get("wal_status"):
             kept = human_bytes(float(record.get("retained_bytes") or 0))
             lines.append(f"  server at {record.get('server_lsn')}, slot {record['wal_status']}, keeps {kept} for us")

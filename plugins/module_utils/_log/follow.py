@@ -38,7 +38,9 @@ from ansible_collections.slipway.ops.plugins.module_utils._log.binlogs import Bi
 from ansible_collections.slipway.ops.plugins.module_utils._log.model import Piece, by_stream, coverage, superfluous
 from ansible_collections.slipway.ops.plugins.module_utils._log.outbox import Waiting
 from ansible_collections.slipway.ops.plugins.module_utils._log.postgres import PostgresLog
+from ansible_collections.slipway.ops.plugins.module_utils._log.postgres_remote import RemotePostgresLog
 from ansible_collections.slipway.ops.plugins.module_utils._log.rclone import DENIALS, LogRepository
+from ansible_collections.slipway.ops.plugins.module_utils._log.settings import LogSource
 from ansible_collections.slipway.ops.plugins.module_utils._log.source import LogTools, Source, WaitingError
 from ansible_collections.slipway.ops.plugins.module_utils._log.store import Access, Sender, Sent, Store
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
@@ -69,13 +71,17 @@ class Reading(Protocol):
 
     def pieces(self, prefix: str = "") -> list[Piece]: ...
 
+    def directories(self, prefix: str) -> list[str]: ...
+
     def check(self, piece: Piece) -> int: ...
 
     def delete(self, pieces: Sequence[Piece]) -> None: ...
 
 
-def make_source(source: Any, tools: LogTools) -> Source:
-    """The adapter of a source's kind."""
+def make_source(source: LogSource, tools: LogTools, stores: Sequence[Reading] = ()) -> Source:
+    """The adapter of a source's kind. `stores` are the stack's repositories."""
+    if source.remote is not None:
+        return RemotePostgresLog(source, tools, [store.directories for store in stores])
     return PostgresLog(source, tools) if source.kind == SOURCE_POSTGRESQL else BinaryLog(source, tools)
 
 
@@ -279,16 +285,16 @@ class Follower:
             )
         self.tools = tools
         self.stopping = threading.Event()
-        self.sources = [make_source(source, tools) for source in settings.sources]
         accesses = {item.name: Access(item, tools.place.known_hosts(item.name)) for item in settings.repositories}
+        reading = [stores(item) if stores else Store(accesses[item.name]) for item in settings.repositories]
+        self.sources = [make_source(source, tools, reading) for source in settings.sources]
         self._senders = {
             item.name: senders(item) if senders else Sender(Store(accesses[item.name]))
             for item in settings.repositories
         }
         self.shippers = [Shipper(item, self.sources, self._senders[item.name], tools) for item in settings.repositories]
         self.inspectors = [
-            Inspector(item, self.sources, stores(item) if stores else Store(accesses[item.name]), tools)
-            for item in settings.repositories
+            Inspector(item, self.sources, store, tools) for item, store in zip(settings.repositories, reading)
         ]
         self._audits: dict[str, dict[str, Any]] = {}
         self._audited: dict[str, float] = {}
@@ -380,6 +386,9 @@ class Follower:
             }
             if isinstance(source, PostgresLog):
                 record["receiving"] = source.receiving
+                if source.synchrony.name:
+                    record["receiver"] = source.synchrony.name
+                    record["waits_for_receiver"] = source.synchrony.waits and not source.synchrony.problem
             if key in self._seen:
                 record["seen_timestamp_seconds"] = math.floor(self._seen[key])
             record["uncut_seconds"] = round(now - source.stuck_since) if source.stuck_since else 0
@@ -481,6 +490,8 @@ class Follower:
             if late or any(source.changed for source in self.sources):
                 audited = time.monotonic()
                 self.audit()
+            for source in self.sources:
+                source.watch()
             with contextlib.suppress(OSError):
                 self.publish()
             self.stopping.wait(STATUS_SECONDS)

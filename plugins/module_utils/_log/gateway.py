@@ -26,6 +26,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._state import files
 LABEL_RECEIVER = "ops.slipway.log"
 ASK_SECONDS = 20
 CLIENT_SECONDS = 60
+PULL_SECONDS = 900
 LINKS = 40
 
 
@@ -98,6 +99,19 @@ class Engine:
     def ask(self, server: Server, command: Sequence[str], text: str = "") -> Outcome:
         """Run a command in the container; it is given up when it does not answer."""
         return run(["docker", "exec", "--interactive", server.id, *command], text=text, limit_seconds=ASK_SECONDS)
+
+    def once(self, command: Sequence[str], text: str = "") -> Outcome:
+        """Run a container that answers and ends; it is given up when it does not answer."""
+        return run(command, text=text, limit_seconds=ASK_SECONDS)
+
+    def fetch_image(self, reference: str) -> None:
+        """Pull the image when it is not here."""
+        if run(["docker", "image", "inspect", reference], limit_seconds=CLIENT_SECONDS).status == 0:
+            return
+        outcome = run(["docker", "pull", "--quiet", reference], limit_seconds=PULL_SECONDS)
+        if outcome.status != 0:
+            reason = " ".join(outcome.stderr.split()) or f"exit status {outcome.status}"
+            raise BackupError(f"docker pull {reference}: {reason}")
 
     def receive(self, command: Sequence[str]) -> Outcome:
         """Run a container until it ends."""

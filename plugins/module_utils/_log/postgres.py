@@ -16,6 +16,8 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import Outcome
@@ -24,6 +26,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._log import wal
 from ansible_collections.slipway.ops.plugins.module_utils._log.gateway import LABEL_RECEIVER, Server, host_path
 from ansible_collections.slipway.ops.plugins.module_utils._log.model import Lineage
 from ansible_collections.slipway.ops.plugins.module_utils._log.source import Source, WaitingError
+from ansible_collections.slipway.ops.plugins.module_utils._log.synchrony import Synchrony
 from ansible_collections.slipway.ops.plugins.module_utils._log.tail import Found, Tail, TurnedBackError
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
@@ -33,6 +36,7 @@ BACKOFF_SECONDS = (1, 2, 4, 8, 15, 30)
 # How long a receiver must have run to be called a working one.
 STEADY_SECONDS = 5
 LOST = "lost"
+SYNCHRONOUS = "synchronous"  # among the facts: the receiver that commits were told to wait for
 
 # The password goes from the container's own variable (or the file that <variable>_FILE names) into psql's environment.
 # Without a user's name it is the one that the container was given.
@@ -80,7 +84,7 @@ def tell_command(user: str, variable: str) -> list[str]:
 
 
 def slot_name(key: str) -> str:
-    """The replication slot of a source."""
+    """The replication slot of who receives under this name."""
     return "slipway_" + re.sub(r"[^a-z0-9_]", "_", key.lower())[:50]
 
 
@@ -111,19 +115,41 @@ def make_slot_sql(slot: str, drop: bool) -> str:
     return f"{first}SELECT pg_create_physical_replication_slot('{slot}', true);\n"
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a program of the server's image reaches the server: the network of its container, and libpq's settings."""
+
+    network: str
+    host: str = "127.0.0.1"
+    port: int = 5432
+    application: str = "slipway"
+    ca_file: str = ""
+
+    def words(self, passfile: str) -> list[str]:
+        """Words for `docker run`."""
+        words = [
+            *("--network", self.network, "--user", "0:0", "--read-only"),
+            *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+            *("--mount", f"type=bind,source={passfile},target=/slipway/passfile,readonly"),
+            *("--env", "PGPASSFILE=/slipway/passfile", "--env", f"PGAPPNAME={self.application}"),
+            *("--env", f"PGHOST={self.host}", "--env", f"PGPORT={self.port}", "--env", "PGCONNECT_TIMEOUT=10"),
+        ]
+        if self.ca_file:
+            words += ["--mount", f"type=bind,source={self.ca_file},target=/slipway/ca.pem,readonly"]
+            words += ["--env", "PGSSLMODE=verify-full", "--env", "PGSSLROOTCERT=/slipway/ca.pem"]
+        return words
+
+
 def receive_command(
-    server: Server, label: str, name: str, received: str, passfile: str, user: str, slot: str
+    image: str, way: Way, label: str, name: str, received: str, passfile: str, user: str, slot: str
 ) -> list[str]:
     """The container that receives. It ends with the connection, and is started again by who watches it."""
     return [
         *("docker", "run", "--rm", "--name", name, "--label", f"{LABEL_RECEIVER}={label}", "--log-driver", "none"),
-        *("--network", f"container:{server.id}", "--user", "0:0", "--read-only"),
-        *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+        *way.words(passfile),
         *("--mount", f"type=bind,source={received},target=/slipway/received"),
-        *("--mount", f"type=bind,source={passfile},target=/slipway/passfile,readonly"),
-        *("--env", "PGPASSFILE=/slipway/passfile", "--env", "PGAPPNAME=slipway", "--env", "PGCONNECT_TIMEOUT=10"),
-        *("--entrypoint", "pg_receivewal", server.image_id),
-        *("--host=127.0.0.1", f"--username={user}", "--no-password", f"--slot={slot}", "--synchronous", "--no-loop"),
+        *("--entrypoint", "pg_receivewal", image),
+        *(f"--username={user}", "--no-password", f"--slot={slot}", "--synchronous", "--no-loop"),
         "--directory=/slipway/received",
     ]
 
@@ -134,12 +160,22 @@ def passfile_line(user: str, password: str) -> str:
     return ":".join(field.replace("\\", "\\\\").replace(":", "\\:") for field in fields) + "\n"
 
 
+@contextlib.contextmanager
+def passfile(path: str, user: str, password: str) -> Iterator[str]:
+    """libpq's password file, for the block."""
+    files.write_whole(path, passfile_line(user, password))
+    try:
+        yield path
+    finally:
+        files.remove(path)
+
+
 class PostgresLog(Source):
     """The adapter."""
 
     def __init__(self, source: Any, tools: Any) -> None:
         super().__init__(source, tools)
-        self.slot = slot_name(source.key)
+        self.slot = slot_name(self._slot_key())
         self._told_user = ""
         self._receiving_since: float | None = None
         self.silent_since: float | None = None
@@ -149,6 +185,15 @@ class PostgresLog(Source):
         self._clear_wanted = False
         self._behind_since: float | None = None
         self._flush_before = 0
+        self.synchrony = Synchrony(
+            source.receiver,
+            source.receiver_patience_seconds,
+            str(self.state.facts.get(SYNCHRONOUS) or ""),
+            lambda name: slot_name(f"{source.key}_{name}"),
+            self._remember_receiver,
+            lambda line: tools.say(f"{self.label}: {line}"),
+            tools.now,
+        )
         present = self.state.document["lineage"]
         if present:
             self.use_lineage(Lineage.named(tools.settings.stack, source.key, present))
@@ -157,6 +202,26 @@ class PostgresLog(Source):
             with contextlib.suppress(ValueError):
                 if name != present:
                     self.older.append(self.make_tail(Lineage.named(tools.settings.stack, source.key, name)))
+
+    def _slot_key(self) -> str:
+        return str(self.source.key)
+
+    def _remember_receiver(self, name: str) -> None:
+        with self.state.lock:
+            self.state.facts[SYNCHRONOUS] = name
+            self.state.save()
+
+    def watch(self) -> None:
+        """Let commits wait for the receiver on another host while it is there."""
+        server = self.server
+        if self.synchrony.idle or server is None or not self._is_there(server):
+            return
+        try:
+            self.synchrony.step(lambda sql: self.ask(server, sql, f"ask {server.name}"))
+        except BackupError as error:
+            self.note("receiver on another host", str(error))
+        else:
+            self.note("receiver on another host", self.synchrony.problem)
 
     @property
     def receiving(self) -> bool:
@@ -179,16 +244,27 @@ class PostgresLog(Source):
 
     # Asking the server
 
-    def _ask(self, server: Server, sql: str, attempt: str) -> str:
-        outcome = self.tools.engine.ask(server, ask_command(*self.source.login), sql)
+    def ask(self, server: Server, sql: str, attempt: str) -> str:
+        """What the server answers, without the line's end. Raises BackupError with the reason."""
+        outcome = self._run(server, sql)
         if outcome.status != 0:
             raise BackupError(f"{attempt}: {self._explain(outcome)}")
         return outcome.stdout.strip()
 
+    def _run(self, server: Server, sql: str) -> Outcome:
+        return self.tools.engine.ask(server, ask_command(*self.source.login), sql)
+
+    def _is_there(self, server: Server) -> bool:
+        return self.tools.alive(server)
+
+    def _explanations(self) -> tuple[tuple[str, str], ...]:
+        """What a message holds → the remedy."""
+        return EXPLANATIONS
+
     def _explain(self, outcome: Outcome) -> str:
         user, variable = self.source.login
         user = user or self._told_user or "<POSTGRES_USER>"
-        for needle, remedy in EXPLANATIONS:
+        for needle, remedy in self._explanations():
             if needle in outcome.stderr.lower():
                 return remedy.format(user=user, variable=variable)
         lines = [line.strip() for line in outcome.stderr.splitlines() if line.strip()]
@@ -196,7 +272,7 @@ class PostgresLog(Source):
 
     def ask_facts(self, server: Server) -> dict[str, Any]:
         """What the server says of itself."""
-        text = self._ask(server, facts_sql(self.slot), f"ask {server.name}")
+        text = self.ask(server, facts_sql(self.slot), f"ask {server.name}")
         try:
             facts = json.loads(text)
         except ValueError:
@@ -245,30 +321,42 @@ class PostgresLog(Source):
         self.tools.engine.remove_receivers(self._label)
         facts = self.ask_facts(server)
         tail = self._prepare(server, facts)
-        outcome = self.tools.engine.ask(server, tell_command(*self.source.login))
-        user, found, password = outcome.stdout.partition("\n")
-        if outcome.status != 0 or not found:
-            raise BackupError(f"read the password in {server.name}: {self._explain(outcome)}")
-        self._told_user = user
-        passfile = f"{self.directory}/passfile"
-        files.write_whole(passfile, passfile_line(user, password))
-        command = receive_command(
-            server, self._label, self._receiver, self.received(tail.lineage), passfile, user, self.slot
-        )
-        if self.stopping.is_set():
-            return
-        tail.distrust()
-        self._receiving_since = self.tools.now()
-        try:
+        with self._credentials(server) as (user, secret):
+            command = receive_command(
+                server.image_id,
+                self._way(server),
+                self._label,
+                self._receiver,
+                self.received(tail.lineage),
+                secret,
+                user,
+                self.slot,
+            )
+            if self.stopping.is_set():
+                return
+            tail.distrust()
+            self._receiving_since = self.tools.now()
             outcome = self.tools.engine.receive(command)
-        finally:
-            files.remove(passfile)
         if self.stopping.is_set():
             return
         said = outcome.stderr.lower()
         if any(text in said for text in NOT_OURS):
             self._clear_wanted = True
         raise BackupError(f"the receiver ended: {self._explain(outcome)}")
+
+    def _way(self, server: Server) -> Way:
+        return Way(f"container:{server.id}")
+
+    @contextlib.contextmanager
+    def _credentials(self, server: Server) -> Iterator[tuple[str, str]]:
+        """The user, and libpq's password file, which is there for the block."""
+        outcome = self.tools.engine.ask(server, tell_command(*self.source.login))
+        user, found, password = outcome.stdout.partition("\n")
+        if outcome.status != 0 or not found:
+            raise BackupError(f"read the password in {server.name}: {self._explain(outcome)}")
+        self._told_user = user
+        with passfile(f"{self.directory}/passfile", user, password) as path:
+            yield user, path
 
     def _prepare(self, server: Server, facts: dict[str, Any]) -> Tail:
         """The lineage, its directory and the slot, as this server needs them."""
@@ -293,7 +381,7 @@ class PostgresLog(Source):
         self._remove_unfinished(tail)
         slot = facts["slot"]
         if slot is None or slot["wal_status"] == LOST:
-            self._ask(server, make_slot_sql(self.slot, slot is not None), "make the replication slot")
+            self.ask(server, make_slot_sql(self.slot, slot is not None), "make the replication slot")
             if slot is not None:
                 self.tools.say(
                     f"{self.label}: the server gave up the replication slot and dropped log that was not received"
@@ -499,7 +587,7 @@ class PostgresLog(Source):
 
     def audit(self) -> dict[str, Any]:
         server = self.server
-        if server is None or not self.tools.alive(server):
+        if server is None or not self._is_there(server):
             return {"server": ""}
         facts = self.ask_facts(server)
         if self.missing():

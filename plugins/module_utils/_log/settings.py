@@ -34,17 +34,43 @@ DEFAULT_VARIABLES = {
 USER_NAME = re.compile(r"[^\x00-\x1f`'\"\\/]{1,64}\Z")
 
 
+RECEIVER_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
+ADDRESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:-]*[A-Za-z0-9])?\Z")
+IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*\Z")
+REMOTE_KEYS = {"address", "port", "image", "name", "password_file", "ca_file"}
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A PostgreSQL server on another host. `name` is under which it knows this receiver; `image` holds the programs
+    that speak to it; with `ca_file` its certificate and name are verified."""
+
+    address: str
+    image: str
+    password_file: str
+    name: str
+    port: int = 5432
+    ca_file: str = ""
+
+
 @dataclass(frozen=True)
 class LogSource:
     """One database server whose log is followed: that of a service. `directory` is where a MySQL or MariaDB server
     writes its log in its container; it is asked when it is empty. The user must be allowed to replicate (PostgreSQL) or
-    to read the server's variables."""
+    to read the server's variables.
+
+    `receiver` is the one on another host that the server's commits wait for; when it has been away for longer than the
+    patience, they do not any more, unless that is 0. `remote` is set on that other host.
+    """
 
     kind: str
     service: str
     user: str = ""
     password_variable: str = ""
     directory: str = ""
+    receiver: str = ""
+    receiver_patience_seconds: float = 0.0
+    remote: Remote | None = None
 
     @property
     def key(self) -> str:
@@ -188,6 +214,50 @@ def _source(value: Mapping[str, Any], where: str, problems: list[str]) -> LogSou
         problems.append(f"{where}.password_variable: {found['password_variable']!r} is not a name of a variable")
     if found["log_directory"] and not found["log_directory"].startswith("/"):
         problems.append(f"{where}.log_directory: {found['log_directory']!r} is not an absolute path")
+    receiver = str(value.get("receiver") or "")
+    if receiver and (found["kind"] != SOURCE_POSTGRESQL or not RECEIVER_NAME.match(receiver)):
+        problems.append(
+            f"{where}.receiver: {receiver!r} must be a name of small letters, digits and _, and only PostgreSQL's"
+            f" commits can wait for a receiver, not {found['kind']}'s"
+        )
+    patience = _number(value, "receiver_patience_seconds", 0, 0, where, problems)
+    remote = _remote(value["remote"], f"{where}.remote", problems) if value.get("remote") is not None else None
+    if remote is not None and (found["kind"] != SOURCE_POSTGRESQL or not found["user"]):
+        problems.append(f"{where}: what is received from another host is of kind postgresql, and has a user")
     if len(problems) > before:
         return None
-    return LogSource(found["kind"], found["service"], found["user"], found["password_variable"], found["log_directory"])
+    return LogSource(
+        found["kind"],
+        found["service"],
+        found["user"],
+        found["password_variable"],
+        found["log_directory"],
+        receiver,
+        patience,
+        remote,
+    )
+
+
+def _remote(value: Any, where: str, problems: list[str]) -> Remote | None:
+    if not isinstance(value, Mapping):
+        problems.append(f"{where}: must be a mapping such as {{address: 192.0.2.1, image: 'postgres:17'}}")
+        return None
+    before = len(problems)
+    unknown = sorted(set(value) - REMOTE_KEYS)
+    if unknown:
+        problems.append(f"{where}.{unknown[0]}: is not known; these are: {', '.join(sorted(REMOTE_KEYS))}")
+    text = {key: str(value.get(key) or "") for key in REMOTE_KEYS - {"port"}}
+    for key, pattern, what in (
+        ("address", ADDRESS, "an address or a host's name"),
+        ("image", IMAGE, "an image"),
+        ("name", RECEIVER_NAME, "a name of small letters, digits and _"),
+    ):
+        if not pattern.match(text[key]):
+            problems.append(f"{where}.{key}: {text[key]!r} is not {what}")
+    for key in ("password_file", "ca_file"):
+        if not text[key].startswith("/") and (text[key] or key == "password_file"):
+            problems.append(f"{where}.{key}: {text[key]!r} is not an absolute path")
+    port = value.get("port", 5432)
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
+        problems.append(f"{where}.port: {port!r} is not a port")
+    return Remote(port=port, **text) if len(problems) == before else None

@@ -112,6 +112,10 @@ class Source(ABC):
         self.server_changed()
         return self.server
 
+    def watch(self) -> None:
+        """Look after what must not wait for the next audit."""
+        return
+
     def server_changed(self) -> None:
         """Another process writes the log now."""
         self.changed = True

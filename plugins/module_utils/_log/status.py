@@ -16,6 +16,7 @@ LOSS_SECONDS = 60
 SOURCE_METRICS = (
     ("holes", "How many files of the log are missing between the first and the last one that were cut."),
     ("receiving", "Whether the log is being received."),
+    ("waits_for_receiver", "Whether commits wait for the receiver on another host, where one is asked for."),
     ("behind_seconds", "For how long the server has had log that was not received."),
     ("unreceived_seconds", "For how long receiving has failed."),
     ("uncut_seconds", "For how long cutting has failed."),

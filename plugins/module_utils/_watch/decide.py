@@ -160,6 +160,8 @@ def _followed_log(options: Mapping[str, Any], log: FollowedLog, beginning: bool)
             found.append(f"nothing of the log of {log.name} is safe yet{why}")
     elif log.loss_seconds > limit:
         found.append(f"a loss now would cost {log.loss_seconds:.0f} s of {log.name}; at most {limit} are expected{why}")
+    if log.receiver and not beginning:
+        found.append(f"the receiver {log.receiver} of {log.name} on another host is not in order{why}")
     return found
 
 

@@ -201,6 +201,7 @@ def _read_backup_log(options: Mapping[str, Any]) -> Reading:
                 float(loss) if known else None,
                 tuple(gaps(record)),
                 tuple(str(item) for item in record.get("problems") or []),
+                str(record.get("receiver") or "") if record.get("waits_for_receiver") is False else "",
             )
         )
     return FollowedLogs(True, moment(status.get("epoch")), bool(status.get("held")), tuple(logs))

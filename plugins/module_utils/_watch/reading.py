@@ -47,12 +47,14 @@ class BackupStatus:
 @dataclass(frozen=True)
 class FollowedLog:
     """How the log of one database server stands: how many seconds of changes a loss of the host would cost now (None
-    when that is not known yet), the files of it that are missing, and the other problems."""
+    when that is not known yet), the files of it that are missing, the other problems, and the receiver on another host
+    that commits should wait for and that is not in order."""
 
     name: str
     loss_seconds: float | None
     missing: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    receiver: str = ""
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,17 @@ def test_what_is_no_matter_of_the_log_is_not_in_it() -> None:
     assert backup_log_settings(alone, "fleet", REPOSITORIES) == backup_log_settings(named, "fleet", REPOSITORIES)
 
 
+def test_commits_wait_for_a_receiver() -> None:
+    given = [{"service": "ledger"}]
+    text = backup_log_settings(SOURCES, "fleet", REPOSITORIES, receivers=given)
+    orders, ledger = parse_log_settings(json.loads(text), Place("fleet")).sources
+    assert (orders.receiver, ledger.receiver, ledger.receiver_patience_seconds) == ("", "slipway_receiver", 15)
+    given = [{"service": "ledger", "name": "far", "patience_seconds": 0}]
+    text = backup_log_settings(SOURCES, "fleet", REPOSITORIES, receivers=given)
+    _orders, ledger = parse_log_settings(json.loads(text), Place("fleet")).sources
+    assert (ledger.receiver, ledger.receiver_patience_seconds) == ("far", 0)
+
+
 @pytest.mark.parametrize(
     ("sources", "excluded"),
     [([], []), ([{"kind": "volume", "volume": "v"}], []), (SOURCES, ["orders", "ledger"])],
@@ -63,6 +74,13 @@ def test_nothing_is_followed(sources: list[dict[str, Any]], excluded: list[str])
     [
         ("text", {}, "needs a list of sources, not str"),
         (SOURCES, {"excluded": ["cache"]}, "backup_log_excluded_services: cache: is no database of stack fleet that"),
+        (SOURCES, {"receivers": [{"service": "cache"}]}, "backup_log_receivers: cache: is no database of stack fleet"),
+        (SOURCES, {"receivers": [{"service": "ledger", "name": "A b"}]}, "sources[2].receiver: 'A b' must be a name"),
+        (
+            SOURCES,
+            {"receivers": [{"service": "orders"}]},
+            "only PostgreSQL's commits can wait for a receiver, not",
+        ),
         (SOURCES, {"interval_seconds": 0}, "log.interval_seconds: 0.0 must be a number, 0.1 or more"),
         (SOURCES, {"budget_mib": 1}, "log.budget_bytes: 1048576 must be a number, 1.67772e+07 or more"),
         ([{"kind": "postgresql", "service": "a b"}], {}, "sources[0].service: 'a b' is not a name of a service"),

@@ -4,16 +4,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.slipway.ops.plugins.module_utils._backup import cli
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import RefusedError, RepositoryMissing
 from ansible_collections.slipway.ops.plugins.modules import backup_repository_open
 from ansible_collections.slipway.ops.tests.unit.plugins.module_utils._backup.world import FakeRepository, World
@@ -28,16 +25,12 @@ Run = Callable[..., dict[str, Any]]
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world = World(tmp_path)
-    monkeypatch.setattr(
-        backup_repository_open, "tools_for", lambda stack, progress: replace(world.tools, progress=progress)
-    )
-
-    @contextmanager
-    def free(name: str, owner: str, ttl_seconds: float = 300, steers: bool = True) -> Iterator[None]:
-        yield
-
-    monkeypatch.setattr(cli, "lease", free)
+    serve(monkeypatch, world, world.tools.repository)
     return world
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, world: World, *repositories: Any) -> None:
+    monkeypatch.setattr(backup_repository_open, "repositories_for", lambda stack: (world.place, list(repositories)))
 
 
 @pytest.fixture
@@ -54,7 +47,7 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     return once
 
 
-def not_set_up(stack: str, progress: Any) -> None:
+def not_set_up(stack: str) -> None:
     raise RefusedError("backup.json: is missing; run the play with the role backup")
 
 
@@ -72,8 +65,7 @@ class Initialised(FakeRepository):
 @pytest.fixture
 def repository(world: World, monkeypatch: pytest.MonkeyPatch) -> Initialised:
     repository = Initialised(world)
-    tools = replace(world.tools, repository=repository)  # type: ignore[arg-type]
-    monkeypatch.setattr(backup_repository_open, "tools_for", lambda stack, progress: tools)
+    serve(monkeypatch, world, repository)
     monkeypatch.setattr(backup_repository_open.shutil, "which", lambda name: "/usr/bin/restic")
     monkeypatch.setattr(backup_repository_open, "prove_escrow", lambda *arguments: False)
     return repository
@@ -103,8 +95,7 @@ def test_the_escrow_copy_is_proved_on_each(world: World, run: Run, monkeypatch: 
         return repository.name == "far"
 
     doors = (There(world), There(world, "far"))
-    tools = replace(world.tools, repository=doors[0], others=doors[1:])  # type: ignore[arg-type]
-    monkeypatch.setattr(backup_repository_open, "tools_for", lambda stack, progress: tools)
+    serve(monkeypatch, world, *doors)
     monkeypatch.setattr(backup_repository_open, "prove_escrow", prove)
     assert run()["changed"] is True
     assert proved == [("main", 2, False), ("far", 2, False)]
@@ -123,7 +114,7 @@ def test_secrets_of_repositories_that_are_gone_go(repository: Initialised, world
 def test_a_bare_host_is_predicted(repository: Initialised, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backup_repository_open.shutil, "which", lambda name: None)
     assert run(check=True)["changed"] is True
-    monkeypatch.setattr(backup_repository_open, "tools_for", not_set_up)
+    monkeypatch.setattr(backup_repository_open, "repositories_for", not_set_up)
     assert run(check=True)["changed"] is True
     assert "run the play" in run()["msg"]
 
@@ -133,7 +124,6 @@ def test_what_is_wrong_is_one_line(world: World, run: Run, monkeypatch: pytest.M
         def probe(self) -> None:
             raise RefusedError("the repository's password is wrong")
 
-    tools = replace(world.tools, repository=Closed(world))  # type: ignore[arg-type]
-    monkeypatch.setattr(backup_repository_open, "tools_for", lambda stack, progress: tools)
+    serve(monkeypatch, world, Closed(world))
     assert run()["msg"] == "the repository's password is wrong"
     assert run(escrow=[{"url": "/r", "password": "", "proof": "x"}])["msg"].startswith("escrow: an entry lacks")

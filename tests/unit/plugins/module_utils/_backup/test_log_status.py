@@ -87,6 +87,7 @@ def test_only_from_the_point_on_from_which_the_log_leads(cluster: Cluster, monke
         ({"loss_seconds": 61}, "  last sent 4 s ago; a loss now would cost 1 min 1 s of changes"),
         ({"loss_seconds": None}, "  last sent 4 s ago"),
         ({"repositories": {}, "loss_seconds": None, "problems": ["no way in"]}, "  problem: no way in"),
+        ({"receiver": "far", "waits_for_receiver": False, "problems": ["it is away"]}, "  problem: it is away"),
         ({"holes": ["segment 1", "segment 2"]}, "  HOLE: segment 1 (2 in all)"),
         ({"repositories": {"main": {"missing": ["segment 3"]}}}, "  HOLE: segment 3 (1 in all)"),
     ],
@@ -97,6 +98,14 @@ def test_what_is_not_well(cluster: Cluster, said: dict[str, Any], line: str) -> 
     found = status(cluster)
     assert found["postgres"]["ok"] is False
     assert line in describe("fleet", found)
+
+
+def test_commits_that_wait_for_another_host(cluster: Cluster) -> None:
+    ended(cluster)
+    followed(cluster, receiver="far", waits_for_receiver=True)
+    found = status(cluster)
+    assert found["postgres"]["ok"] is True
+    assert "  commits wait for the receiver far on another host" in describe("fleet", found)
 
 
 def test_without_a_point_nothing_can_be_restored_to_a_second(cluster: Cluster) -> None:

@@ -150,6 +150,7 @@ class FakeEngine:
         self.asked: list[tuple[str, str]] = []
         self.received: list[list[str]] = []
         self.removed: list[str] = []
+        self.fetched: list[str] = []
         self.looks = 0
 
     def servers(self, stack: str, service: str) -> list[Server]:
@@ -159,6 +160,12 @@ class FakeEngine:
     def ask(self, server: Server, command: Sequence[str], text: str = "") -> Outcome:
         self.asked.append((command[2], text))
         return self.answers(server, command, text)
+
+    def once(self, command: Sequence[str], text: str = "") -> Outcome:
+        return self.answers(self.running[0], ["sh", "-c", " ".join(command)], text)
+
+    def fetch_image(self, reference: str) -> None:
+        self.fetched.append(reference)
 
     def receive(self, command: Sequence[str]) -> Outcome:
         self.received.append(list(command))

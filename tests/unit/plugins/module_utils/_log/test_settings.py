@@ -71,6 +71,12 @@ def test_all_problems_at_once() -> None:
             {"kind": "mysql", "service": "x", "user": "a'b", "password_variable": "1", "log_directory": "rel"},
             {"kind": "mysql", "service": "y"},
             {"kind": "mariadb", "service": "y"},
+            {
+                "kind": "mysql",
+                "service": "z",
+                "remote": {"addres": "a", "image": "i", "name": "n", "password_file": "p"},
+            },
+            {"kind": "postgresql", "service": "v", "remote": []},
         ],
         "log": {"interval_seconds": 0, "budget_bytes": True},
     }
@@ -83,6 +89,9 @@ def test_all_problems_at_once() -> None:
         "sources[1].password_variable",
         "sources[1].log_directory",
         "sources[3].kind: service y is mysql above",
+        "sources[4].remote.addres: is not known",
+        "sources[4].remote.password_file: 'p' is not an absolute path",
+        "sources[5].remote: must be a mapping",
         "repositories: is empty",
         "log.interval_seconds: 0 must be a number, 0.1 or more",
         "log.budget_bytes: True",

@@ -124,6 +124,14 @@ def test_a_follower_has_a_while_to_begin(reading: FollowedLogs, age_seconds: flo
     assert decide.judge(check("backup_log"), reading, NOW, NOW - age_seconds)[0] is ok
 
 
+@pytest.mark.parametrize(("age_seconds", "ok"), [(0, True), (599, True), (600, False)])
+def test_a_receiver_on_another_host_has_a_while_to_begin(age_seconds: float, ok: bool) -> None:
+    reading = followed(FollowedLog("pg", 1, (), ("it is away",), "far"))
+    found, message = decide.judge(check("backup_log"), reading, NOW, NOW - age_seconds)
+    assert found is ok
+    assert ("the receiver far of pg on another host is not in order: it is away" in message) is not ok
+
+
 SETTINGS = Settings(
     "fleet",
     (Source("postgresql", "database"), Source("volume", volume="fleet_uploads")),
