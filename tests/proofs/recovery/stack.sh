@@ -16,7 +16,7 @@ start() { # service, options and image..., command
 for engine; do
     case "$engine" in
     postgresql)
-        start postgres -e POSTGRES_USER=shop -e POSTGRES_PASSWORD=secret-of-shop -v "${stack}_pg:/var/lib/postgresql/data" \
+        start postgres ${PUBLISHED:+--publish "$PUBLISHED:5432"} -e POSTGRES_USER=shop -e POSTGRES_PASSWORD=secret-of-shop -v "${stack}_pg:/var/lib/postgresql/data" \
             --stop-timeout 60 postgres:17-alpine
         printf '#!/bin/sh\nexec docker exec -i "${2:-%s-postgres-1}" psql -qXAtU shop -v ON_ERROR_STOP=1 -d "${1:-shop}"\n' \
             "$stack" > "/usr/local/bin/$stack-pg"

@@ -33,6 +33,7 @@ ADDRESSES = {
     "proof-points": "172.30.0.103",
     "proof-points-other": "172.30.0.104",
     "bench-backup": "172.30.0.105",
+    "proof-points-keeper": "172.30.0.106",
 }
 IMAGES = {"postgresql": "library/postgres:17-alpine", "mariadb": "library/mariadb:11.8", "mysql": "library/mysql:8.4"}
 
