@@ -8,7 +8,7 @@ TWO := --no-print-directory --jobs=2 --output-sync=target
 LAB := $(BIN)/python tests/lab/lab.py
 export ANSIBLE_FORCE_COLOR ?= $(if $(CI),0,1)
 
-.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab lockout proofs corpus molecule hosts site chms clean prove-stories prove-releases prove-kills prove-failures prove-nodes bench-deploy prove-lockout prove-exposure prove-engine prove-upgrade prove-corpus prove-points prove-faults prove-restore-kills prove-rebuild bench-backup bench-ufw bench-hardening bench-converge
+.PHONY: help setup demo demo-down test test-fast lint ansible-lint unit sanity wrong-input lab lab-up lockout proofs corpus molecule systems hosts site chms clean prove-stories prove-releases prove-kills prove-failures prove-nodes bench-deploy prove-lockout prove-exposure prove-engine prove-upgrade prove-corpus prove-points prove-faults prove-restore-kills prove-rebuild bench-backup bench-ufw bench-hardening bench-converge
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -34,10 +34,9 @@ demo-down: setup ## Remove all that the demo made, and nothing else
 	@$(LAB) down
 
 test: setup ## Everything: lint, unit, sanity, every role's scenario, the whole system with its restore
-	@$(MAKE) $(TWO) lint unit ansible-lint sanity wrong-input
-	@$(MAKE) --no-print-directory lab
-	@$(MAKE) $(TWO) lockout hosts
-	@$(MAKE) --no-print-directory proofs corpus molecule site
+	@$(MAKE) $(TWO) lint unit ansible-lint sanity wrong-input lab-up
+	@$(MAKE) $(TWO) lab lockout hosts
+	@$(MAKE) --no-print-directory proofs systems
 	@echo "==> all tests passed"
 
 test-fast: setup lint unit ## The inner loop: lint, types and unit tests, some minutes
@@ -62,6 +61,10 @@ sanity: setup
 wrong-input: setup
 	@echo "==> wrong input stops before anything is touched"
 	@$(BIN)/python -m pytest -q tests/integration/wrong_input
+
+lab-up: setup
+	@echo "==> the lab: images and services"
+	@$(LAB) up --services --all
 
 lab: setup
 	@echo "==> the lab's own stand-ins, for real"
@@ -92,14 +95,19 @@ site: setup
 	@echo "==> the whole system: bare host, second run, backup, loss, restore, audit"
 	@$(BIN)/python -m pytest -q -s --durations=8 tests/integration/site
 
+systems: setup
+	@echo "==> a scenario for every role; the whole system: bare host, second run, backup, loss, restore, audit"
+	@$(LAB) up --services
+	@$(BIN)/python tests/scenarios.py --with-site
+
 proofs: setup
-	@echo "==> releases under load, killed, and broken on one host; backups and restores broken, to a moment: a slice"
+	@echo "==> releases under load, killed, and broken on one host; backups and restores broken, to a moment; the corpus: a slice"
 	@$(LAB) up --services
 	@$(BIN)/python tests/proofs/slice.py
 
 prove-stories: setup ## Every story of the scenarios with long ones: strategies under many clients, a Swarm whose nodes fall, both releases
 	@$(LAB) up --services
-	@PYTEST_ADDOPTS="-m 'long or not long'" $(BIN)/python tests/scenarios.py strategies swarm_stack stack base upgrade restore
+	@PYTEST_ADDOPTS="-m 'long or not long'" $(BIN)/python tests/scenarios.py strategies swarm_stack stack base upgrade restore backup
 
 prove-releases: setup ## Release a hundred times under load, on Compose and on a Swarm: nothing is lost
 	@$(LAB) up --services

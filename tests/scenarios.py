@@ -1,4 +1,4 @@
-"""Runs Molecule's scenarios, two at a time, with a line for each: python tests/scenarios.py [SCENARIO ...].
+"""Runs Molecule's scenarios, two at a time, with a line for each: python tests/scenarios.py [--with-site] [NAME ...].
 
 A scenario that fails is tried once more, on fresh hosts, when the others are done and the machine is quiet. Its line
 says so, and the log of the failure is kept beside (NAME.first.log).
@@ -16,21 +16,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / ".cache/scenarios"
 AT_ONCE = 2
-LIMIT_SECONDS = 1200
+LIMIT_SECONDS = 1800
+SITE, WITH_SITE = "site", "--with-site"  # the whole system beside the scenarios, as one of the two
 TAIL_LINES = 60
 # These take longest: begun first, so that none of them runs on alone when all others have ended.
 LONGEST = ("backup", "stack", "restore", "swarm_stack", "upgrade", "strategies", "drill", "receiver")
 
 
-def run(scenario: str) -> tuple[str, int, float, Path]:
-    """Run one scenario from create to destroy; its output goes to a file of its own."""
-    log = LOGS / f"{scenario}.log"
+def run(name: str) -> tuple[str, int, float, Path]:
+    """Run one scenario from create to destroy, or the site; its output goes to a file of its own."""
+    log = LOGS / f"{name}.log"
     begun = time.monotonic()
     with log.open("w", encoding="utf-8") as output:
 
-        def molecule(action: str) -> int:
+        def step(*command: str) -> int:
             return subprocess.run(
-                [str(ROOT / ".venv/bin/molecule"), action, "-s", scenario],
+                command,
                 cwd=ROOT,
                 env={**os.environ, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}"},
                 stdin=subprocess.DEVNULL,
@@ -41,20 +42,25 @@ def run(scenario: str) -> tuple[str, int, float, Path]:
             ).returncode
 
         try:
-            # A run that was broken off has left its word that hosts are there.
-            molecule("reset")
-            code = molecule("test")
+            if name == SITE:
+                code = step("pytest", "-q", "-s", "--durations=8", "tests/integration/site")
+            else:
+                # A run that was broken off has left its word that hosts are there.
+                step("molecule", "reset", "-s", name)
+                code = step("molecule", "test", "-s", name)
         except subprocess.TimeoutExpired:
             output.write(f"\nstopped after {LIMIT_SECONDS} s\n")
             code = 124
-    return scenario, code, time.monotonic() - begun, log
+    return name, code, time.monotonic() - begun, log
 
 
 def main(wanted: list[str]) -> int:
-    scenarios = wanted or sorted(
+    scenarios = [name for name in wanted if name != WITH_SITE] or sorted(
         (path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml")),
         key=lambda name: (LONGEST.index(name) if name in LONGEST else len(LONGEST), name),
     )
+    if WITH_SITE in wanted:
+        scenarios.insert(0, SITE)
     LOGS.mkdir(parents=True, exist_ok=True)
     failed: list[str] = []
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:

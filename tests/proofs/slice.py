@@ -1,4 +1,4 @@
-"""A small slice of the proofs of releases and of recovery, for `make test`: those of each, side by side."""
+"""A small slice of the proofs of releases, of recovery and of the corpus, for `make test`: some side by side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PROOFS = (
     ("releases/prove.py", "kills/prove.py", "failures/prove.py"),
-    ("recovery/prove_faults.py", "recovery/prove_restore_kills.py", "recovery/prove_points.py"),
+    ("recovery/prove_faults.py", "recovery/prove_restore_kills.py", "recovery/prove_points.py", "corpus/prove.py"),
 )
 
 

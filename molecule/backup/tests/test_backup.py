@@ -184,6 +184,7 @@ def snapshots(host: Host) -> list[list[str]]:
     return [[one["id"], *one["tags"]] for one in found if "slipway-escrow" not in one["tags"]]
 
 
+@pytest.mark.long
 def test_a_base_backup_that_dies_half_way(host: Host, first: dict[str, Any]) -> None:
     before = points(host)
     inside = "docker exec --user root fleet-postgres-1 sh -c"
@@ -207,6 +208,7 @@ def test_a_base_backup_that_dies_half_way(host: Host, first: dict[str, Any]) -> 
         host.check_output(f"{inside} 'mv {tool}.real {tool}'")
 
 
+@pytest.mark.long
 def test_a_killed_backup_leaves_nothing_that_counts(host: Host, first: dict[str, Any]) -> None:
     before = points(host)
     # What an earlier job that failed has left may go with this one.
@@ -266,6 +268,7 @@ def test_a_wrong_repository_password(host: Host, first: dict[str, Any]) -> None:
         host.check_output(f"mv {path}.good {path}")
 
 
+@pytest.mark.long
 def test_two_backups_at_once(host: Host, first: dict[str, Any]) -> None:
     before = points(host)
     done = host.run(

@@ -181,6 +181,7 @@ def test_a_killed_restore_is_ended_by_the_same_command(host: Host) -> None:
     assert host.check_output(started) == cache
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("newest_only")
 def test_killed_while_it_recovers_or_after_the_exchange_it_can_be_taken_back(host: Host) -> None:
     point = regular(host)[-1]

@@ -139,8 +139,8 @@ def test_a_new_version_loses_no_request(host: Host) -> None:
     ("version", "extra", "reason"),
     [
         ("unhealthy", "migrate_exit=0", "is unhealthy"),
-        ("ends", "migrate_exit=0", "with exit code 3"),
-        ("3", "migrate_exit=9", "x-slipway.migrate: exit code 9"),
+        pytest.param("ends", "migrate_exit=0", "with exit code 3", marks=pytest.mark.long),
+        pytest.param("3", "migrate_exit=9", "x-slipway.migrate: exit code 9", marks=pytest.mark.long),
     ],
 )
 def test_a_failing_version_leaves_the_old_one_serving(host: Host, version: str, extra: str, reason: str) -> None:
