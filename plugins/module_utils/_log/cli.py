@@ -193,7 +193,10 @@ def describe(found: dict[str, Any]) -> list[str]:
             kept = human_bytes(float(record.get("retained_bytes") or 0))
             lines.append(f"  server at {record.get('server_lsn')}, slot {record['wal_status']}, keeps {kept} for us")
         for name, state in record["held"].items():
-            lines.append(f"  {name} ({state['url']}): {state['objects']} objects, {human_bytes(state['stored_bytes'])}")
+            unsent = (record.get("repositories") or {}).get(name, {}).get("unsent_objects")
+            left = "" if unsent is None else f", {unsent} wait to be sent" if unsent else ", nothing waits to be sent"
+            size = human_bytes(state["stored_bytes"])
+            lines.append(f"  {name} ({state['url']}): {state['objects']} objects, {size}{left}")
             for lineage, ranges in state["lineages"].items():
                 lines += [f"    {lineage}: {text}" for text in ranges]
     return lines

@@ -54,6 +54,7 @@ def test_how_a_log_stands(world: World, capsys: pytest.CaptureFixture[str]) -> N
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"database (mysql), lineage {UUID}: a loss now would cost 0 s of changes"
     assert lines[1].startswith("  main (/srv/main): 4 objects, ")
+    assert lines[1].endswith(", nothing waits to be sent")
     assert lines[2] == f"    {UUID}: binlog.000001 to binlog.000002:298"
     assert backups.backup(["log", "--json", "--source", "database"]) == 0
     found = json.loads(capsys.readouterr().out)
