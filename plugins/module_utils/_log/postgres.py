@@ -173,6 +173,9 @@ def passfile(path: str, user: str, password: str) -> Iterator[str]:
 class PostgresLog(Source):
     """The adapter."""
 
+    # Before the next try, after so many that failed.
+    backoff_seconds: tuple[int, ...] = BACKOFF_SECONDS
+
     def __init__(self, source: Any, tools: Any) -> None:
         super().__init__(source, tools)
         self.slot = slot_name(self._slot_key())
@@ -304,7 +307,7 @@ class PostgresLog(Source):
                     self.silent_since = self.tools.now()
                 self.note("receiver", str(error))
             self._receiving_since = None
-            self.stopping.wait(BACKOFF_SECONDS[min(max(failures - 1, 0), len(BACKOFF_SECONDS) - 1)])
+            self.stopping.wait(self.backoff_seconds[min(max(failures - 1, 0), len(self.backoff_seconds) - 1)])
 
     def _settle_receiver(self) -> bool:
         """Whether the receiver has run long enough to be called a working one; then its last problem has ended."""

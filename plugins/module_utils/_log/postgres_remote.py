@@ -57,6 +57,9 @@ def ask_command(image: str, way: Way, secret: str, user: str) -> list[str]:
 class RemotePostgresLog(PostgresLog):
     """The adapter. `repositories` list what is in each of them."""
 
+    # A server that comes back may have commits that wait for us.
+    backoff_seconds = (1, 2, 2, 3, 3, 5, 5, 5, 10)
+
     def __init__(self, source: Any, tools: Any, repositories: Sequence[Names]) -> None:
         self.remote: Remote = source.remote
         self._repositories = repositories
