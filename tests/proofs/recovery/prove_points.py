@@ -513,16 +513,17 @@ def main(argv: list[str]) -> int:
     targets: list[Trial] = []
     losses: list[Trial] = []
     received: list[Trial] = []
-    with Ground("proof-points", [stack]) as ground:
-        await_log(ground)
-        done = ground.backup(STACK)
-        if done.code != 0:
-            raise SystemExit(f"the base backup fails: {done.said}")
-        for engine in engines if count else []:
-            targets += prove_targets(ground, engine, count)
-        if lose and POSTGRESQL in engines:
-            with Ground("proof-points-other", [replace(stack, engines=("postgresql",))]) as other:
-                losses = prove_losses(ground, other, lose)
+    if count or lose:
+        with Ground("proof-points", [stack]) as ground:
+            await_log(ground)
+            done = ground.backup(STACK)
+            if done.code != 0:
+                raise SystemExit(f"the base backup fails: {done.said}")
+            for engine in engines if count else []:
+                targets += prove_targets(ground, engine, count)
+            if lose and POSTGRESQL in engines:
+                with Ground("proof-points-other", [replace(stack, engines=("postgresql",))]) as other:
+                    losses = prove_losses(ground, other, lose)
     if lose_received and POSTGRESQL in engines:
         received = prove_received(stack, lose_received)
     print(f"\n{table(targets, losses, received)}")

@@ -141,13 +141,14 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="prove.py", description=__doc__)
     parser.add_argument("--engine", choices=engines.NAMES, action="append")
     parser.add_argument("--count", type=int, default=100, help="releases an engine, half of them of each application")
+    parser.add_argument("--stop", choices=STOPS, action="append", help="how the application ends on SIGTERM")
     parser.add_argument("--quick", action="store_true", help="two releases of each application on Compose")
     options = parser.parse_args(argv)
     count = 4 if options.quick else options.count
     good = True
     for engine in options.engine or (["compose"] if options.quick else engines.NAMES):
         with engines.make(engine, "proof-releases", "web.yaml") as arena:
-            for index, stop in enumerate(STOPS):
+            for index, stop in enumerate(options.stop or STOPS):
                 good = prove(arena, stop, count // 2, 1 + index * 1000) and good
     print(f"releases: {'proved' if good else 'NOT proved'}")
     return 0 if good else 1
