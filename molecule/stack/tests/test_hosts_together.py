@@ -58,7 +58,7 @@ def test_a_version_that_is_broken_on_one_host_changes_none(hosts: dict[str, Host
 
 def test_hosts_that_hear_no_more_of_the_play_give_up_by_themselves(hosts: dict[str, Host]) -> None:
     running = subprocess.Popen(
-        [*COMMAND, "-e", "web_version=2", "-e", "stack_barrier_wait_seconds=8"],
+        [*COMMAND, "-e", "web_version=2", "-e", "stack_barrier_wait_seconds=25"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -75,5 +75,5 @@ def test_hosts_that_hear_no_more_of_the_play_give_up_by_themselves(hosts: dict[s
                 break
             time.sleep(1)
         assert versions(each) == "try/web:1", name
-        assert "no word came from the play within 8 s" in state(each)["history"][-1]["reason"]
+        assert "no word came from the play within 25 s" in state(each)["history"][-1]["reason"]
         assert each.run("ls /run/slipway/releases/try/request.json").rc != 0
