@@ -16,7 +16,7 @@ from ansible_collections.slipway.ops.plugins.module_utils._stack.model import St
 WINDOW_SECONDS = 30.0
 MARK_SECONDS = 5.0
 # Twice of next to nothing is still next to nothing.
-NOTICEABLE_SECONDS = 0.05
+NOTICEABLE_SECONDS = 0.1
 
 Tallies = Mapping[str, Tally]
 
