@@ -100,6 +100,11 @@ systems: setup
 	@$(LAB) up --services
 	@$(BIN)/python tests/scenarios.py --with-site
 
+chms: setup ## ChMS on five hosts: a Swarm of application nodes and edges, data nodes on Compose
+	@echo "==> ChMS: bare hosts, second run, a release, a proven backup"
+	@$(LAB) up --services --all
+	@$(BIN)/python -m pytest -q -s --durations=8 tests/integration/chms
+
 proofs: setup
 	@echo "==> releases under load, killed, and broken on one host; backups and restores broken, to a moment; the corpus: a slice"
 	@$(LAB) up --services
