@@ -25,12 +25,17 @@ from ansible_collections.slipway.ops.plugins.module_utils._log.settings import L
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
 
+def _place(stack: str) -> Place:
+    """Where the files of a stack are. Raises UsageError for what is no name of one."""
+    if not STACK_NAME.match(stack):
+        raise UsageError(f"stack {stack!r}: is not a name of a stack")
+    return Place(stack)
+
+
 def tools_for(stack: str, progress: Callable[[str], None], repository: str = "", hurry: bool = False) -> Tools:
     """The tools of a stack whose backup is set up on this host, on its primary repository or the one that is named. In
     a hurry the limits of bandwidth do not hold: nobody waits longer for a restore than it takes."""
-    if not STACK_NAME.match(stack):
-        raise UsageError(f"stack {stack!r}: is not a name of a stack")
-    place = Place(stack)
+    place = _place(stack)
     settings = backups.load_settings(place)
     chosen = settings.repository(repository)
 
@@ -55,9 +60,7 @@ def tools_for(stack: str, progress: Callable[[str], None], repository: str = "",
 def repositories_for(stack: str) -> tuple[Place, list[Repository]]:
     """Where a stack's files are on this host, and its repositories, the primary one first: of a stack that is backed
     up from here, or whose logs are received here."""
-    if not STACK_NAME.match(stack):
-        raise UsageError(f"stack {stack!r}: is not a name of a stack")
-    place = Place(stack)
+    place = _place(stack)
     received = files.read_json(LogPlace(place).settings) if files.read_json(place.settings) is None else None
     if not isinstance(received, dict):
         found: Sequence[RepositorySettings] = backups.load_settings(place).repositories

@@ -88,6 +88,11 @@ def slot_name(key: str) -> str:
     return "slipway_" + re.sub(r"[^a-z0-9_]", "_", key.lower())[:50]
 
 
+def receiver_slot(key: str, name: str) -> str:
+    """The slot of a receiver on another host: it makes it, and the server's own host drops it in the end."""
+    return slot_name(f"{key}_{name}")
+
+
 def facts_sql(slot: str) -> str:
     """All that is to be known of a server, as JSON. What fails while it recovers is not called then."""
     return f"""\
@@ -178,7 +183,7 @@ class PostgresLog(Source):
 
     def __init__(self, source: Any, tools: Any) -> None:
         super().__init__(source, tools)
-        self.slot = slot_name(self._slot_key())
+        self.slot = self._own_slot()
         self._told_user = ""
         self._receiving_since: float | None = None
         self.silent_since: float | None = None
@@ -192,7 +197,7 @@ class PostgresLog(Source):
             source.receiver,
             source.receiver_patience_seconds,
             str(self.state.facts.get(SYNCHRONOUS) or ""),
-            lambda name: slot_name(f"{source.key}_{name}"),
+            lambda name: receiver_slot(source.key, name),
             self._remember_receiver,
             lambda line: tools.say(f"{self.label}: {line}"),
             tools.now,
@@ -206,8 +211,8 @@ class PostgresLog(Source):
                 if name != present:
                     self.older.append(self.make_tail(Lineage.named(tools.settings.stack, source.key, name)))
 
-    def _slot_key(self) -> str:
-        return str(self.source.key)
+    def _own_slot(self) -> str:
+        return slot_name(self.source.key)
 
     def _remember_receiver(self, name: str) -> None:
         with self.state.lock:

@@ -20,7 +20,13 @@ from ansible_collections.slipway.ops.plugins.module_utils._backup.gateway import
 from ansible_collections.slipway.ops.plugins.module_utils._backup.model import BackupError
 from ansible_collections.slipway.ops.plugins.module_utils._log.gateway import Server
 from ansible_collections.slipway.ops.plugins.module_utils._log.model import Lineage
-from ansible_collections.slipway.ops.plugins.module_utils._log.postgres import EXPLANATIONS, PostgresLog, Way, passfile
+from ansible_collections.slipway.ops.plugins.module_utils._log.postgres import (
+    EXPLANATIONS,
+    PostgresLog,
+    Way,
+    passfile,
+    receiver_slot,
+)
 from ansible_collections.slipway.ops.plugins.module_utils._log.settings import Remote
 from ansible_collections.slipway.ops.plugins.module_utils._state import files
 
@@ -65,8 +71,8 @@ class RemotePostgresLog(PostgresLog):
         self._repositories = repositories
         super().__init__(source, tools)
 
-    def _slot_key(self) -> str:
-        return f"{self.source.key}_{self.remote.name}"
+    def _own_slot(self) -> str:
+        return receiver_slot(self.source.key, self.remote.name)
 
     # The server, as it is from here
 
